@@ -1,0 +1,42 @@
+/**
+ * `npm run bench`: every figure that the README states. `--quick` is a smoke test of a few seconds that does not enforce
+ * speeds; `--json FILE` also writes the results as JSON; names of benchmarks choose some. Exits with 1 when a goal is missed.
+ */
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { benchBatch } from "./batch.ts";
+import { benchGf } from "./gf.ts";
+import { type Options, passes, print, type Report } from "./harness.ts";
+
+const benchmarks: Record<string, (options: Options) => Report> = {
+  gf: benchGf,
+  batch: benchBatch,
+};
+
+const { values, positionals } = parseArgs({
+  options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
+  allowPositionals: true,
+});
+const names = positionals.length > 0 ? positionals : Object.keys(benchmarks);
+const unknown = names.find((name) => !(name in benchmarks));
+if (unknown !== undefined) {
+  console.error(`no benchmark is called "${unknown}"; there are: ${Object.keys(benchmarks).join(", ")}`);
+  process.exit(2);
+}
+
+const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}`;
+console.log(`${machine}${values.quick ? ", quick: speeds are not enforced" : ""}`);
+const reports = names.map((name) => {
+  const report = benchmarks[name]({ quick: values.quick });
+  print(report);
+  return report;
+});
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify({ machine, quick: values.quick, reports }, null, 2)}\n`);
+}
+const missed = reports.flatMap(({ goals }) => goals.filter((goal) => !passes(goal)));
+if (missed.length > 0 && !values.quick) {
+  console.error(`\n${missed.length} goal(s) missed`);
+  process.exit(1);
+}

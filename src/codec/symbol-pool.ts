@@ -1,0 +1,96 @@
+/**
+ * Slots of one size for symbols in an arena: taken and given back in a few nanoseconds, no garbage, with a limit that many
+ * encoders and decoders share. Not a general allocator: that is the arena.
+ *
+ * A slot holds a symbol as it is coded: its length in two bytes, little-endian, then its data, then zeros where a longer
+ * symbol of its batch needs them. That is what makes a decoder return exact lengths.
+ */
+import { type Arena, type Pointer, sharedArena } from "../gf/index.ts";
+import { checkInteger } from "./errors.ts";
+
+/** Bytes of a slot, and of a coded symbol, before the data: the length. */
+export const LENGTH_BYTES = 2;
+
+/** The longest symbol that a two-byte length can say, in bytes of data. */
+export const MAX_SYMBOL_BYTES = 65535;
+
+export interface SymbolPoolOptions {
+  /** The longest symbol, in bytes of data, 1 to 65535. */
+  symbolSize: number;
+  /** Where the slots live. Default: the arena that the process shares. */
+  arena?: Arena;
+  /** How many slots may be out at once. Default: as many as the arena gives. */
+  maximumSlots?: number;
+}
+
+/** Slots a chunk: memory is taken from the arena in steps of this. */
+const CHUNK = 64;
+
+export class SymbolPool {
+  readonly arena: Arena;
+  readonly symbolSize: number;
+  readonly maximumSlots: number;
+  readonly #stride: number;
+  readonly #chunks: Pointer[] = [];
+  #free: Uint32Array = new Uint32Array(CHUNK);
+  #freeCount = 0;
+
+  /** Throws a CodecError for options out of range. */
+  constructor({ symbolSize, arena = sharedArena(), maximumSlots = Number.MAX_SAFE_INTEGER }: SymbolPoolOptions) {
+    checkInteger("symbolSize", symbolSize, 1, MAX_SYMBOL_BYTES);
+    checkInteger("maximumSlots", maximumSlots, 1, Number.MAX_SAFE_INTEGER);
+    this.arena = arena;
+    this.symbolSize = symbolSize;
+    this.maximumSlots = maximumSlots;
+    this.#stride = Math.ceil((LENGTH_BYTES + symbolSize) / 64) * 64;
+  }
+
+  /** Bytes a slot, at least 2 + symbolSize. */
+  get slotBytes(): number {
+    return this.#stride;
+  }
+
+  /** Slots taken and not given back. */
+  get slotsInUse(): number {
+    return this.#chunks.length * CHUNK - this.#freeCount;
+  }
+
+  /** A slot with whatever content it had, or 0 when the limit is reached. May make views of the arena stale. */
+  acquire(): Pointer {
+    if (this.slotsInUse >= this.maximumSlots) return 0;
+    if (this.#freeCount === 0 && !this.#grow()) return 0;
+    return this.#free[--this.#freeCount];
+  }
+
+  /** Gives a slot back. It must be one of this pool's, and not given back before: not checked. */
+  release(slot: Pointer): void {
+    this.#free[this.#freeCount++] = slot;
+  }
+
+  /** Gives all memory back to the arena. Throws when slots are still in use. */
+  destroy(): void {
+    checkInteger("slotsInUse", this.slotsInUse, 0, 0);
+    for (const chunk of this.#chunks) this.arena.free(chunk, CHUNK * this.#stride);
+    this.#chunks.length = 0;
+    this.#freeCount = 0;
+  }
+
+  #grow(): boolean {
+    let chunk: Pointer;
+    try {
+      chunk = this.arena.allocate(CHUNK * this.#stride);
+    } catch {
+      return false;
+    }
+    this.#chunks.push(chunk);
+    const capacity = this.#chunks.length * CHUNK;
+    if (this.#free.length < capacity) {
+      const larger = new Uint32Array(2 * capacity);
+      larger.set(this.#free);
+      this.#free = larger;
+    }
+    // Lowest address on top, so that neighbours in time are neighbours in memory.
+    for (let i = CHUNK - 1; i >= 0; i--) this.#free[this.#freeCount++] = chunk + i * this.#stride;
+    return true;
+  }
+}

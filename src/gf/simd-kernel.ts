@@ -1,0 +1,62 @@
+/**
+ * Loads the WebAssembly SIMD kernel: compiles it once a process, instantiates it on an arena's memory and writes
+ * the tables that it reads. The kernel's bytes are embedded at build time, so that a bundle needs no second file.
+ */
+import type { Kernel, LinearMemory } from "./kernel.ts";
+import { KERNEL_WASM_BASE64 } from "./kernel-wasm.generated.ts";
+import { PRODUCT } from "./tables.ts";
+
+interface KernelExports extends Pick<Kernel, "xor" | "scale" | "mulAdd" | "combine" | "multiply"> {
+  readonly NIBBLE_TABLES: WebAssembly.Global;
+  readonly TAIL_MASKS: WebAssembly.Global;
+  readonly REDUCTION: WebAssembly.Global;
+  readonly SCRATCH_END: WebAssembly.Global;
+}
+
+let compiled: WebAssembly.Module | null | undefined;
+
+function kernelModule(): WebAssembly.Module | null {
+  if (compiled === undefined) {
+    compiled = null;
+    if (typeof WebAssembly === "object") {
+      const bytes = Uint8Array.from(atob(KERNEL_WASM_BASE64), (character) => character.charCodeAt(0));
+      // A runtime without SIMD does not validate the module.
+      if (WebAssembly.validate(bytes)) compiled = new WebAssembly.Module(bytes);
+    }
+  }
+  return compiled;
+}
+
+/** Whether this runtime has WebAssembly with SIMD. */
+export function simdSupported(): boolean {
+  return kernelModule() !== null;
+}
+
+/** Instantiates the SIMD kernel on a WebAssembly memory. Throws an Error where SIMD is missing. */
+export function createSimdKernel(memory: LinearMemory): Kernel {
+  const module = kernelModule();
+  if (module === null || !(memory instanceof WebAssembly.Memory)) {
+    throw new Error('this runtime has no WebAssembly SIMD; use the kernel "scalar" or "auto"');
+  }
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const kernel = instance.exports as unknown as KernelExports;
+  const bytes = new Uint8Array(memory.buffer);
+  for (let c = 0; c < 256; c++) {
+    for (let nibble = 0; nibble < 16; nibble++) {
+      const at = kernel.NIBBLE_TABLES.value + 32 * c + nibble;
+      bytes[at] = PRODUCT[256 * c + nibble];
+      bytes[at + 16] = PRODUCT[256 * c + 16 * nibble];
+    }
+  }
+  bytes.fill(0xff, kernel.TAIL_MASKS.value + 16, kernel.TAIL_MASKS.value + 32);
+  bytes.fill(0x1d, kernel.REDUCTION.value, kernel.REDUCTION.value + 16);
+  return {
+    name: "simd",
+    scratchEnd: kernel.SCRATCH_END.value,
+    xor: kernel.xor,
+    scale: kernel.scale,
+    mulAdd: kernel.mulAdd,
+    combine: kernel.combine,
+    multiply: kernel.multiply,
+  };
+}

@@ -1,0 +1,428 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  BatchDecoder,
+  BatchEncoder,
+  BatchRecoder,
+  CodecError,
+  LENGTH_BYTES,
+  MAX_BATCH_SIZE,
+  REPAIR_SEEDS,
+  repairCoefficients,
+  SymbolPool,
+  TinyMt32,
+} from "../../src/codec/index.ts";
+import { Arena, rank } from "../../src/gf/index.ts";
+
+const arena = new Arena();
+const SYMBOL_SIZE = 200;
+const pool = new SymbolPool({ symbolSize: SYMBOL_SIZE, arena });
+
+afterEach(() => {
+  expect(pool.slotsInUse).toBe(0);
+});
+
+/** What travels: one symbol of a batch, named as a packet would name it. */
+type Travelling =
+  | { kind: "source"; index: number; data: Uint8Array }
+  | { kind: "repair"; covered: number; seed: number; payload: Uint8Array }
+  | { kind: "recoded"; vector: Uint8Array; payload: Uint8Array };
+
+function give(node: BatchDecoder | BatchRecoder, symbol: Travelling) {
+  if (symbol.kind === "source") return node.addSource(symbol.index, symbol.data);
+  if (symbol.kind === "repair") return node.addRepair(symbol.covered, symbol.seed, symbol.payload);
+  return node.addRecoded(symbol.vector, symbol.payload);
+}
+
+function vectorOf(symbol: Travelling, width: number): Uint8Array {
+  const vector = new Uint8Array(width);
+  if (symbol.kind === "source") vector[symbol.index] = 1;
+  else if (symbol.kind === "repair") vector.set(repairCoefficients(symbol.seed).subarray(0, symbol.covered));
+  else vector.set(symbol.vector);
+  return vector;
+}
+
+function recode(recoder: BatchRecoder): Travelling {
+  const vector = new Uint8Array(recoder.covered);
+  const payload = new Uint8Array(recoder.payloadLength);
+  recoder.recode(vector, payload);
+  return { kind: "recoded", vector, payload };
+}
+
+function rankOf(symbols: readonly Travelling[], width: number): number {
+  const matrix = new Uint8Array(symbols.length * width);
+  symbols.forEach((symbol, i) => {
+    matrix.set(vectorOf(symbol, width), i * width);
+  });
+  return rank(matrix, symbols.length, width);
+}
+
+/** The source symbols that lie in the row space of what arrived: what plain Gaussian elimination finds computable. */
+function computable(symbols: readonly Travelling[], width: number): number[] {
+  const base = rankOf(symbols, width);
+  const found: number[] = [];
+  for (let i = 0; i < width; i++) {
+    const unit: Travelling = { kind: "source", index: i, data: new Uint8Array() };
+    if (rankOf([...symbols, unit], width) === base) found.push(i);
+  }
+  return found;
+}
+
+const symbolData = fc.uint8Array({ minLength: 0, maxLength: SYMBOL_SIZE });
+
+/** A batch built step by step: source symbols with repairs in between, as an open batch makes them. */
+const openBatch = fc
+  .record({
+    batchSize: fc.integer({ min: 1, max: MAX_BATCH_SIZE }),
+    data: fc.array(symbolData, { minLength: 1, maxLength: MAX_BATCH_SIZE }),
+    repairs: fc.array(fc.tuple(fc.nat(), fc.nat(REPAIR_SEEDS - 1)), { maxLength: 40 }),
+    order: fc.infiniteStream(fc.nat()),
+  })
+  .map(({ batchSize, data, repairs, order }) => ({ data: data.slice(0, batchSize), batchSize, repairs, order }));
+
+function produce({ data, batchSize, repairs }: { data: Uint8Array[]; batchSize: number; repairs: [number, number][] }) {
+  const encoder = new BatchEncoder({ pool, batchSize });
+  const symbols: Travelling[] = [];
+  data.forEach((bytes, index) => {
+    expect(encoder.add(bytes)).toBe(index);
+    symbols.push({ kind: "source", index, data: bytes });
+    for (const [when, seed] of repairs) {
+      if (when % data.length !== index) continue;
+      const payload = new Uint8Array(encoder.repairLength(index + 1));
+      encoder.repair(index + 1, seed, payload);
+      symbols.push({ kind: "repair", covered: index + 1, seed, payload });
+    }
+  });
+  encoder.destroy();
+  return symbols;
+}
+
+function shuffle<T>(items: readonly T[], order: Iterator<number>): T[] {
+  const copy = [...items];
+  for (let i = copy.length - 1; i > 0; i--) {
+    const j = order.next().value % (i + 1);
+    [copy[i], copy[j]] = [copy[j], copy[i]];
+  }
+  return copy;
+}
+
+describe("batch encoder and decoder", () => {
+  test("after every symbol, in any order with any losses and duplicates, exactly what plain elimination finds is handed out", () => {
+    fc.assert(
+      fc.property(openBatch, fc.double({ min: 0, max: 0.9, noNaN: true }), (batch, loss) => {
+        const sent = produce(batch);
+        const arriving = shuffle([...sent, ...sent.slice(0, 5)], batch.order).filter(
+          () => (batch.order.next().value % 1000) / 1000 >= loss,
+        );
+        const decoder = new BatchDecoder({ pool, batchSize: batch.batchSize });
+        const arrived: Travelling[] = [];
+        const handedOut = new Set<number>();
+        let before = 0;
+        for (const symbol of arriving) {
+          arrived.push(symbol);
+          const now = rankOf(arrived, batch.batchSize);
+          expect(give(decoder, symbol)).toBe(now > before ? "innovative" : "redundant");
+          before = now;
+          expect(decoder.rank).toBe(now);
+          for (let index = decoder.next(); index !== -1; index = decoder.next()) {
+            expect(handedOut.has(index)).toBe(false);
+            handedOut.add(index);
+            expect(Buffer.compare(decoder.symbol(index), batch.data[index])).toBe(0);
+          }
+        }
+        expect([...handedOut].sort((a, b) => a - b)).toEqual(computable(arrived, batch.batchSize));
+        expect(decoder.known).toBe(handedOut.size);
+        decoder.destroy();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("any e repairs that cover a batch restore any e symbols of it", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: MAX_BATCH_SIZE }),
+        fc.uniqueArray(fc.nat(REPAIR_SEEDS - 1), { minLength: 1, maxLength: MAX_BATCH_SIZE }),
+        fc.infiniteStream(fc.nat()),
+        (size, seeds, order) => {
+          const data = Array.from({ length: size }, (_, i) => new Uint8Array(i).fill(i + 1));
+          const encoder = new BatchEncoder({ pool, batchSize: size });
+          for (const bytes of data) encoder.add(bytes);
+          const lost = shuffle(
+            data.map((_, i) => i),
+            order,
+          ).slice(0, Math.min(seeds.length, size));
+          const decoder = new BatchDecoder({ pool, batchSize: size });
+          data.forEach((bytes, i) => {
+            if (!lost.includes(i)) decoder.addSource(i, bytes);
+          });
+          for (const seed of seeds.slice(0, lost.length)) {
+            const payload = new Uint8Array(encoder.repairLength(size));
+            encoder.repair(size, seed, payload);
+            expect(decoder.addRepair(size, seed, payload)).toBe("innovative");
+          }
+          expect(decoder.complete).toBe(true);
+          data.forEach((bytes, i) => {
+            expect(Buffer.compare(decoder.symbol(i), bytes)).toBe(0);
+          });
+          encoder.destroy();
+          decoder.destroy();
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("repair 0 is the XOR of what it covers, lengths included", () => {
+    const encoder = new BatchEncoder({ pool, batchSize: 4 });
+    encoder.add(Uint8Array.of(1, 2, 3));
+    encoder.add(Uint8Array.of(16));
+    const payload = new Uint8Array(5);
+    expect(encoder.repair(2, 0, payload)).toBe(5);
+    expect([...payload]).toEqual([3 ^ 1, 0, 1 ^ 16, 2, 3]);
+    encoder.destroy();
+  });
+
+  test("a repair covers what it covered, also when symbols came after it", () => {
+    const encoder = new BatchEncoder({ pool, batchSize: 4 });
+    encoder.add(Uint8Array.of(1, 2, 3));
+    const early = new Uint8Array(encoder.repairLength(1));
+    encoder.repair(1, 5, early);
+    encoder.add(new Uint8Array(150).fill(7));
+    const late = new Uint8Array(encoder.repairLength(1));
+    encoder.repair(1, 5, late);
+    expect(late).toEqual(early);
+    encoder.destroy();
+  });
+
+  test("wrong arguments are CodecErrors that name field, value and limit, and the batch goes on", () => {
+    expect(() => new BatchEncoder({ pool, batchSize: 65 })).toThrow(
+      "batchSize is 65, wanted a whole number from 1 to 64",
+    );
+    expect(() => new BatchDecoder({ pool, batchSize: 0 })).toThrow(CodecError);
+    const encoder = new BatchEncoder({ pool, batchSize: 1 });
+    expect(() => encoder.add(new Uint8Array(SYMBOL_SIZE + 1))).toThrow("data.length is 201, wanted at most 200 bytes");
+    encoder.add(Uint8Array.of(1));
+    expect(() => encoder.add(Uint8Array.of(2))).toThrow("size is 1, wanted fewer than 1 symbols");
+    expect(() => encoder.repair(2, 0, new Uint8Array(99))).toThrow("covered is 2, wanted a whole number from 1 to 1");
+    expect(() => encoder.repair(1, 192, new Uint8Array(99))).toThrow(
+      "seed is 192, wanted a whole number from 0 to 191",
+    );
+    expect(() => encoder.repair(1, 0, new Uint8Array(2))).toThrow("out.length is 2, wanted at least 3 bytes");
+    expect(() => encoder.symbol(1)).toThrow(CodecError);
+    expect([...encoder.symbol(0)]).toEqual([1]);
+    encoder.destroy();
+  });
+});
+
+describe("symbols from the network that cannot be right", () => {
+  const payload = new Uint8Array(10);
+  const vector = Uint8Array.of(0, 1, 0);
+
+  function rejectAll(node: BatchDecoder | BatchRecoder): void {
+    expect(node.addSource(-1, payload)).toBe("invalid");
+    expect(node.addSource(8, payload)).toBe("invalid");
+    expect(node.addSource(0.5, payload)).toBe("invalid");
+    expect(node.addSource(0, new Uint8Array(SYMBOL_SIZE + 1))).toBe("invalid");
+    expect(node.addRepair(0, 0, payload)).toBe("invalid");
+    expect(node.addRepair(9, 0, payload)).toBe("invalid");
+    expect(node.addRepair(Number.NaN, 0, payload)).toBe("invalid");
+    expect(node.addRepair(1, REPAIR_SEEDS, payload)).toBe("invalid");
+    expect(node.addRepair(1, -1, payload)).toBe("invalid");
+    expect(node.addRepair(1, 0, new Uint8Array(LENGTH_BYTES - 1))).toBe("invalid");
+    expect(node.addRepair(1, 0, new Uint8Array(SYMBOL_SIZE + LENGTH_BYTES + 1))).toBe("invalid");
+    expect(node.addRecoded(new Uint8Array(0), payload)).toBe("invalid");
+    expect(node.addRecoded(new Uint8Array(9).fill(1), payload)).toBe("invalid");
+    expect(node.addRecoded(new Uint8Array(8), payload)).toBe("invalid");
+    expect(node.addRecoded(vector, new Uint8Array(1))).toBe("invalid");
+    expect(node.addRecoded(vector, new Uint8Array(SYMBOL_SIZE + LENGTH_BYTES + 1))).toBe("invalid");
+    expect(node.counts).toEqual({ innovative: 0, redundant: 0, invalid: 16, "no-memory": 0, inconsistent: 0 });
+    expect(node.rank).toBe(0);
+    node.destroy();
+  }
+
+  test("are dropped and counted by the decoder", () => {
+    rejectAll(new BatchDecoder({ pool, batchSize: 8 }));
+  });
+
+  test("are dropped and counted by the recoder", () => {
+    rejectAll(new BatchRecoder({ pool, batchSize: 8, random: new TinyMt32(1).random }));
+  });
+
+  test("an impossible length after decoding drops the coded symbols and keeps the source symbols", () => {
+    const decoder = new BatchDecoder({ pool, batchSize: 2 });
+    decoder.addSource(0, Uint8Array.of(1));
+    expect(decoder.addRepair(2, 0, Uint8Array.of(255, 255, 1, 2))).toBe("inconsistent");
+    expect(decoder.rank).toBe(1);
+    expect(decoder.has(1)).toBe(false);
+    expect([...decoder.symbol(0)]).toEqual([1]);
+    expect(decoder.addSource(1, Uint8Array.of(9, 9))).toBe("innovative");
+    expect(decoder.complete).toBe(true);
+    decoder.destroy();
+  });
+
+  test("random bytes in any order never throw, never hold more than the batch", () => {
+    const step = fc.record({
+      kind: fc.nat(2),
+      number: fc.integer({ min: -1, max: 9 }),
+      seed: fc.integer({ min: -1, max: 200 }),
+      bytes: fc.uint8Array({ maxLength: 40 }),
+      vector: fc.uint8Array({ maxLength: 9 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const decoder = new BatchDecoder({ pool, batchSize: 8 });
+        const recoder = new BatchRecoder({ pool, batchSize: 8, random: new TinyMt32(1).random });
+        for (const { kind, number, seed, bytes, vector: coefficients } of steps) {
+          for (const node of [decoder, recoder]) {
+            if (kind === 0) node.addSource(number, bytes);
+            else if (kind === 1) node.addRepair(number, seed, bytes);
+            else node.addRecoded(coefficients, bytes);
+            expect(node.rank).toBeLessThanOrEqual(8);
+          }
+          expect(pool.slotsInUse).toBeLessThanOrEqual(16 + 8);
+          if (recoder.rank > 0) recode(recoder);
+        }
+        decoder.destroy();
+        recoder.destroy();
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("batch recoder", () => {
+  test("through any line of recoders with any losses the receiver gets what rank allows, to the byte", () => {
+    fc.assert(
+      fc.property(
+        openBatch,
+        fc.array(fc.record({ loss: fc.double({ min: 0, max: 0.5, noNaN: true }), fresh: fc.nat(20) }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        fc.integer(),
+        (batch, hops, seed) => {
+          const generator = new TinyMt32(seed);
+          let travelling = produce(batch);
+          for (const { loss, fresh } of hops) {
+            const recoder = new BatchRecoder({ pool, batchSize: batch.batchSize, random: generator.random });
+            const arrived = shuffle(travelling, batch.order).filter(() => generator.below(1000) >= 1000 * loss);
+            for (const symbol of arrived) give(recoder, symbol);
+            expect(recoder.rank).toBe(rankOf(arrived, batch.batchSize));
+            // Source symbols go on untouched, fresh combinations beside them.
+            travelling = arrived.filter((symbol) => symbol.kind === "source");
+            for (let i = 0; i < fresh && recoder.rank > 0; i++) travelling.push(recode(recoder));
+            recoder.destroy();
+          }
+          const decoder = new BatchDecoder({ pool, batchSize: batch.batchSize });
+          for (const symbol of travelling) give(decoder, symbol);
+          expect(decoder.rank).toBe(rankOf(travelling, batch.batchSize));
+          const known = computable(travelling, batch.batchSize);
+          for (let i = 0; i < batch.data.length; i++) {
+            expect(decoder.has(i)).toBe(known.includes(i));
+            if (decoder.has(i)) expect(Buffer.compare(decoder.symbol(i), batch.data[i])).toBe(0);
+          }
+          decoder.destroy();
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test("as many fresh combinations as its rank nearly always carry all of it", () => {
+    const generator = new TinyMt32(3);
+    const size = 16;
+    let full = 0;
+    for (let run = 0; run < 400; run++) {
+      const recoder = new BatchRecoder({ pool, batchSize: size, random: generator.random });
+      for (let i = 0; i < size; i++) recoder.addSource(i, Uint8Array.of(i));
+      const symbols = Array.from({ length: size }, () => recode(recoder));
+      if (rankOf(symbols, size) === size) full++;
+      recoder.destroy();
+    }
+    // A random 16 x 16 matrix over GF(2^8) is regular with probability 0.9961.
+    expect(full).toBeGreaterThan(385);
+  });
+
+  test("a generator that only gives zeros still yields no zero vector", () => {
+    const recoder = new BatchRecoder({ pool, batchSize: 4, random: () => 0 });
+    recoder.addSource(2, Uint8Array.of(1));
+    recoder.addSource(1, Uint8Array.of(1));
+    expect(vectorOf(recode(recoder), 4).some((c) => c !== 0)).toBe(true);
+    recoder.destroy();
+  });
+
+  test("recoding nothing, or into too small a buffer, is a CodecError", () => {
+    const recoder = new BatchRecoder({ pool, batchSize: 4, random: new TinyMt32(1).random });
+    expect(() => recoder.recode(new Uint8Array(4), new Uint8Array(9))).toThrow("rank is 0");
+    recoder.addSource(2, Uint8Array.of(1));
+    expect(() => recoder.recode(new Uint8Array(2), new Uint8Array(9))).toThrow("vector.length is 2, wanted at least 3");
+    expect(() => recoder.recode(new Uint8Array(3), new Uint8Array(2))).toThrow(
+      "payload.length is 2, wanted at least 3",
+    );
+    recoder.destroy();
+  });
+});
+
+describe("memory", () => {
+  test("a full pool is reported, changes nothing and can be tried again", () => {
+    const small = new SymbolPool({ symbolSize: 10, arena, maximumSlots: 3 });
+    const encoder = new BatchEncoder({ pool: small, batchSize: 8 });
+    const decoder = new BatchDecoder({ pool: small, batchSize: 8 });
+    encoder.add(Uint8Array.of(1));
+    encoder.add(Uint8Array.of(2));
+    expect(decoder.addSource(0, Uint8Array.of(1))).toBe("innovative");
+    expect(decoder.addSource(1, Uint8Array.of(2))).toBe("no-memory");
+    expect(() => encoder.add(Uint8Array.of(3))).toThrow("slotsInUse is 3, wanted fewer than 3");
+    encoder.reset();
+    expect(decoder.addSource(1, Uint8Array.of(2))).toBe("innovative");
+    expect(decoder.complete).toBe(true);
+    encoder.destroy();
+    decoder.destroy();
+    small.destroy();
+  });
+
+  test("a row that found no slot is computed when there is one", () => {
+    const small = new SymbolPool({ symbolSize: 10, arena, maximumSlots: 3 });
+    const decoder = new BatchDecoder({ pool: small, batchSize: 3 });
+    decoder.addSource(0, Uint8Array.of(5));
+    const blocker = small.acquire();
+    expect(decoder.addRepair(2, 0, Uint8Array.of(0, 0, 5 ^ 9))).toBe("innovative");
+    expect(decoder.has(1)).toBe(false);
+    expect(decoder.rank).toBe(2);
+    small.release(blocker);
+    expect(decoder.addSource(1, Uint8Array.of(9))).toBe("innovative");
+    expect(decoder.rank).toBe(2);
+    expect(decoder.complete).toBe(true);
+    decoder.destroy();
+    expect(small.slotsInUse).toBe(0);
+    small.destroy();
+  });
+
+  test("100,000 batches leave arena and heap as they were after the first thousand", () => {
+    const own = new Arena();
+    const ownPool = new SymbolPool({ symbolSize: 64, arena: own });
+    const encoder = new BatchEncoder({ pool: ownPool, batchSize: 8 });
+    const decoder = new BatchDecoder({ pool: ownPool, batchSize: 8 });
+    const data = new Uint8Array(64).fill(3);
+    const payload = new Uint8Array(66);
+    const run = (batches: number) => {
+      for (let i = 0; i < batches; i++) {
+        for (let s = 0; s < 8; s++) encoder.add(data);
+        for (let s = 0; s < 8; s++) if (s !== i % 8) decoder.addSource(s, data);
+        encoder.repair(8, i % REPAIR_SEEDS, payload);
+        decoder.addRepair(8, i % REPAIR_SEEDS, payload);
+        if (!decoder.complete) throw new Error(`batch ${i} is incomplete`);
+        encoder.reset();
+        decoder.reset();
+      }
+    };
+    run(1000);
+    const reserved = own.reservedBytes;
+    const allocated = own.allocatedBytes;
+    run(99_000);
+    expect(own.reservedBytes).toBe(reserved);
+    expect(own.allocatedBytes).toBe(allocated);
+    expect(ownPool.slotsInUse).toBe(0);
+  });
+});
