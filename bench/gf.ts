@@ -72,8 +72,13 @@ export function benchGf(options: Options): Report {
     title: `GF(2^8), symbols of ${LENGTH} bytes (bytes of source read a second)`,
     rows,
     goals: [
-      { what: "y += c x, SIMD over JavaScript", measured: value(rows[1]) / value(rows[0]), wanted: 10 },
-      { what: "fused sum of 16 over sixteen single ones", measured: value(rows[3]) / value(rows[2]), wanted: 1.3 },
+      { what: "y += c x, SIMD over JavaScript", measured: value(rows[1]) / value(rows[0]), wanted: 10, speed: true },
+      {
+        what: "fused sum of 16 over sixteen single ones",
+        measured: value(rows[3]) / value(rows[2]),
+        wanted: 1.3,
+        speed: true,
+      },
     ],
   };
 }

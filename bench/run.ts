@@ -1,21 +1,32 @@
 /**
  * `npm run bench`: every figure that the README states. `--quick` is a smoke test of a few seconds that does not enforce
- * speeds; `--json FILE` also writes the results as JSON; names of benchmarks choose some. Exits with 1 when a goal is missed.
+ * speeds; `--json FILE` also writes the results as JSON; `--chart` draws the charts in docs/ anew; names of benchmarks choose
+ * some. Exits with 1 when a goal is missed.
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchBatch } from "./batch.ts";
+import { benchEfficiency } from "./efficiency.ts";
 import { benchGf } from "./gf.ts";
 import { type Options, passes, print, type Report } from "./harness.ts";
+import { benchObject } from "./object.ts";
+import { benchScaling } from "./scaling.ts";
 
 const benchmarks: Record<string, (options: Options) => Report> = {
   gf: benchGf,
   batch: benchBatch,
+  object: benchObject,
+  scaling: benchScaling,
+  efficiency: benchEfficiency,
 };
 
 const { values, positionals } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    chart: { type: "boolean", default: false },
+  },
   allowPositionals: true,
 });
 const names = positionals.length > 0 ? positionals : Object.keys(benchmarks);
@@ -28,15 +39,15 @@ if (unknown !== undefined) {
 const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}`;
 console.log(`${machine}${values.quick ? ", quick: speeds are not enforced" : ""}`);
 const reports = names.map((name) => {
-  const report = benchmarks[name]({ quick: values.quick });
+  const report = benchmarks[name]({ quick: values.quick, chart: values.chart });
   print(report);
   return report;
 });
 if (values.json !== undefined) {
   writeFileSync(values.json, `${JSON.stringify({ machine, quick: values.quick, reports }, null, 2)}\n`);
 }
-const missed = reports.flatMap(({ goals }) => goals.filter((goal) => !passes(goal)));
-if (missed.length > 0 && !values.quick) {
+const missed = reports.flatMap(({ goals }) => goals.filter((goal) => !passes(goal) && !(values.quick && goal.speed)));
+if (missed.length > 0) {
   console.error(`\n${missed.length} goal(s) missed`);
   process.exit(1);
 }

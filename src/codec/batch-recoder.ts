@@ -3,11 +3,12 @@
  * and makes fresh random combinations of them. Never decodes. A source symbol is best forwarded as it came; what it
  * cannot restore by itself, a recoded symbol does. Sources: RFC 9426, section on recoding; Yang & Yeung 2014.
  */
-import { INVERSE, type Kernel, type Pointer, PRODUCT } from "../gf/index.ts";
+import type { Kernel, Pointer } from "../gf/index.ts";
 import type { BatchOptions } from "./batch-encoder.ts";
 import { BatchSymbols } from "./batch-symbols.ts";
 import { MAX_BATCH_SIZE, REPAIR_SEEDS, repairCoefficients } from "./coefficients.ts";
 import { CodecError, checkInteger } from "./errors.ts";
+import { RankTracker } from "./rank-tracker.ts";
 import { LENGTH_BYTES, type SymbolPool } from "./symbol-pool.ts";
 import { type Verdict, type VerdictCounts, verdictCounts } from "./verdict.ts";
 
@@ -34,10 +35,8 @@ export class BatchRecoder {
   readonly #weights: Pointer;
   readonly #vector: Pointer;
   readonly #payload: Pointer;
-  /** Row echelon form of the vectors, to tell what is innovative: row p has its first non-zero, a 1, at column p. */
-  readonly #echelon: Uint8Array;
-  readonly #hasPivot: Uint8Array;
-  readonly #work: Uint8Array;
+  readonly #tracker: RankTracker;
+  readonly #unit: Uint8Array;
   #held = 0;
   #covered = 0;
   #longest = 0;
@@ -57,9 +56,8 @@ export class BatchRecoder {
     this.#weights = arena.allocate(batchSize);
     this.#vector = arena.allocate(batchSize);
     this.#payload = arena.allocate(pool.slotBytes);
-    this.#echelon = new Uint8Array(batchSize * batchSize);
-    this.#hasPivot = new Uint8Array(batchSize);
-    this.#work = new Uint8Array(batchSize);
+    this.#tracker = new RankTracker(batchSize);
+    this.#unit = new Uint8Array(batchSize);
   }
 
   /** How many linearly independent symbols are held. */
@@ -82,9 +80,9 @@ export class BatchRecoder {
     const valid =
       Number.isInteger(index) && index >= 0 && index < this.batchSize && data.length <= this.#pool.symbolSize;
     if (!valid) return this.#count("invalid");
-    this.#work.fill(0);
-    this.#work[index] = 1;
-    if (!this.#innovative()) return this.#count("redundant");
+    this.#unit.fill(0);
+    this.#unit[index] = 1;
+    if (!this.#tracker.test(this.#unit)) return this.#count("redundant");
     if (!this.#symbols.putSource(this.#held, data)) return this.#count("no-memory");
     const vector = this.#nextVector();
     vector[index] = 1;
@@ -112,19 +110,17 @@ export class BatchRecoder {
       payload.length >= LENGTH_BYTES &&
       payload.length <= LENGTH_BYTES + this.#pool.symbolSize;
     if (!valid) return this.#count("invalid");
-    this.#work.fill(0);
-    this.#work.set(vector);
-    const covered = significant(this.#work);
+    const covered = significantLength(vector);
     if (covered === 0) return this.#count("invalid");
-    if (!this.#innovative()) return this.#count("redundant");
+    if (!this.#tracker.test(vector)) return this.#count("redundant");
     if (!this.#symbols.putCoded(this.#held, payload)) return this.#count("no-memory");
     this.#nextVector().set(vector);
     return this.#keep(covered, payload.length);
   }
 
   /**
-   * Makes one fresh combination of all that is held: writes its vector (`covered` bytes) and its payload (`payloadLength`
-   * bytes). Never a zero vector. Throws a CodecError when nothing is held (ERR_STATE) or a buffer is too short (ERR_LENGTH).
+   * Makes one fresh combination of all that is held: writes its vector (`covered` bytes, then zeros) and its payload
+   * (`payloadLength` bytes). Never a zero vector. Throws a CodecError when nothing is held (ERR_STATE) or a buffer is too short (ERR_LENGTH).
    */
   recode(vector: Uint8Array, payload: Uint8Array): void {
     if (vector.length < this.#covered) {
@@ -136,6 +132,7 @@ export class BatchRecoder {
     this.recodeInto(this.#vector, this.#payload);
     const { arena } = this.#pool;
     vector.set(arena.view(this.#vector, this.#covered));
+    vector.fill(0, this.#covered);
     payload.set(arena.view(this.#payload, this.#longest));
   }
 
@@ -152,7 +149,7 @@ export class BatchRecoder {
   /** Empties the recoder for another batch; its slots go back to the pool. */
   reset(): void {
     this.#symbols.clear();
-    this.#hasPivot.fill(0);
+    this.#tracker.reset();
     this.#held = 0;
     this.#covered = 0;
     this.#longest = 0;
@@ -174,36 +171,12 @@ export class BatchRecoder {
     return verdict;
   }
 
-  /** Reduces the vector in #work by the echelon form; returns whether anything is left: whether it is independent. */
-  #innovative(): boolean {
-    const size = this.batchSize;
-    const work = this.#work;
-    let left = false;
-    for (let column = 0; column < size; column++) {
-      const factor = work[column] << 8;
-      if (factor === 0) continue;
-      if (this.#hasPivot[column] === 0) {
-        left = true;
-        continue;
-      }
-      const row = column * size;
-      for (let i = column; i < size; i++) work[i] ^= PRODUCT[factor | this.#echelon[row + i]];
-    }
-    return left;
-  }
-
   #nextVector(): Uint8Array {
     return this.#pool.arena.view(this.#vectors + this.#held * this.batchSize, this.batchSize).fill(0);
   }
 
   #keep(covered: number, payloadLength: number): Verdict {
-    const size = this.batchSize;
-    const work = this.#work;
-    let pivot = 0;
-    while (work[pivot] === 0) pivot++;
-    const factor = INVERSE[work[pivot]] << 8;
-    for (let i = pivot; i < size; i++) this.#echelon[pivot * size + i] = PRODUCT[factor | work[i]];
-    this.#hasPivot[pivot] = 1;
+    this.#tracker.add();
     this.#held++;
     this.#covered = Math.max(this.#covered, covered);
     this.#longest = Math.max(this.#longest, payloadLength);
@@ -227,7 +200,7 @@ export class BatchRecoder {
 }
 
 /** The length of a vector without the zeros at its end. */
-function significant(vector: Uint8Array): number {
+function significantLength(vector: Uint8Array): number {
   let length = vector.length;
   while (length > 0 && vector[length - 1] === 0) length--;
   return length;

@@ -35,11 +35,15 @@ export interface Kernel {
    * of 4), `coefficients` to `count` bytes. `count` 0 writes zeros.
    */
   combine(y: Pointer, sources: Pointer, coefficients: Pointer, count: number, length: number): void;
+  /** y += sum of c_i x_i. */
+  combineAdd(y: Pointer, sources: Pointer, coefficients: Pointer, count: number, length: number): void;
   /**
    * y_r = sum of c_ri x_i for each of `rows` rows: the product of a matrix and the sources. `ys` points to `rows` 32-bit
    * pointers, `coefficients` to rows x count bytes, row by row. From four rows on about twice as fast as as many `combine`.
    */
   multiply(ys: Pointer, sources: Pointer, coefficients: Pointer, rows: number, count: number, length: number): void;
+  /** y_r += sum of c_ri x_i. */
+  multiplyAdd(ys: Pointer, sources: Pointer, coefficients: Pointer, rows: number, count: number, length: number): void;
 }
 
 /** Which kernel an arena uses: "auto" is "simd" where WebAssembly SIMD works, else "scalar". */

@@ -37,6 +37,11 @@ export function createScalarKernel(memory: LinearMemory): Kernel {
   function combine(y: Pointer, sources: Pointer, coefficients: Pointer, count: number, length: number): void {
     refresh();
     bytes.fill(0, y, y + length);
+    combineAdd(y, sources, coefficients, count, length);
+  }
+
+  function combineAdd(y: Pointer, sources: Pointer, coefficients: Pointer, count: number, length: number): void {
+    refresh();
     for (let s = 0; s < count; s++) mulAdd(y, words[(sources >> 2) + s], bytes[coefficients + s], length);
   }
 
@@ -54,5 +59,19 @@ export function createScalarKernel(memory: LinearMemory): Kernel {
     }
   }
 
-  return { name: "scalar", scratchEnd: 64, xor, scale, mulAdd, combine, multiply };
+  function multiplyAdd(
+    ys: Pointer,
+    sources: Pointer,
+    coefficients: Pointer,
+    rows: number,
+    count: number,
+    length: number,
+  ): void {
+    refresh();
+    for (let r = 0; r < rows; r++) {
+      combineAdd(words[(ys >> 2) + r], sources, coefficients + r * count, count, length);
+    }
+  }
+
+  return { name: "scalar", scratchEnd: 64, xor, scale, mulAdd, combine, combineAdd, multiply, multiplyAdd };
 }

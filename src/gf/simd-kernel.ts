@@ -6,7 +6,8 @@ import type { Kernel, LinearMemory } from "./kernel.ts";
 import { KERNEL_WASM_BASE64 } from "./kernel-wasm.generated.ts";
 import { PRODUCT } from "./tables.ts";
 
-interface KernelExports extends Pick<Kernel, "xor" | "scale" | "mulAdd" | "combine" | "multiply"> {
+interface KernelExports
+  extends Pick<Kernel, "xor" | "scale" | "mulAdd" | "combine" | "combineAdd" | "multiply" | "multiplyAdd"> {
   readonly NIBBLE_TABLES: WebAssembly.Global;
   readonly TAIL_MASKS: WebAssembly.Global;
   readonly REDUCTION: WebAssembly.Global;
@@ -57,6 +58,8 @@ export function createSimdKernel(memory: LinearMemory): Kernel {
     scale: kernel.scale,
     mulAdd: kernel.mulAdd,
     combine: kernel.combine,
+    combineAdd: kernel.combineAdd,
     multiply: kernel.multiply,
+    multiplyAdd: kernel.multiplyAdd,
   };
 }

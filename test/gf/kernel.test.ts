@@ -71,25 +71,35 @@ describe("the SIMD kernel agrees with the scalar one at every length and offset"
     );
   });
 
-  test("combine and multiply, for any number of rows and sources", () => {
+  test("combine and multiply, adding or not, for any number of rows and sources", () => {
     const rows = fc.oneof(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 100, max: 150 }));
     const count = fc.oneof(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 60, max: 140 }));
     const short = fc.integer({ min: 0, max: 260 });
     fc.assert(
-      fc.property(seed, rows, count, fc.oneof(short, length), offset, (s, rowCount, sourceCount, n, y) => {
-        const width = rowCount > 6 ? n % 200 : n;
-        fill(s);
-        bothEqual((kernel, base, words, bytes) => {
-          const list = base + SIZE - 4096;
-          const coefficients = base + 36_000;
-          for (let i = 0; i < sourceCount; i++) words[(list >> 2) + i] = base + 32_000 + ((i * 37) % 2000);
-          kernel.combine(base + y, list, coefficients, sourceCount, width);
-          const ys = base + SIZE - 8192;
-          for (let r = 0; r < rowCount; r++) words[(ys >> 2) + r] = base + y + r * (width + 3);
-          kernel.multiply(ys, list, coefficients, rowCount, sourceCount, width);
-          bytes.fill(0, base + SIZE - 8192, base + SIZE);
-        });
-      }),
+      fc.property(
+        seed,
+        rows,
+        count,
+        fc.oneof(short, length),
+        offset,
+        fc.boolean(),
+        (s, rowCount, sourceCount, n, y, add) => {
+          const width = rowCount > 6 ? n % 200 : n;
+          fill(s);
+          bothEqual((kernel, base, words, bytes) => {
+            const list = base + SIZE - 4096;
+            const coefficients = base + 36_000;
+            for (let i = 0; i < sourceCount; i++) words[(list >> 2) + i] = base + 32_000 + ((i * 37) % 2000);
+            kernel.combine(base + y, list, coefficients, sourceCount, width);
+            kernel.combineAdd(base + y + 5, list, coefficients + 7, sourceCount, width);
+            const ys = base + SIZE - 8192;
+            for (let r = 0; r < rowCount; r++) words[(ys >> 2) + r] = base + y + r * (width + 3);
+            if (add) kernel.multiplyAdd(ys, list, coefficients, rowCount, sourceCount, width);
+            else kernel.multiply(ys, list, coefficients, rowCount, sourceCount, width);
+            bytes.fill(0, base + SIZE - 8192, base + SIZE);
+          });
+        },
+      ),
       { numRuns: 400 },
     );
   });

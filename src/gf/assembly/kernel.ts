@@ -103,25 +103,27 @@ export function mulAdd(y: usize, x: usize, c: u32, n: usize): void {
   if (n & 15) v128.store(y + n - 16, v128.xor(v128.load(y + n - 16), last));
 }
 
-/** Bytes [from, n) of y = sum c_i x_i by look-ups: what the wide loops below leave over. Needs n >= 16. */
-function combineRest(y: usize, sources: usize, coefficients: usize, count: usize, from: usize, n: usize): void {
+/** Bytes [from, n) of a sum by look-ups: what the wide loops below leave over. Needs n >= 16. */
+function combineRest(y: usize, sources: usize, coefficients: usize, count: usize, from: usize, n: usize, add: bool): void {
   const nibble = i8x16.splat(15);
   for (let i = from; i < n; i += 16) {
-    // The last vector ends at n: it may start before i and then repeats bytes that are right already.
-    const at = i + 16 <= n ? i : n - 16;
+    // The last vector ends at n: it may start before i, at bytes that are done, and those stay as they are.
+    const whole = i + 16 <= n;
+    const at = whole ? i : n - 16;
     let sum = i32x4.splat(0);
     for (let s: usize = 0; s < count; ++s) {
       const table = NIBBLE_TABLES + (<usize>load<u8>(coefficients + s) << 5);
       const x = v128.load(<usize>load<u32>(sources + (s << 2)) + at);
       sum = v128.xor(sum, product(v128.load(table), v128.load(table, 16), x, nibble));
     }
-    v128.store(y + at, sum);
+    if (add) sum = v128.xor(sum, v128.load(y + at));
+    v128.store(y + at, whole ? sum : v128.bitselect(sum, v128.load(y + at), tailMask(n)));
   }
 }
 
-function combineShort(y: usize, sources: usize, coefficients: usize, count: usize, n: usize): void {
+function combineShort(y: usize, sources: usize, coefficients: usize, count: usize, n: usize, add: bool): void {
   for (let i: usize = 0; i < n; ++i) {
-    let sum: u32 = 0;
+    let sum: u32 = add ? load<u8>(y + i) : 0;
     for (let s: usize = 0; s < count; ++s) {
       const table = NIBBLE_TABLES + (<usize>load<u8>(coefficients + s) << 5);
       sum ^= productOfByte(table, load<u8>(<usize>load<u32>(sources + (s << 2)) + i));
@@ -241,7 +243,16 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
 
 /** y = sum c_i x_i: `sources` points to `count` u32 pointers, `coefficients` to `count` bytes. y is no source. */
 export function combine(y: usize, sources: usize, coefficients: usize, count: usize, n: usize): void {
-  if (n < 16) return combineShort(y, sources, coefficients, count, n);
+  combineInto(y, sources, coefficients, count, n, false);
+}
+
+/** y += sum c_i x_i. */
+export function combineAdd(y: usize, sources: usize, coefficients: usize, count: usize, n: usize): void {
+  combineInto(y, sources, coefficients, count, n, true);
+}
+
+function combineInto(y: usize, sources: usize, coefficients: usize, count: usize, n: usize, add: bool): void {
+  if (n < 16) return combineShort(y, sources, coefficients, count, n, add);
   // Whole vectors in steps of seven and six: 16 (7 a + 6 b) bytes, which 30 vectors and more always allow.
   const vectors = n >> 4;
   const sixes = (vectors * 6) % 7;
@@ -253,11 +264,11 @@ export function combine(y: usize, sources: usize, coefficients: usize, count: us
     for (let done: usize = 0; done < count; done += BLOCK) {
       fillBitLists(sources + (done << 2), coefficients + done, min(BLOCK, count - done));
       let i: usize = 0;
-      for (; i < turn; i += 112) sum112(y, i, done != 0, zero, reduction);
-      for (; i < wide; i += 96) sum96(y, i, done != 0, zero, reduction);
+      for (; i < turn; i += 112) sum112(y, i, add || done != 0, zero, reduction);
+      for (; i < wide; i += 96) sum96(y, i, add || done != 0, zero, reduction);
     }
   }
-  if (wide < n) combineRest(y, sources, coefficients, count, wide, n);
+  if (wide < n) combineRest(y, sources, coefficients, count, wide, n, add);
 }
 
 /** Transposes an 8x8 matrix of bits: byte b of the result holds bit b of every byte of x. */
@@ -313,7 +324,9 @@ function fillCombinations(table: usize, x0: usize, x1: usize, x2: usize, x3: usi
   }
 }
 
-function multiplyPass(ys: usize, sources: usize, coefficients: usize, rows: usize, count: usize, wide: usize): void {
+function multiplyPass(
+  ys: usize, sources: usize, coefficients: usize, rows: usize, count: usize, wide: usize, add: bool,
+): void {
   const zero = i32x4.splat(0);
   const reduction = v128.load(REDUCTION);
   for (let done: usize = 0; done < count; done += BLOCK) {
@@ -359,7 +372,7 @@ function multiplyPass(ys: usize, sources: usize, coefficients: usize, rows: usiz
           a3 = double(a3, zero, reduction);
         }
         const y = <usize>load<u32>(ys + (r << 2)) + i;
-        if (done) {
+        if (add || done) {
           a0 = v128.xor(a0, v128.load(y));
           a1 = v128.xor(a1, v128.load(y, 16));
           a2 = v128.xor(a2, v128.load(y, 32));
@@ -379,18 +392,29 @@ function multiplyPass(ys: usize, sources: usize, coefficients: usize, rows: usiz
  * No y is a source or another y.
  */
 export function multiply(ys: usize, sources: usize, coefficients: usize, rows: usize, count: usize, n: usize): void {
+  multiplyInto(ys, sources, coefficients, rows, count, n, false);
+}
+
+/** y_r += sum_i c_ri x_i. */
+export function multiplyAdd(ys: usize, sources: usize, coefficients: usize, rows: usize, count: usize, n: usize): void {
+  multiplyInto(ys, sources, coefficients, rows, count, n, true);
+}
+
+function multiplyInto(
+  ys: usize, sources: usize, coefficients: usize, rows: usize, count: usize, n: usize, add: bool,
+): void {
   if (rows < 4 || n < 64 || !count) {
     for (let r: usize = 0; r < rows; ++r) {
-      combine(<usize>load<u32>(ys + (r << 2)), sources, coefficients + r * count, count, n);
+      combineInto(<usize>load<u32>(ys + (r << 2)), sources, coefficients + r * count, count, n, add);
     }
     return;
   }
   const wide = n & ~63;
   for (let r: usize = 0; r < rows; r += ROWS) {
-    multiplyPass(ys + (r << 2), sources, coefficients + r * count, min(ROWS, rows - r), count, wide);
+    multiplyPass(ys + (r << 2), sources, coefficients + r * count, min(ROWS, rows - r), count, wide, add);
   }
   if (wide == n) return;
   for (let r: usize = 0; r < rows; ++r) {
-    combineRest(<usize>load<u32>(ys + (r << 2)), sources, coefficients + r * count, count, wide, n);
+    combineRest(<usize>load<u32>(ys + (r << 2)), sources, coefficients + r * count, count, wide, n, add);
   }
 }
