@@ -1,0 +1,45 @@
+/**
+ * The one error for bad options, and the checks that throw it. Not for misuse at run time (an endpoint that breaks its
+ * contract): that is a plain Error.
+ */
+
+/** An option out of range. `message` reads "FIELD is VALUE, wanted LIMIT". */
+export class SimulatorOptionError extends RangeError {
+  override readonly name = "SimulatorOptionError";
+  /** Where the option stands, as the caller wrote it: `rateMbps`, `loss.meanBurst`. */
+  readonly field: string;
+  readonly value: unknown;
+  /** What would be right, in words with a unit. */
+  readonly limit: string;
+
+  constructor(field: string, value: unknown, limit: string) {
+    super(`${field} is ${typeof value === "string" ? JSON.stringify(value) : String(value)}, wanted ${limit}`);
+    this.field = field;
+    this.value = value;
+    this.limit = limit;
+  }
+}
+
+/** Returns `value` when it is a number from `minimum` to `maximum`, both included; NaN never is. */
+export function checkNumber(field: string, value: number, minimum: number, maximum: number, unit: string): number {
+  if (typeof value === "number" && value >= minimum && value <= maximum) return value;
+  const range = maximum === Number.POSITIVE_INFINITY ? `from ${minimum}` : `from ${minimum} to ${maximum}`;
+  throw new SimulatorOptionError(field, value, `${unit} ${range}`);
+}
+
+/** Like `checkNumber`, for whole numbers. */
+export function checkInteger(field: string, value: number, minimum: number, maximum: number, unit: string): number {
+  if (Number.isInteger(value)) return checkNumber(field, value, minimum, maximum, unit);
+  throw new SimulatorOptionError(field, value, `${unit}, a whole number from ${minimum}`);
+}
+
+/** Probabilities, shares: from 0 to 1. */
+export function checkShare(field: string, value: number): number {
+  return checkNumber(field, value, 0, 1, "a share");
+}
+
+/** Intervals and durations that must advance time. */
+export function checkPositive(field: string, value: number, unit: string): number {
+  if (typeof value === "number" && value > 0 && value < Number.POSITIVE_INFINITY) return value;
+  throw new SimulatorOptionError(field, value, `${unit} above 0`);
+}
