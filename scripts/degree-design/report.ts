@@ -3,7 +3,8 @@
  * `npx tsx scripts/degree-design/report.ts tables channels tried systematic overhead precode`. A minute or two
  * each. Inactivations are at exactly K symbols of useful rank.
  */
-import { DEGREE_TABLES, degreeOf, systematicDegree } from "../../src/codec/degree-tables.ts";
+import { DEGREE_TABLES } from "../../src/codec/degree-tables.ts";
+import { degreeOf, systematicDegree } from "../../src/codec/degrees.ts";
 import { precodeFor, simulateDecoding } from "./inactivation.ts";
 import { DESIGNS, distributionOf, ETA, meanDegree } from "./make-tables.ts";
 import { achievedTheta, type DegreeDistribution, optimise } from "./optimise.ts";

@@ -11,8 +11,8 @@ import { type Arena, type Kernel, type Pointer, Region } from "../gf/index.ts";
 import { type EquationGroup, InactivationPlan, type Step } from "./inactivation.ts";
 import { InactiveSolver } from "./inactive-solver.ts";
 import type { ObjectParameters } from "./object-parameters.ts";
-import { OuterBatchGenerator } from "./outer-batch.ts";
-import { forEachLdpc, hdpcConstraints, type PrecodeSizes, precodeSizes } from "./precode.ts";
+import type { OuterBatchGenerator } from "./outer-batch.ts";
+import { forEachLdpc, hdpcConstraints, type PrecodeSizes } from "./precode.ts";
 import { RankTracker } from "./rank-tracker.ts";
 import type { SymbolPool } from "./symbol-pool.ts";
 import type { Verdict } from "./verdict.ts";
@@ -57,14 +57,15 @@ export class BlockDecoder {
   #done: { symbolAt: (column: number) => Pointer; release: () => void } | undefined;
   #statistics: DecodingStatistics | undefined;
 
-  constructor(pool: SymbolPool, parameters: ObjectParameters, symbols: number, blocks: number) {
-    this.symbols = symbols;
+  /** `generator` is shared by all blocks of as many symbols. */
+  constructor(pool: SymbolPool, parameters: ObjectParameters, generator: OuterBatchGenerator) {
+    this.symbols = generator.sizes.source;
     this.#pool = pool;
     this.#arena = pool.arena;
     this.#kernel = pool.arena.kernel;
     this.#parameters = parameters;
-    this.#sizes = precodeSizes(symbols);
-    this.#generator = new OuterBatchGenerator(parameters, this.#sizes, blocks);
+    this.#sizes = generator.sizes;
+    this.#generator = generator;
   }
 
   /** Innovative symbols received so far. */

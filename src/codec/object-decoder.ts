@@ -8,8 +8,16 @@
 import { type Arena, sharedArena } from "../gf/index.ts";
 import { BlockDecoder, type DecodingStatistics } from "./block-decoder.ts";
 import { CodecError } from "./errors.ts";
-import { checkParameters, type ObjectParameters, partition, readParameters } from "./object-parameters.ts";
+import {
+  checkParameters,
+  type ObjectBlock,
+  type ObjectParameters,
+  partition,
+  readParameters,
+} from "./object-parameters.ts";
 import { readObjectSymbol } from "./object-symbol.ts";
+import { OuterBatchGenerator } from "./outer-batch.ts";
+import { precodeSizes } from "./precode.ts";
 import { SymbolPool } from "./symbol-pool.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -34,7 +42,12 @@ export class ObjectDecoder {
     foreign: 0,
   };
   readonly #pool: SymbolPool;
-  readonly #blocks: BlockDecoder[];
+  readonly #blocks: readonly ObjectBlock[];
+  /** Made when the first symbol of a block comes: parameters alone, which may be anybody's, cost no memory. */
+  readonly #decoders: BlockDecoder[] = [];
+  /** By a block's number of symbols, of which there are at most two. */
+  readonly #generators: Map<number, OuterBatchGenerator> = new Map();
+  #received = 0;
   readonly #unit: Uint8Array;
   #incomplete: number;
 
@@ -48,9 +61,8 @@ export class ObjectDecoder {
       throw new CodecError("ERR_RANGE", "objectSize", objectSize, `at most ${maximumObjectSize} (maximumObjectSize)`);
     }
     this.#pool = new SymbolPool({ symbolSize, arena });
-    const blocks = partition(this.parameters);
-    this.#blocks = blocks.map(({ symbols }) => new BlockDecoder(this.#pool, this.parameters, symbols, blocks.length));
-    this.#incomplete = blocks.length;
+    this.#blocks = partition(this.parameters);
+    this.#incomplete = this.#blocks.length;
     this.#unit = new Uint8Array(batchSize);
   }
 
@@ -61,18 +73,13 @@ export class ObjectDecoder {
 
   /** Innovative symbols received, and how many source symbols there are: decoding succeeds at or shortly after as many. */
   get progress(): { received: number; needed: number } {
-    let received = 0;
-    let needed = 0;
-    for (const block of this.#blocks) {
-      received += block.received;
-      needed += block.symbols;
-    }
-    return { received, needed };
+    const { objectSize, symbolSize } = this.parameters;
+    return { received: this.#received, needed: Math.ceil(objectSize / symbolSize) };
   }
 
   /** What decoding each block took, once it is complete. */
   get statistics(): (DecodingStatistics | undefined)[] {
-    return this.#blocks.map((block) => block.statistics);
+    return this.#blocks.map((_, block) => this.#decoders[block]?.statistics);
   }
 
   /**
@@ -97,7 +104,7 @@ export class ObjectDecoder {
     if (!this.complete) throw new CodecError("ERR_STATE", "complete", false, "a complete object");
     const data = new Uint8Array(objectSize);
     let offset = 0;
-    for (const block of this.#blocks) {
+    for (const block of this.#decoders) {
       for (let i = 0; i < block.symbols; i++) {
         block.copySymbol(i, data.subarray(offset, offset + symbolSize));
         offset += symbolSize;
@@ -108,8 +115,8 @@ export class ObjectDecoder {
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
-    for (const block of this.#blocks) block.destroy();
-    this.#blocks.length = 0;
+    for (const block of this.#decoders) block?.destroy();
+    this.#decoders.length = 0;
     this.#pool.destroy();
   }
 
@@ -131,7 +138,7 @@ export class ObjectDecoder {
       vector.fill(0);
       vector[which] = 1;
     }
-    const block = this.#blocks[batch % this.#blocks.length];
+    const block = this.#decoder(batch % this.#blocks.length);
     if (block.complete) return "redundant";
     let verdict: Verdict;
     try {
@@ -141,7 +148,19 @@ export class ObjectDecoder {
       if (!(error instanceof RangeError)) throw error;
       return "no-memory";
     }
+    if (verdict === "innovative") this.#received++;
     if (block.complete) this.#incomplete--;
     return verdict as ObjectVerdict;
+  }
+
+  #decoder(block: number): BlockDecoder {
+    const { symbols } = this.#blocks[block];
+    let generator = this.#generators.get(symbols);
+    if (generator === undefined) {
+      generator = new OuterBatchGenerator(this.parameters, precodeSizes(symbols), this.#blocks.length);
+      this.#generators.set(symbols, generator);
+    }
+    this.#decoders[block] ??= new BlockDecoder(this.#pool, this.parameters, generator);
+    return this.#decoders[block];
   }
 }

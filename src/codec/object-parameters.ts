@@ -2,7 +2,8 @@
  * What a receiver has to know of an object before it can decode: the parameter block, its bytes and its limits, and how an
  * object splits into blocks. Layout: docs/wire-format.md, "Object parameters".
  */
-import { DEGREE_TABLES, type DegreeTable } from "./degree-tables.ts";
+import { DEGREE_TABLES } from "./degree-tables.ts";
+import type { DegreeTable } from "./degrees.ts";
 import { CodecError, checkInteger } from "./errors.ts";
 
 /** The version of the outer code that this library speaks. */

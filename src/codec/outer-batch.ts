@@ -3,12 +3,12 @@
  * object's parameters and the batch's id. Layout of the pseudorandom numbers: docs/wire-format.md, "Batches".
  */
 import type { Arena, Pointer } from "../gf/index.ts";
-import { type DegreeTable, degreeOf, systematicDegree } from "./degree-tables.ts";
+import { type DegreeTable, degreeOf, systematicDegree } from "./degrees.ts";
 import { degreeTable, type ObjectParameters, SYSTEMATIC } from "./object-parameters.ts";
 import type { PrecodeSizes } from "./precode.ts";
 import { TinyMt32 } from "./tinymt32.ts";
 
-/** Generates the batches of one block; what it generated last stands in its fields. */
+/** Generates the batches of blocks of one size; what it generated last stands in its fields. */
 export class OuterBatchGenerator {
   /** How many intermediate symbols the batch combines. */
   degree = 0;
@@ -19,7 +19,7 @@ export class OuterBatchGenerator {
   /** Whether its symbols are source symbols as they are. */
   isSource = false;
   readonly #parameters: ObjectParameters;
-  readonly #sizes: PrecodeSizes;
+  readonly sizes: PrecodeSizes;
   readonly #blocks: number;
   /** Undefined where the object is systematic. */
   readonly #table: DegreeTable | undefined;
@@ -31,7 +31,7 @@ export class OuterBatchGenerator {
   /** `blocks` is how many blocks the object has: batch ids go round them. */
   constructor(parameters: ObjectParameters, sizes: PrecodeSizes, blocks: number) {
     this.#parameters = parameters;
-    this.#sizes = sizes;
+    this.sizes = sizes;
     this.#blocks = blocks;
     const { degreeTable: id, batchSize } = parameters;
     this.#table = id === SYSTEMATIC ? undefined : degreeTable(id, batchSize);
@@ -42,14 +42,14 @@ export class OuterBatchGenerator {
 
   /** How many batches, from the block's first on, are the source symbols themselves. */
   get sourceBatches(): number {
-    return this.#table === undefined ? Math.ceil(this.#sizes.source / this.#parameters.batchSize) : 0;
+    return this.#table === undefined ? Math.ceil(this.sizes.source / this.#parameters.batchSize) : 0;
   }
 
   /** The most intermediate symbols that any batch combines, and no less than M. */
   get maximumDegree(): number {
-    const { intermediate } = this.#sizes;
+    const { intermediate } = this.sizes;
     const degree =
-      this.#table === undefined || this.#sizes.hdpc === 0
+      this.#table === undefined || this.sizes.hdpc === 0
         ? intermediate
         : this.#table.degrees[this.#table.degrees.length - 1];
     return Math.max(Math.min(degree, intermediate), this.#parameters.batchSize);
@@ -57,7 +57,7 @@ export class OuterBatchGenerator {
 
   /** The degree of the block's coded batch `index`, from 0. */
   #degreeOf(index: number): number {
-    const { ldpc, hdpc, intermediate } = this.#sizes;
+    const { ldpc, hdpc, intermediate } = this.sizes;
     if (hdpc === 0) return intermediate;
     if (this.#table !== undefined) return Math.min(degreeOf(this.#table, index), intermediate);
     return systematicDegree(index, this.#parameters.batchSize, ldpc + hdpc, intermediate);
@@ -66,7 +66,7 @@ export class OuterBatchGenerator {
   /** Fills the fields for batch `id`. */
   generate(id: number): void {
     const { batchSize } = this.#parameters;
-    const { source, intermediate } = this.#sizes;
+    const { source, intermediate } = this.sizes;
     const number = Math.floor(id / this.#blocks);
     this.isSource = number < this.sourceBatches;
     if (this.isSource) {

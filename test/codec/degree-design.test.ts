@@ -19,7 +19,8 @@ import {
   rankDistribution,
 } from "../../scripts/degree-design/rank-distribution.ts";
 import { simulateSystematic } from "../../scripts/degree-design/systematic.ts";
-import { DEGREE_TABLES, degreeAt, degreeOf, systematicDegree } from "../../src/codec/degree-tables.ts";
+import { DEGREE_TABLES } from "../../src/codec/degree-tables.ts";
+import { degreeAt, degreeOf, systematicDegree } from "../../src/codec/degrees.ts";
 import { PRODUCT, rank } from "../../src/gf/index.ts";
 
 function sum(values: readonly number[]): number {
