@@ -17,8 +17,8 @@ export function benchGf(options: Options): Report {
   const { bytes, words } = arena;
   for (let i = 0; i < SOURCES * LENGTH; i++) bytes[sources + i] = (i * 2654435761) >>> 24;
   for (let i = 0; i < ROWS * SOURCES; i++) bytes[coefficients + i] = 2 + ((i * 97) % 253);
-  for (let i = 0; i < SOURCES; i++) words[(sourceList >> 2) + i] = sources + i * LENGTH;
-  for (let i = 0; i < ROWS; i++) words[(resultList >> 2) + i] = results + i * LENGTH;
+  for (let i = 0; i < SOURCES; i++) words[(sourceList >>> 2) + i] = sources + i * LENGTH;
+  for (let i = 0; i < ROWS; i++) words[(resultList >>> 2) + i] = results + i * LENGTH;
 
   const x = bytes.slice(sources, sources + LENGTH);
   const y = new Uint8Array(LENGTH);

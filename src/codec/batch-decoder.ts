@@ -12,11 +12,11 @@
  * about the middle. Each row has a pivot, an unknown source symbol with c = 1 that no other row has. A row with no other
  * unknown source symbol gives its pivot.
  */
-import { INVERSE, type Kernel, type Pointer } from "../gf/index.ts";
+import { INVERSE, type Kernel, type Pointer, Region } from "../gf/index.ts";
 import type { BatchOptions } from "./batch-encoder.ts";
 import { BatchSymbols } from "./batch-symbols.ts";
 import { MAX_BATCH_SIZE, REPAIR_SEEDS, repairTable } from "./coefficients.ts";
-import { checkInteger } from "./errors.ts";
+import { CodecError, checkInteger } from "./errors.ts";
 import { LENGTH_BYTES, type SymbolPool } from "./symbol-pool.ts";
 import { type Verdict, type VerdictCounts, verdictCounts } from "./verdict.ts";
 
@@ -29,11 +29,10 @@ export class BatchDecoder {
   readonly #pool: SymbolPool;
   readonly #kernel: Kernel;
   readonly #repairTable: Pointer;
-  /** Offset of c_0 in a row: M. */
-  readonly #middle: number;
   /** Bytes of a row: 2 M. */
   readonly #stride: number;
-  /** Coded symbol j is entry #middle - 1 - j, source symbol i entry #middle + i: the order of a row. */
+  /** Coded symbol j is entry M - 1 - j, source symbol i entry M + i: the order of a row. */
+  readonly #region: Region;
   readonly #symbols: BatchSymbols;
   /** Rows of #stride bytes, one a coded symbol held, and one more to work in. */
   readonly #rows: Pointer;
@@ -52,19 +51,19 @@ export class BatchDecoder {
   #known = 0;
   #longest = 0;
 
-  /** Throws a CodecError for a batch size out of range. */
+  /** Throws a CodecError for a batch size out of range and an ArenaFullError when the arena is. */
   constructor({ pool, batchSize }: BatchOptions) {
     checkInteger("batchSize", batchSize, 1, MAX_BATCH_SIZE);
     this.batchSize = batchSize;
     this.#pool = pool;
     this.#kernel = pool.arena.kernel;
     this.#repairTable = repairTable(pool.arena);
-    this.#middle = batchSize;
     this.#stride = 2 * batchSize;
-    this.#symbols = new BatchSymbols(pool, 2 * batchSize);
-    this.#rows = pool.arena.allocate((batchSize + 1) * this.#stride);
-    this.#gathered = pool.arena.allocate(batchSize * this.#stride);
-    this.#targets = pool.arena.allocate(4 * batchSize);
+    this.#region = new Region(pool.arena);
+    this.#symbols = new BatchSymbols(this.#region, pool, 2 * batchSize);
+    this.#rows = this.#region.allocate((batchSize + 1) * this.#stride);
+    this.#gathered = this.#region.allocate(batchSize * this.#stride);
+    this.#targets = this.#region.allocate(4 * batchSize);
     this.#pivotOfRow = new Int8Array(batchSize);
     this.#rowOfPivot = new Int8Array(batchSize).fill(NONE);
     this.#queue = new Uint8Array(batchSize);
@@ -92,7 +91,7 @@ export class BatchDecoder {
 
   /** Whether source symbol `index` is known. */
   has(index: number): boolean {
-    return index >= 0 && index < this.#covered && this.#symbols.has(this.#middle + index);
+    return index >= 0 && index < this.#covered && this.#symbols.has(this.batchSize + index);
   }
 
   /** Takes source symbol `index` as it came: 0 to symbolSize bytes of data. */
@@ -107,7 +106,7 @@ export class BatchDecoder {
     const { bytes } = this.#pool.arena;
     const from = this.#repairTable + MAX_BATCH_SIZE * seed;
     this.#clearWorkRow();
-    bytes.copyWithin(this.#workRow() + this.#middle, from, from + covered);
+    bytes.copyWithin(this.#workRow() + this.batchSize, from, from + covered);
     return this.#count(this.#addCoded(covered, payload));
   }
 
@@ -115,7 +114,7 @@ export class BatchDecoder {
   addRecoded(vector: Uint8Array, payload: Uint8Array): Verdict {
     if (!this.#acceptable(vector.length, payload) || isZero(vector)) return this.#count("invalid");
     this.#clearWorkRow();
-    this.#pool.arena.bytes.set(vector, this.#workRow() + this.#middle);
+    this.#pool.arena.bytes.set(vector, this.#workRow() + this.batchSize);
     return this.#count(this.#addCoded(vector.length, payload));
   }
 
@@ -129,19 +128,18 @@ export class BatchDecoder {
 
   /** The data of a known source symbol, in place: valid until the arena's next allocation and the batch's reset. */
   symbol(index: number): Uint8Array {
-    checkInteger("index", index, 0, this.#covered - 1);
-    checkInteger("known", this.has(index) ? 1 : 0, 1, 1);
+    if (!this.has(index)) throw new CodecError("ERR_STATE", "index", index, "that of a known source symbol");
     return this.#pool.arena.view(this.symbolPointer(index), this.symbolLength(index));
   }
 
   /** Where the data of a known source symbol starts in the arena. Not checked. */
   symbolPointer(index: number): Pointer {
-    return this.#symbols.slot(this.#middle + index) + LENGTH_BYTES;
+    return this.#symbols.slot(this.batchSize + index) + LENGTH_BYTES;
   }
 
   /** Bytes of data of a known source symbol. Not checked. */
   symbolLength(index: number): number {
-    return this.#symbols.used[this.#middle + index] - LENGTH_BYTES;
+    return this.#symbols.used[this.batchSize + index] - LENGTH_BYTES;
   }
 
   /** Empties the decoder for another batch; its slots go back to the pool. */
@@ -158,11 +156,8 @@ export class BatchDecoder {
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
-    const { arena } = this.#pool;
-    this.#symbols.destroy();
-    arena.free(this.#rows, (this.batchSize + 1) * this.#stride);
-    arena.free(this.#gathered, this.batchSize * this.#stride);
-    arena.free(this.#targets, 4 * this.batchSize);
+    this.#symbols.clear();
+    this.#region.release();
   }
 
   #count(verdict: Verdict): Verdict {
@@ -193,8 +188,8 @@ export class BatchDecoder {
   #addSource(index: number, data: Uint8Array): Verdict {
     if (!(Number.isInteger(index) && index >= 0 && index < this.batchSize)) return "invalid";
     if (data.length > this.#pool.symbolSize) return "invalid";
-    if (this.#symbols.has(this.#middle + index)) return "redundant";
-    if (!this.#symbols.putSource(this.#middle + index, data)) return "no-memory";
+    if (this.#symbols.has(this.batchSize + index)) return "redundant";
+    if (!this.#symbols.putSource(this.batchSize + index, data)) return "no-memory";
     this.#covered = Math.max(this.#covered, index + 1);
     this.#longest = Math.max(this.#longest, LENGTH_BYTES + data.length);
     this.#becameKnown(index);
@@ -216,11 +211,11 @@ export class BatchDecoder {
     const held = this.#held;
     const row = this.#workRow();
     // Rows are reduced over what they cover: a longer one widens all, with zeros that are there already.
-    const start = this.#middle - 1 - held;
+    const start = this.batchSize - 1 - held;
     const length = 1 + held + Math.max(this.#covered, covered);
     arena.bytes[row + start] = 1;
     for (let r = 0; r < held; r++) {
-      const factor = arena.bytes[row + this.#middle + this.#pivotOfRow[r]];
+      const factor = arena.bytes[row + this.batchSize + this.#pivotOfRow[r]];
       if (factor !== 0) this.#kernel.mulAdd(row + start, this.#rows + r * this.#stride + start, factor, length);
     }
     const pivot = this.#findPivot(row, covered);
@@ -238,7 +233,7 @@ export class BatchDecoder {
     const { bytes } = this.#pool.arena;
     const end = Math.max(limit, this.#covered);
     for (let i = 0; i < end; i++) {
-      if (bytes[row + this.#middle + i] !== 0 && !this.#symbols.has(this.#middle + i)) return i;
+      if (bytes[row + this.batchSize + i] !== 0 && !this.#symbols.has(this.batchSize + i)) return i;
     }
     return NONE;
   }
@@ -246,13 +241,13 @@ export class BatchDecoder {
   /** Makes source symbol `pivot` the pivot of row `r`: 1 there, 0 in every other row. */
   #setPivot(r: number, pivot: number): void {
     const { bytes } = this.#pool.arena;
-    const start = this.#middle - this.#held;
+    const start = this.batchSize - this.#held;
     const length = this.#held + this.#covered;
     const row = this.#rows + r * this.#stride;
-    this.#kernel.scale(row + start, INVERSE[bytes[row + this.#middle + pivot]], length);
+    this.#kernel.scale(row + start, INVERSE[bytes[row + this.batchSize + pivot]], length);
     for (let other = 0; other < this.#held; other++) {
       const at = this.#rows + other * this.#stride;
-      const factor = bytes[at + this.#middle + pivot];
+      const factor = bytes[at + this.batchSize + pivot];
       if (other !== r && factor !== 0) this.#kernel.mulAdd(at + start, row + start, factor, length);
     }
     this.#pivotOfRow[r] = pivot;
@@ -261,10 +256,13 @@ export class BatchDecoder {
 
   /** Row `r` lost its pivot, which became known: another unknown symbol takes its place, or the row goes. */
   #replacePivot(r: number): void {
-    this.#rowOfPivot[this.#pivotOfRow[r]] = NONE;
     const pivot = this.#findPivot(this.#rows + r * this.#stride);
-    if (pivot === NONE) this.#removeRow(r);
-    else this.#setPivot(r, pivot);
+    if (pivot === NONE) {
+      this.#removeRow(r);
+    } else {
+      this.#rowOfPivot[this.#pivotOfRow[r]] = NONE;
+      this.#setPivot(r, pivot);
+    }
   }
 
   /**
@@ -274,7 +272,7 @@ export class BatchDecoder {
   #removeRow(r: number): void {
     const { bytes } = this.#pool.arena;
     const last = this.#held - 1;
-    const start = this.#middle - this.#held;
+    const start = this.batchSize - this.#held;
     const row = this.#rows + r * this.#stride;
     let coded = start;
     while (bytes[row + coded] === 0) coded++;
@@ -287,6 +285,7 @@ export class BatchDecoder {
       bytes[at + coded] = bytes[at + start];
       bytes[at + start] = 0;
     }
+    this.#rowOfPivot[this.#pivotOfRow[r]] = NONE;
     this.#symbols.drop(coded);
     if (coded !== start) this.#symbols.swap(coded, start);
     if (r !== last) {
@@ -300,57 +299,103 @@ export class BatchDecoder {
   /** Computes the source symbols that rows give by now. */
   #resolve(): Verdict {
     const { arena } = this.#pool;
-    const start = this.#middle - this.#held;
-    const count = this.#held + this.#covered;
     const first = this.#queueTail;
     let ready = 0;
     for (let r = 0; r < this.#held; r++) {
-      const pivot = this.#pivotOfRow[r];
-      const row = this.#rows + r * this.#stride;
-      if (this.#unknownsOf(row) > 1) continue;
-      const slot = this.#pool.acquire();
-      // Without a slot the row stays and is tried again with the next symbol.
-      if (slot === 0) break;
-      const to = this.#gathered + ready * count;
-      arena.bytes.copyWithin(to, row + start, row + start + count);
-      arena.bytes[to + this.#held + pivot] = 0;
-      arena.words[(this.#targets >> 2) + ready] = slot;
-      this.#queue[first + ready] = pivot;
-      ready++;
+      if (this.#unknownsOf(this.#rows + r * this.#stride) === 1) this.#queue[first + ready++] = this.#pivotOfRow[r];
     }
     if (ready === 0) return "innovative";
-    this.#symbols.pad(start, start + count, this.#longest);
-    const list = this.#symbols.list + 4 * start;
-    this.#kernel.multiply(this.#targets, list, this.#gathered, ready, count, this.#longest);
+    if (!this.#acquireTargets(ready)) return this.#resolveOneByOne(ready);
+    this.#combineReady(first, ready);
     if (!this.#lengthsPossible(ready)) {
-      for (let i = 0; i < ready; i++) this.#pool.release(arena.words[(this.#targets >> 2) + i]);
+      this.#releaseTargets(ready);
       this.#forgetCoded();
       return "inconsistent";
     }
-    for (let i = 0; i < ready; i++) {
-      const index = this.#queue[first + i];
-      const slot = arena.words[(this.#targets >> 2) + i];
-      this.#symbols.put(this.#middle + index, slot, LENGTH_BYTES + arena.bytes[slot] + 256 * arena.bytes[slot + 1]);
-      this.#becameKnown(index);
-    }
+    for (let i = 0; i < ready; i++) this.#putDecoded(this.#queue[first + i], arena.words[(this.#targets >>> 2) + i]);
     if (ready === this.#held) {
       this.#forgetCoded();
       return "innovative";
     }
+    for (let i = 0; i < ready; i++) this.#removeRow(this.#rowOfPivot[this.#queue[first + i]]);
+    return "innovative";
+  }
+
+  /**
+   * The same where the pool has no slot left: each symbol is computed aside, and takes the slot of the coded symbol that it makes
+   * superfluous.
+   */
+  #resolveOneByOne(ready: number): Verdict {
+    const { arena, scratch } = this.#pool;
+    const first = this.#queueTail;
     for (let i = 0; i < ready; i++) {
-      const pivot = this.#queue[first + i];
-      const row = this.#rowOfPivot[pivot];
-      this.#rowOfPivot[pivot] = NONE;
-      this.#removeRow(row);
+      const index = this.#queue[first + i];
+      arena.words[this.#targets >>> 2] = scratch;
+      this.#combineReady(first + i, 1);
+      if (!this.#lengthsPossible(1)) {
+        this.#forgetCoded();
+        return "inconsistent";
+      }
+      // Known from here on, so that the row has no unknown left and goes.
+      this.#putDecoded(index, scratch);
+      this.#removeRow(this.#rowOfPivot[index]);
+      const slot = this.#pool.acquire();
+      arena.bytes.copyWithin(slot, scratch, scratch + this.#pool.slotBytes);
+      this.#putSlot(index, slot);
     }
     return "innovative";
+  }
+
+  /** Takes `ready` slots, or none when there are not as many. */
+  #acquireTargets(ready: number): boolean {
+    for (let i = 0; i < ready; i++) {
+      const slot = this.#pool.acquire();
+      if (slot === 0) {
+        this.#releaseTargets(i);
+        return false;
+      }
+      this.#pool.arena.words[(this.#targets >>> 2) + i] = slot;
+    }
+    return true;
+  }
+
+  #releaseTargets(count: number): void {
+    const { words } = this.#pool.arena;
+    for (let i = 0; i < count; i++) this.#pool.release(words[(this.#targets >>> 2) + i]);
+  }
+
+  /** Computes `ready` source symbols, whose indices stand in the queue from `first` on, to the targets. */
+  #combineReady(first: number, ready: number): void {
+    const { bytes } = this.#pool.arena;
+    const start = this.batchSize - this.#held;
+    const count = this.#held + this.#covered;
+    for (let i = 0; i < ready; i++) {
+      const pivot = this.#queue[first + i];
+      const from = this.#rows + this.#rowOfPivot[pivot] * this.#stride + start;
+      const to = this.#gathered + i * count;
+      bytes.copyWithin(to, from, from + count);
+      bytes[to + this.#held + pivot] = 0;
+    }
+    this.#symbols.pad(start, start + count, this.#longest);
+    const list = this.#symbols.list + 4 * start;
+    this.#kernel.multiply(this.#targets, list, this.#gathered, ready, count, this.#longest);
+  }
+
+  #putDecoded(index: number, slot: Pointer): void {
+    this.#putSlot(index, slot);
+    this.#becameKnown(index);
+  }
+
+  #putSlot(index: number, slot: Pointer): void {
+    const { bytes } = this.#pool.arena;
+    this.#symbols.put(this.batchSize + index, slot, LENGTH_BYTES + bytes[slot] + 256 * bytes[slot + 1]);
   }
 
   #unknownsOf(row: Pointer): number {
     const { bytes } = this.#pool.arena;
     let unknowns = 0;
     for (let i = 0; i < this.#covered; i++) {
-      if (bytes[row + this.#middle + i] !== 0 && !this.#symbols.has(this.#middle + i)) unknowns++;
+      if (bytes[row + this.batchSize + i] !== 0 && !this.#symbols.has(this.batchSize + i)) unknowns++;
     }
     return unknowns;
   }
@@ -358,14 +403,14 @@ export class BatchDecoder {
   #lengthsPossible(ready: number): boolean {
     const { bytes, words } = this.#pool.arena;
     for (let i = 0; i < ready; i++) {
-      const slot = words[(this.#targets >> 2) + i];
+      const slot = words[(this.#targets >>> 2) + i];
       if (LENGTH_BYTES + bytes[slot] + 256 * bytes[slot + 1] > this.#longest) return false;
     }
     return true;
   }
 
   #forgetCoded(): void {
-    for (let j = this.#middle - this.#held; j < this.#middle; j++) this.#symbols.drop(j);
+    for (let j = this.batchSize - this.#held; j < this.batchSize; j++) this.#symbols.drop(j);
     this.#held = 0;
     this.#rowOfPivot.fill(NONE);
   }

@@ -3,7 +3,7 @@
  * made; a repair covers the symbols so far. Not a scheduler: who sends which repair when is the transport's affair.
  * Sources: RFC 9426 (batch, inner code); docs/wire-format.md says what travels.
  */
-import type { Pointer } from "../gf/index.ts";
+import { type Pointer, Region } from "../gf/index.ts";
 import { BatchSymbols } from "./batch-symbols.ts";
 import { MAX_BATCH_SIZE, REPAIR_SEEDS, repairTable } from "./coefficients.ts";
 import { CodecError, checkInteger } from "./errors.ts";
@@ -19,22 +19,22 @@ export interface BatchOptions {
 export class BatchEncoder {
   readonly batchSize: number;
   readonly #pool: SymbolPool;
+  readonly #region: Region;
   readonly #symbols: BatchSymbols;
   readonly #coefficients: Pointer;
   /** longest[k]: bytes of a repair that covers k symbols. */
   readonly #longest: Uint32Array;
-  readonly #scratch: Pointer;
   #size = 0;
 
-  /** Throws a CodecError for a batch size out of range. */
+  /** Throws a CodecError for a batch size out of range and an ArenaFullError when the arena is. */
   constructor({ pool, batchSize }: BatchOptions) {
     checkInteger("batchSize", batchSize, 1, MAX_BATCH_SIZE);
     this.batchSize = batchSize;
     this.#pool = pool;
-    this.#symbols = new BatchSymbols(pool, batchSize);
     this.#coefficients = repairTable(pool.arena);
+    this.#region = new Region(pool.arena);
+    this.#symbols = new BatchSymbols(this.#region, pool, batchSize);
     this.#longest = new Uint32Array(batchSize + 1);
-    this.#scratch = pool.arena.allocate(pool.slotBytes);
   }
 
   /** k, how many source symbols the batch holds so far. */
@@ -54,7 +54,12 @@ export class BatchEncoder {
       throw new CodecError("ERR_LENGTH", "data.length", data.length, `at most ${this.#pool.symbolSize} bytes`);
     }
     if (!this.#symbols.putSource(index, data)) {
-      throw new CodecError("ERR_STATE", "slotsInUse", this.#pool.slotsInUse, `fewer than ${this.#pool.maximumSlots}`);
+      throw new CodecError(
+        "ERR_STATE",
+        "slotsInUse",
+        this.#pool.slotsInUse,
+        "a free slot: the pool or its arena is full",
+      );
     }
     this.#size = index + 1;
     this.#longest[index + 1] = Math.max(this.#longest[index], LENGTH_BYTES + data.length);
@@ -63,27 +68,33 @@ export class BatchEncoder {
 
   /** The data of source symbol `index`, in place: valid until the arena's next allocation. */
   symbol(index: number): Uint8Array {
-    checkInteger("index", index, 0, this.#size - 1);
+    if (!(index >= 0 && index < this.#size && Number.isInteger(index))) {
+      throw new CodecError("ERR_RANGE", "index", index, `that of one of the ${this.#size} symbols added`);
+    }
     return this.#pool.arena.view(this.#symbols.slot(index) + LENGTH_BYTES, this.#symbols.used[index] - LENGTH_BYTES);
   }
 
   /** Bytes of a repair that covers the first `covered` symbols: two more than the longest of them. */
   repairLength(covered: number): number {
-    checkInteger("covered", covered, 1, this.#size);
+    if (!(covered >= 1 && covered <= this.#size && Number.isInteger(covered))) {
+      throw new CodecError("ERR_RANGE", "covered", covered, `1 to ${this.#size}, the symbols added so far`);
+    }
     return this.#longest[covered];
   }
 
   /**
    * Writes the repair named (covered, seed) into `out` and returns its length in bytes. `covered` is 1 to the size of the
-   * batch so far, `seed` 0 to 191. Throws a CodecError for values out of range and an `out` that is too short.
+   * batch so far, `seed` 0 to 191 (a row of coefficients). Repairs with one `covered` and different seeds are all of use; so
+   * change the seed with every repair of a batch. Throws a CodecError for values out of range and an `out` that is too short.
    */
   repair(covered: number, seed: number, out: Uint8Array): number {
     const length = this.repairLength(covered);
     if (out.length < length) {
       throw new CodecError("ERR_LENGTH", "out.length", out.length, `at least ${length} bytes`);
     }
-    this.repairInto(covered, seed, this.#scratch);
-    out.set(this.#pool.arena.view(this.#scratch, length));
+    const { scratch } = this.#pool;
+    this.repairInto(covered, seed, scratch);
+    out.set(this.#pool.arena.view(scratch, length));
     return length;
   }
 
@@ -105,7 +116,7 @@ export class BatchEncoder {
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
-    this.#symbols.destroy();
-    this.#pool.arena.free(this.#scratch, this.#pool.slotBytes);
+    this.#symbols.clear();
+    this.#region.release();
   }
 }

@@ -1,23 +1,27 @@
 /**
  * The inner code at a node between source and receiver: holds coded symbols of one batch, whatever they are combinations of,
  * and makes fresh random combinations of them. Never decodes. A source symbol is best forwarded as it came; what it
- * cannot restore by itself, a recoded symbol does. Sources: RFC 9426, section on recoding; Yang & Yeung 2014.
+ * cannot restore by itself, a recoded symbol does.
+ *
+ * The symbols of an object (`ObjectEncoder`) have no length field: give all of them to `addRecoded`, symbol j with the unit
+ * vector j, from a pool whose symbol size is T; examples/object-transfer.mjs shows it. Sources: RFC 9426, section on recoding; Yang & Yeung 2014.
  */
-import type { Kernel, Pointer } from "../gf/index.ts";
+import { type Kernel, type Pointer, Region } from "../gf/index.ts";
 import type { BatchOptions } from "./batch-encoder.ts";
 import { BatchSymbols } from "./batch-symbols.ts";
 import { MAX_BATCH_SIZE, REPAIR_SEEDS, repairCoefficients } from "./coefficients.ts";
 import { CodecError, checkInteger } from "./errors.ts";
 import { RankTracker } from "./rank-tracker.ts";
 import { LENGTH_BYTES, type SymbolPool } from "./symbol-pool.ts";
+import { TinyMt32 } from "./tinymt32.ts";
 import { type Verdict, type VerdictCounts, verdictCounts } from "./verdict.ts";
 
-/** A source of random 32-bit whole numbers, such as `TinyMt32.next`. */
+/** A source of random 32-bit whole numbers, such as the `random` of a `TinyMt32`; not `Math.random`. */
 export type Random32 = () => number;
 
 export interface RecoderOptions extends BatchOptions {
-  /** Where the combinations come from; the same numbers give the same symbols. */
-  random: Random32;
+  /** Where the combinations come from; the same numbers give the same symbols. Default: a TinyMt32 with a random seed. */
+  random?: Random32;
 }
 
 export class BatchRecoder {
@@ -27,35 +31,35 @@ export class BatchRecoder {
   readonly #pool: SymbolPool;
   readonly #kernel: Kernel;
   readonly #random: Random32;
+  readonly #region: Region;
   readonly #symbols: BatchSymbols;
   /** Coefficient vectors of the symbols held, M bytes each, and the list of pointers to them. */
   readonly #vectors: Pointer;
   readonly #vectorList: Pointer;
-  /** The weights of one combination, its vector, its payload. */
+  /** The weights of one combination, its vector. */
   readonly #weights: Pointer;
   readonly #vector: Pointer;
-  readonly #payload: Pointer;
   readonly #tracker: RankTracker;
   readonly #unit: Uint8Array;
   #held = 0;
   #covered = 0;
   #longest = 0;
 
-  /** Throws a CodecError for a batch size out of range. */
-  constructor({ pool, batchSize, random }: RecoderOptions) {
+  /** Throws a CodecError for a batch size out of range and an ArenaFullError when the arena is. */
+  constructor({ pool, batchSize, random = randomlySeeded() }: RecoderOptions) {
     checkInteger("batchSize", batchSize, 1, MAX_BATCH_SIZE);
     const { arena } = pool;
     this.batchSize = batchSize;
     this.#pool = pool;
     this.#kernel = arena.kernel;
     this.#random = random;
-    this.#symbols = new BatchSymbols(pool, batchSize);
-    this.#vectors = arena.allocate(batchSize * batchSize);
-    this.#vectorList = arena.allocate(4 * batchSize);
-    for (let i = 0; i < batchSize; i++) arena.words[(this.#vectorList >> 2) + i] = this.#vectors + i * batchSize;
-    this.#weights = arena.allocate(batchSize);
-    this.#vector = arena.allocate(batchSize);
-    this.#payload = arena.allocate(pool.slotBytes);
+    this.#region = new Region(arena);
+    this.#symbols = new BatchSymbols(this.#region, pool, batchSize);
+    this.#vectors = this.#region.allocate(batchSize * batchSize);
+    this.#vectorList = this.#region.allocate(4 * batchSize);
+    this.#weights = this.#region.allocate(batchSize);
+    this.#vector = this.#region.allocate(batchSize);
+    for (let i = 0; i < batchSize; i++) arena.words[(this.#vectorList >>> 2) + i] = this.#vectors + i * batchSize;
     this.#tracker = new RankTracker(batchSize);
     this.#unit = new Uint8Array(batchSize);
   }
@@ -129,11 +133,11 @@ export class BatchRecoder {
     if (payload.length < this.#longest) {
       throw new CodecError("ERR_LENGTH", "payload.length", payload.length, `at least ${this.#longest} bytes`);
     }
-    this.recodeInto(this.#vector, this.#payload);
-    const { arena } = this.#pool;
+    const { arena, scratch } = this.#pool;
+    this.recodeInto(this.#vector, scratch);
     vector.set(arena.view(this.#vector, this.#covered));
     vector.fill(0, this.#covered);
-    payload.set(arena.view(this.#payload, this.#longest));
+    payload.set(arena.view(scratch, this.#longest));
   }
 
   /** Like `recode`, into `covered` and `payloadLength` bytes of the arena. */
@@ -157,13 +161,8 @@ export class BatchRecoder {
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
-    const { arena } = this.#pool;
-    this.#symbols.destroy();
-    arena.free(this.#vectors, this.batchSize * this.batchSize);
-    arena.free(this.#vectorList, 4 * this.batchSize);
-    arena.free(this.#weights, this.batchSize);
-    arena.free(this.#vector, this.batchSize);
-    arena.free(this.#payload, this.#pool.slotBytes);
+    this.#symbols.clear();
+    this.#region.release();
   }
 
   #count(verdict: Verdict): Verdict {
@@ -189,6 +188,7 @@ export class BatchRecoder {
     let any = 0;
     for (let i = 0; i < this.#held; i += 4) {
       const word = this.#random();
+      if (!Number.isInteger(word)) throw new CodecError("ERR_RANGE", "random()", word, "a 32-bit whole number");
       for (let j = i; j < this.#held && j < i + 4; j++) {
         const weight = (word >>> (8 * (j - i))) & 255;
         bytes[this.#weights + j] = weight;
@@ -197,6 +197,10 @@ export class BatchRecoder {
     }
     if (any === 0) bytes[this.#weights] = 1;
   }
+}
+
+function randomlySeeded(): Random32 {
+  return new TinyMt32(crypto.getRandomValues(new Uint32Array(1))[0]).random;
 }
 
 /** The length of a vector without the zeros at its end. */

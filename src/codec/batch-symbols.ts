@@ -2,7 +2,7 @@
  * The symbols that a batch's encoder, recoder or decoder holds: slots of a pool, each with its length and with how far it is
  * zero-padded. Knows nothing of coefficients.
  */
-import type { Arena, Pointer } from "../gf/index.ts";
+import type { Arena, Pointer, Region } from "../gf/index.ts";
 import { LENGTH_BYTES, type SymbolPool } from "./symbol-pool.ts";
 
 /** Up to `capacity` symbols, whose pointers form a list in the arena that a kernel can read. */
@@ -16,11 +16,12 @@ export class BatchSymbols {
   readonly #padded: Uint32Array;
   readonly #capacity: number;
 
-  constructor(pool: SymbolPool, capacity: number) {
+  /** The list's memory is the region's, who releases it after `clear`. */
+  constructor(region: Region, pool: SymbolPool, capacity: number) {
     this.pool = pool;
     this.arena = pool.arena;
     this.#capacity = capacity;
-    this.list = this.arena.allocateZeroed(4 * capacity);
+    this.list = region.allocateZeroed(4 * capacity);
     this.used = new Uint32Array(capacity);
     this.#padded = new Uint32Array(capacity);
   }
@@ -30,34 +31,34 @@ export class BatchSymbols {
   }
 
   slot(index: number): Pointer {
-    return this.arena.words[(this.list >> 2) + index];
+    return this.arena.words[(this.list >>> 2) + index];
   }
 
   /** Makes `slot` the symbol `index`, of `used` bytes. */
   put(index: number, slot: Pointer, used: number): void {
-    this.arena.words[(this.list >> 2) + index] = slot;
+    this.arena.words[(this.list >>> 2) + index] = slot;
     this.used[index] = used;
     this.#padded[index] = used;
   }
 
   /** Copies a source symbol into a new slot, with its length. Returns false when the pool has no slot. */
   putSource(index: number, data: Uint8Array): boolean {
-    const slot = this.pool.acquire();
+    const { length } = data;
+    const slot = this.pool.acquireCopy(data, LENGTH_BYTES);
     if (slot === 0) return false;
     const { bytes } = this.arena;
-    bytes[slot] = data.length & 255;
-    bytes[slot + 1] = data.length >> 8;
-    bytes.set(data, slot + LENGTH_BYTES);
-    this.put(index, slot, LENGTH_BYTES + data.length);
+    bytes[slot] = length & 255;
+    bytes[slot + 1] = length >> 8;
+    this.put(index, slot, LENGTH_BYTES + length);
     return true;
   }
 
   /** Copies a coded symbol's payload into a new slot. Returns false when the pool has no slot. */
   putCoded(index: number, payload: Uint8Array): boolean {
-    const slot = this.pool.acquire();
+    const { length } = payload;
+    const slot = this.pool.acquireCopy(payload, 0);
     if (slot === 0) return false;
-    this.arena.bytes.set(payload, slot);
-    this.put(index, slot, payload.length);
+    this.put(index, slot, length);
     return true;
   }
 
@@ -67,7 +68,7 @@ export class BatchSymbols {
     for (let i = from; i < to; i++) {
       const padded = this.#padded[i];
       if (padded >= length || this.used[i] === 0) continue;
-      const slot = words[(this.list >> 2) + i];
+      const slot = words[(this.list >>> 2) + i];
       bytes.fill(0, slot + padded, slot + length);
       this.#padded[i] = length;
     }
@@ -82,7 +83,7 @@ export class BatchSymbols {
   /** Swaps two entries. */
   swap(a: number, b: number): void {
     const { words } = this.arena;
-    const at = this.list >> 2;
+    const at = this.list >>> 2;
     const slot = words[at + a];
     words[at + a] = words[at + b];
     words[at + b] = slot;
@@ -97,11 +98,5 @@ export class BatchSymbols {
   /** Gives all slots back. */
   clear(): void {
     for (let i = 0; i < this.#capacity; i++) if (this.used[i] !== 0) this.drop(i);
-  }
-
-  /** Gives all slots and the list back; nothing may be called afterwards. */
-  destroy(): void {
-    this.clear();
-    this.arena.free(this.list, 4 * this.#capacity);
   }
 }

@@ -7,15 +7,21 @@
  * how much that was wrong, which gives the inactive symbols; with those in place the second pass gives the rest. So each pass
  * costs what the batches' degrees cost and nothing grows with the number of inactive symbols times that of source symbols.
  */
-import { type Arena, type Kernel, type Pointer, Region } from "../gf/index.ts";
+import { type Arena, ArenaFullError, type Kernel, type Pointer, Region } from "../gf/index.ts";
 import { type EquationGroup, InactivationPlan, type Step } from "./inactivation.ts";
-import { InactiveSolver } from "./inactive-solver.ts";
+import { InactiveSolver, MAX_EQUATIONS } from "./inactive-solver.ts";
 import type { ObjectParameters } from "./object-parameters.ts";
 import type { OuterBatchGenerator } from "./outer-batch.ts";
 import { forEachLdpc, hdpcConstraints, type PrecodeSizes } from "./precode.ts";
 import { RankTracker } from "./rank-tracker.ts";
 import type { SymbolPool } from "./symbol-pool.ts";
 import type { Verdict } from "./verdict.ts";
+
+/**
+ * With more inactive symbols than this, and than an eighth of K, decoding waits for more symbols: time grows with the cube, and only
+ * batches of hardly any rank, or made up by somebody, come near.
+ */
+const LEAST_MAXIMUM_INACTIVE = 2048;
 
 interface ReceivedBatch {
   readonly id: number;
@@ -51,6 +57,8 @@ export class BlockDecoder {
   readonly #generator: OuterBatchGenerator;
   readonly #batches: Map<number, ReceivedBatch> = new Map();
   #received = 0;
+  /** Decoding is tried once as much has been received. */
+  #nextAttempt: number;
   /** Source symbols that came as they are: payload by column. */
   readonly #direct: Map<number, Pointer> = new Map();
   #planned: PlannedBlock | undefined;
@@ -66,6 +74,7 @@ export class BlockDecoder {
     this.#parameters = parameters;
     this.#sizes = generator.sizes;
     this.#generator = generator;
+    this.#nextAttempt = this.symbols;
   }
 
   /** Innovative symbols received so far. */
@@ -85,18 +94,10 @@ export class BlockDecoder {
   /** Takes a symbol of batch `id`: its vector of M bytes, not all zero, and its payload of T bytes. */
   add(id: number, vector: Uint8Array, payload: Uint8Array): Verdict {
     if (this.#done !== undefined) return "redundant";
-    let batch = this.#batches.get(id);
-    if (batch === undefined) {
-      // Kept only once a symbol of it is: a batch with nothing in it costs nothing.
-      batch = { id, tracker: new RankTracker(this.#parameters.batchSize), vectors: [], payloads: [] };
-    }
-    if (!batch.tracker.test(vector)) return "redundant";
-    if (this.#planned !== undefined) return this.#addLate(batch, vector, payload);
-    const slot = this.#store(payload);
-    if (slot === 0) return "no-memory";
-    this.#keep(batch, vector, slot);
-    if (this.#received >= this.symbols) this.#tryDecode();
-    return "innovative";
+    if (!this.#generator.exists(id, vector)) return "invalid";
+    const verdict = this.#take(id, vector, payload);
+    if (this.#received >= this.#nextAttempt) this.#decode();
+    return verdict;
   }
 
   /** Copies source symbol `index` to `out`, at most `out.length` bytes. Needs `complete`. */
@@ -112,22 +113,61 @@ export class BlockDecoder {
     this.#releasePayloads();
   }
 
-  #store(payload: Uint8Array): Pointer {
-    const slot = this.#pool.acquire();
-    if (slot !== 0) this.#arena.bytes.set(payload, slot);
-    return slot;
-  }
-
   #releasePayloads(): void {
     for (const { payloads } of this.#batches.values()) for (const slot of payloads) this.#pool.release(slot);
     if (this.complete) for (const slot of this.#direct.values()) this.#pool.release(slot);
     this.#batches.clear();
   }
 
-  /** Plans, and solves if that is possible. Throws a RangeError, with nothing changed, when the arena cannot grow that far. */
-  #tryDecode(): void {
-    const region = new Region(this.#arena);
+  #take(id: number, vector: Uint8Array, payload: Uint8Array): Verdict {
+    // Kept only once a symbol of it is: a batch with nothing in it costs nothing.
+    const batch = this.#batches.get(id) ?? {
+      id,
+      tracker: new RankTracker(this.#parameters.batchSize),
+      vectors: [],
+      payloads: [],
+    };
+    if (!batch.tracker.test(vector)) return "redundant";
+    const slot = this.#pool.acquireCopy(payload, 0);
+    if (slot === 0) return "no-memory";
+    if (this.#planned !== undefined) {
+      let verdict: Verdict = "no-memory";
+      try {
+        verdict = this.#addLate(this.#planned, id, vector, slot) ? "innovative" : "redundant";
+      } catch (error) {
+        if (!(error instanceof ArenaFullError)) throw error;
+      }
+      if (verdict !== "innovative") {
+        this.#pool.release(slot);
+        return verdict;
+      }
+    }
+    batch.tracker.add();
+    batch.vectors.push(vector.slice());
+    batch.payloads.push(slot);
+    this.#batches.set(id, batch);
+    this.#received++;
+    return "innovative";
+  }
+
+  /**
+   * Plans if there is no plan, and solves if the plan allows it. Where the arena is too full for that, or the dense system would
+   * be too large, the plan is dropped and made anew when more has been received: what was received is never lost.
+   */
+  #decode(): void {
     try {
+      this.#planned ??= this.#plan();
+      if (this.#planned?.solvable) this.#solve(this.#planned);
+      else if (this.#planned === undefined && !this.complete) this.#postpone();
+    } catch (error) {
+      if (!(error instanceof ArenaFullError)) throw error;
+      this.#postpone();
+    }
+  }
+
+  /** A plan; undefined when none is needed because all source symbols were received, or none is affordable. */
+  #plan(): PlannedBlock | undefined {
+    return Region.use(this.#arena, (region) => {
       const groups = this.#makeGroups(region);
       if (this.#direct.size === this.symbols) {
         this.#finish(
@@ -135,13 +175,27 @@ export class BlockDecoder {
           0,
           () => {},
         );
-        return;
+        return undefined;
       }
-      this.#planned = new PlannedBlock(this.#arena, this.#sizes, groups, this.#direct, this.#parameters.symbolSize);
-    } finally {
-      region.release();
+      return PlannedBlock.make(this.#arena, this.#sizes, groups, this.#direct, this.#parameters.symbolSize);
+    });
+  }
+
+  #postpone(): void {
+    this.#planned?.destroy();
+    this.#planned = undefined;
+    this.#direct.clear();
+    this.#nextAttempt = this.#received + Math.ceil(this.symbols / 64);
+  }
+  #finish(symbolAt: (column: number) => Pointer, inactive: number, release: () => void): void {
+    this.#statistics = { received: this.#received, batches: this.#batches.size, inactive };
+    this.#done = { symbolAt, release };
+    // Of what was received only source symbols are still looked at.
+    const kept = new Set(this.#direct.values());
+    for (const { payloads } of this.#batches.values()) {
+      for (const slot of payloads) if (!kept.has(slot)) this.#pool.release(slot);
     }
-    if (this.#planned.solvable) this.#solve(this.#planned);
+    this.#batches.clear();
   }
 
   #solve(planned: PlannedBlock): void {
@@ -154,50 +208,19 @@ export class BlockDecoder {
     this.#planned = undefined;
   }
 
-  #finish(symbolAt: (column: number) => Pointer, inactive: number, release: () => void): void {
-    this.#statistics = { received: this.#received, batches: this.#batches.size, inactive };
-    this.#done = { symbolAt, release };
-    // Of what was received only source symbols are still looked at.
-    const kept = new Set(this.#direct.values());
-    for (const { payloads } of this.#batches.values()) {
-      for (const slot of payloads) if (!kept.has(slot)) this.#pool.release(slot);
-    }
-    this.#batches.clear();
-  }
-
-  #addLate(batch: ReceivedBatch, vector: Uint8Array, payload: Uint8Array): Verdict {
-    const planned = this.#planned!;
-    const slot = this.#store(payload);
-    if (slot === 0) return "no-memory";
-    const region = new Region(this.#arena);
-    let innovative = false;
-    try {
-      const generatorMatrix = this.#generate(batch.id, region);
+  /** Offers a symbol that comes after the plan to its dense system; returns whether it was innovative. */
+  #addLate(planned: PlannedBlock, id: number, vector: Uint8Array, payload: Pointer): boolean {
+    return Region.use(this.#arena, (region) => {
+      const generatorMatrix = this.#generate(id, region);
       const { degree, columns } = this.#generator;
       const coefficients = region.allocate(degree);
       this.#writeRow(coefficients, vector, generatorMatrix);
-      const equation = {
+      return planned.addLate({
         columns: columns.slice(0, degree),
         coefficients: this.#arena.view(coefficients, degree).slice(),
-        payload: slot,
-      };
-      innovative = planned.addLate(equation);
-    } finally {
-      region.release();
-      if (!innovative) this.#pool.release(slot);
-    }
-    if (!innovative) return "redundant";
-    this.#keep(batch, vector, slot);
-    if (planned.solvable) this.#solve(planned);
-    return "innovative";
-  }
-
-  #keep(batch: ReceivedBatch, vector: Uint8Array, slot: Pointer): void {
-    batch.tracker.add();
-    batch.vectors.push(vector.slice());
-    batch.payloads.push(slot);
-    this.#batches.set(batch.id, batch);
-    this.#received++;
+        payload,
+      });
+    });
   }
 
   /** Generates batch `id`; returns its generator matrix. */
@@ -222,9 +245,9 @@ export class BlockDecoder {
   /** The equations that were received, and those of the LDPC symbols. Fills #direct. */
   #makeGroups(region: Region): EquationGroup[] {
     const groups: EquationGroup[] = [];
+    this.#direct.clear();
     for (const batch of this.#batches.values()) {
-      const scratch = new Region(this.#arena);
-      const generatorMatrix = this.#generate(batch.id, scratch);
+      const generatorMatrix = this.#generate(batch.id, region);
       const generator = this.#generator;
       const columns = generator.columns.slice(0, generator.degree);
       const rows: number[] = [];
@@ -242,7 +265,6 @@ export class BlockDecoder {
         });
         groups.push({ columns, payloads: Uint32Array.from(rows, (i) => batch.payloads[i]), matrix });
       }
-      scratch.release();
     }
     this.#addLdpcGroups(groups, region);
     return groups;
@@ -295,44 +317,64 @@ class PlannedBlock {
   #symbols: Pointer = 0;
   #symbolStride = 0;
 
-  constructor(
+  /**
+   * Plans; undefined when more symbols would be inactive than is affordable. Throws an ArenaFullError, with all memory given
+   * back, when the arena cannot grow that far.
+   */
+  static make(
     arena: Arena,
     sizes: PrecodeSizes,
     groups: readonly EquationGroup[],
     direct: ReadonlyMap<number, Pointer>,
     symbolSize: number,
-  ) {
-    const { intermediate, hdpc } = sizes;
+  ): PlannedBlock | undefined {
     const region = new Region(arena);
+    try {
+      const plan = new InactivationPlan(region, sizes.intermediate, groups, direct.keys());
+      if (plan.inactive.length <= Math.max(LEAST_MAXIMUM_INACTIVE, sizes.source / 8)) {
+        return new PlannedBlock(region, sizes, plan, direct, symbolSize);
+      }
+    } catch (error) {
+      region.release();
+      throw error;
+    }
+    region.release();
+    return undefined;
+  }
+
+  private constructor(
+    region: Region,
+    sizes: PrecodeSizes,
+    plan: InactivationPlan,
+    direct: ReadonlyMap<number, Pointer>,
+    symbolSize: number,
+  ) {
+    const { arena } = region;
+    const { intermediate, hdpc } = sizes;
+    const { inactive, steps } = plan;
     this.#arena = arena;
     this.#region = region;
     this.#kernel = arena.kernel;
     this.#sizes = sizes;
     this.#symbolSize = symbolSize;
     this.#direct = direct;
-    try {
-      this.#plan = new InactivationPlan(region, intermediate, groups, direct.keys());
-      const { inactive, steps } = this.#plan;
-      this.#solver = new InactiveSolver(region, inactive.length);
-      this.#dependenceStride = Math.ceil(Math.max(1, inactive.length) / 16) * 16;
-      this.#dependence = region.allocateZeroed((intermediate + 1) * this.#dependenceStride);
-      this.#zeroDependence = this.#dependence + intermediate * this.#dependenceStride;
-      const listLength = steps.reduce(
-        (most, step) => Math.max(most, step.others.length, step.received.length + step.payloads.length),
-        intermediate + hdpc,
-      );
-      this.#sources = region.allocate(4 * listLength);
-      this.#targets = region.allocate(4 * listLength);
-      this.#hdpc = region.allocate(hdpc * intermediate);
-      arena.bytes.set(hdpcConstraints(sizes), this.#hdpc);
-      inactive.forEach((column, i) => {
-        arena.bytes[this.#dependenceOf(column) + i] = 1;
-      });
-      this.#findDependence();
-    } catch (error) {
-      region.release();
-      throw error;
-    }
+    this.#plan = plan;
+    this.#solver = new InactiveSolver(region, inactive.length);
+    this.#dependenceStride = Math.ceil(Math.max(1, inactive.length) / 16) * 16;
+    this.#dependence = region.allocateZeroed((intermediate + 1) * this.#dependenceStride);
+    this.#zeroDependence = this.#dependence + intermediate * this.#dependenceStride;
+    const listLength = steps.reduce(
+      (most, step) => Math.max(most, step.others.length, step.received.length + step.payloads.length),
+      intermediate + hdpc,
+    );
+    this.#sources = region.allocate(4 * listLength);
+    this.#targets = region.allocate(4 * listLength);
+    this.#hdpc = region.allocate(hdpc * intermediate);
+    arena.bytes.set(hdpcConstraints(sizes), this.#hdpc);
+    inactive.forEach((column, i) => {
+      arena.bytes[this.#dependenceOf(column) + i] = 1;
+    });
+    this.#findDependence();
   }
 
   get inactive(): number {
@@ -347,17 +389,17 @@ class PlannedBlock {
   /** Takes one more equation; returns whether it was innovative. */
   addLate(equation: LateEquation): boolean {
     const { columns, coefficients } = equation;
-    const scratch = new Region(this.#arena);
-    const row = scratch.allocate(this.#dependenceStride + columns.length);
-    const at = row + this.#dependenceStride;
-    const { bytes, words } = this.#arena;
-    bytes.set(coefficients, at);
-    for (let j = 0; j < columns.length; j++) words[(this.#sources >> 2) + j] = this.#dependenceOf(columns[j]);
-    this.#kernel.combine(row, this.#sources, at, columns.length, this.inactive);
-    const innovative = this.#solver.add(row, 0, 1).length > 0;
-    if (innovative) this.#late.push(equation);
-    scratch.release();
-    return innovative;
+    return Region.use(this.#arena, (scratch) => {
+      const row = scratch.allocate(this.#dependenceStride + columns.length);
+      const at = row + this.#dependenceStride;
+      const { bytes, words } = this.#arena;
+      bytes.set(coefficients, at);
+      for (let j = 0; j < columns.length; j++) words[(this.#sources >>> 2) + j] = this.#dependenceOf(columns[j]);
+      this.#kernel.combine(row, this.#sources, at, columns.length, this.inactive);
+      const innovative = this.#solver.add(row, 0, 1).length > 0;
+      if (innovative) this.#late.push(equation);
+      return innovative;
+    });
   }
 
   /** Where column `column` lies after `solve`. */
@@ -365,22 +407,19 @@ class PlannedBlock {
     return this.#direct.get(column) ?? this.#symbols + column * this.#symbolStride;
   }
 
-  /** Computes all symbols. Needs `solvable`. */
+  /** Computes all symbols, once. Needs `solvable`. Throws an ArenaFullError, after which only `destroy` may be called. */
   solve(): void {
     this.#symbolStride = Math.ceil(this.#symbolSize / 16) * 16;
     // One more symbol, of zeros.
     this.#symbols = this.#region.allocateZeroed((this.#sizes.intermediate + 1) * this.#symbolStride);
     const { steps } = this.#plan;
-    const scratch = new Region(this.#arena);
-    try {
+    Region.use(this.#arena, (scratch) => {
       const parts = this.#receivedParts(steps, scratch);
-      if (this.inactive > 0) this.#solveInactive(parts);
+      if (this.inactive > 0) this.#solveInactive(parts, scratch);
       steps.forEach((step, s) => {
         this.#computePivots(step, parts[s]);
       });
-    } finally {
-      scratch.release();
-    }
+    });
   }
 
   /** Gives all memory back; nothing may be called afterwards. */
@@ -392,28 +431,41 @@ class PlannedBlock {
     return this.#direct.has(column) ? this.#zeroDependence : this.#dependence + column * this.#dependenceStride;
   }
 
-  /** Carries the plan out on dependence vectors, and offers every equation left over to the solver. */
+  /** Carries the plan out on dependence vectors, and offers every equation left over to the solver, many at a time. */
   #findDependence(): void {
     const { steps } = this.#plan;
     const { hdpc, intermediate } = this.#sizes;
     const stride = this.#dependenceStride;
-    const mostResiduals = steps.reduce((most, { residuals }) => Math.max(most, residuals), hdpc);
-    const scratch = new Region(this.#arena);
-    const residuals = scratch.allocate(mostResiduals * stride);
-    const { words } = this.#arena;
-    for (const { pivots, others, matrix, residuals: count } of steps) {
-      for (let j = 0; j < others.length; j++) words[(this.#sources >> 2) + j] = this.#dependenceOf(others[j]);
-      let target = this.#targets >> 2;
-      for (let j = 0; j < pivots.length; j++) words[target++] = this.#dependenceOf(pivots[j]);
-      for (let r = 0; r < count; r++) words[target++] = residuals + r * stride;
-      this.#kernel.multiply(this.#targets, this.#sources, matrix, pivots.length + count, others.length, this.inactive);
-      this.#taken.push(this.#solver.add(residuals, stride, count));
-    }
-    for (let c = 0; c < intermediate; c++) words[(this.#sources >> 2) + c] = this.#dependenceOf(c);
-    for (let h = 0; h < hdpc; h++) words[(this.#targets >> 2) + h] = residuals + h * stride;
-    this.#kernel.multiply(this.#targets, this.#sources, this.#hdpc, hdpc, intermediate, this.inactive);
-    this.#hdpcTaken.push(...this.#solver.add(residuals, stride, hdpc));
-    scratch.release();
+    Region.use(this.#arena, (scratch) => {
+      const equations = scratch.allocate(MAX_EQUATIONS * stride);
+      const { words } = this.#arena;
+      // Which residual row of which step each waiting equation is.
+      let waiting: { step: number; row: number }[] = [];
+      const flush = () => {
+        for (const e of this.#solver.add(equations, stride, waiting.length)) {
+          this.#taken[waiting[e].step].push(waiting[e].row);
+        }
+        waiting = [];
+      };
+      steps.forEach(({ pivots, others, matrix, residuals }, s) => {
+        this.#taken.push([]);
+        if (waiting.length + residuals > MAX_EQUATIONS) flush();
+        for (let j = 0; j < others.length; j++) words[(this.#sources >>> 2) + j] = this.#dependenceOf(others[j]);
+        let target = this.#targets >>> 2;
+        for (let j = 0; j < pivots.length; j++) words[target++] = this.#dependenceOf(pivots[j]);
+        for (let row = 0; row < residuals; row++) {
+          words[target++] = equations + waiting.length * stride;
+          waiting.push({ step: s, row });
+        }
+        const rows = pivots.length + residuals;
+        this.#kernel.multiply(this.#targets, this.#sources, matrix, rows, others.length, this.inactive);
+      });
+      flush();
+      for (let c = 0; c < intermediate; c++) words[(this.#sources >>> 2) + c] = this.#dependenceOf(c);
+      for (let h = 0; h < hdpc; h++) words[(this.#targets >>> 2) + h] = equations + h * stride;
+      this.#kernel.multiply(this.#targets, this.#sources, this.#hdpc, hdpc, intermediate, this.inactive);
+      this.#hdpcTaken.push(...this.#solver.add(equations, stride, hdpc));
+    });
   }
 
   /**
@@ -429,11 +481,11 @@ class PlannedBlock {
       const { bytes, words } = this.#arena;
       const width = received.length + payloads.length;
       this.#bringForward(receivedMatrix, width, pivots.length, taken);
-      let source = this.#sources >> 2;
+      let source = this.#sources >>> 2;
       for (let j = 0; j < received.length; j++) words[source++] = this.symbolAt(received[j]);
       for (let j = 0; j < payloads.length; j++)
         words[source++] = payloads[j] || this.symbolAt(this.#sizes.intermediate);
-      for (let r = 0; r < rows; r++) words[(this.#targets >> 2) + r] = parts + r * stride;
+      for (let r = 0; r < rows; r++) words[(this.#targets >>> 2) + r] = parts + r * stride;
       bytes.fill(0, parts, parts + rows * stride);
       this.#kernel.multiply(this.#targets, this.#sources, receivedMatrix, rows, width, this.#symbolSize);
       return parts;
@@ -443,7 +495,7 @@ class PlannedBlock {
   /** Adds to the symbols at `targets` what a step's first `rows` rows get of the columns that are computed or inactive. */
   #addOthers({ others, matrix }: Step, rows: number): void {
     const { words } = this.#arena;
-    for (let j = 0; j < others.length; j++) words[(this.#sources >> 2) + j] = this.symbolAt(others[j]);
+    for (let j = 0; j < others.length; j++) words[(this.#sources >>> 2) + j] = this.symbolAt(others[j]);
     this.#kernel.multiplyAdd(this.#targets, this.#sources, matrix, rows, others.length, this.#symbolSize);
   }
 
@@ -455,17 +507,16 @@ class PlannedBlock {
     for (let j = 0; j < pivots.length; j++) {
       const target = this.symbolAt(pivots[j]);
       bytes.copyWithin(target, parts + j * stride, parts + (j + 1) * stride);
-      words[(this.#targets >> 2) + j] = target;
+      words[(this.#targets >>> 2) + j] = target;
     }
     this.#addOthers(step, pivots.length);
   }
 
   /** First pass: the inactive symbols, which are zero so far, from what the equations left over come out as. */
-  #solveInactive(parts: readonly Pointer[]): void {
+  #solveInactive(parts: readonly Pointer[], scratch: Region): void {
     const { inactive, steps } = this.#plan;
     const stride = this.#symbolStride;
     const size = inactive.length;
-    const scratch = new Region(this.#arena);
     const rightSides = scratch.allocate(size * stride);
     const { bytes, words } = this.#arena;
     let next = rightSides;
@@ -477,19 +528,18 @@ class PlannedBlock {
       for (let r = 0; r < rows + taken.length; r++) {
         const target = r < rows ? this.symbolAt(step.pivots[r]) : next + (r - rows) * stride;
         bytes.copyWithin(target, parts[s] + r * stride, parts[s] + (r + 1) * stride);
-        words[(this.#targets >> 2) + r] = target;
+        words[(this.#targets >>> 2) + r] = target;
       }
       this.#addOthers(step, rows + taken.length);
       next += taken.length * stride;
     });
     next = this.#hdpcRightSides(next);
-    next = this.#lateRightSides(next);
+    this.#lateRightSides(next, scratch);
     const inverse = scratch.allocate(size * size);
     this.#solver.writeInverse(inverse);
-    for (let e = 0; e < size; e++) this.#arena.words[(this.#sources >> 2) + e] = rightSides + e * stride;
-    for (let i = 0; i < size; i++) this.#arena.words[(this.#targets >> 2) + i] = this.symbolAt(inactive[i]);
+    for (let e = 0; e < size; e++) this.#arena.words[(this.#sources >>> 2) + e] = rightSides + e * stride;
+    for (let i = 0; i < size; i++) this.#arena.words[(this.#targets >>> 2) + i] = this.symbolAt(inactive[i]);
     this.#kernel.multiply(this.#targets, this.#sources, inverse, size, size, this.#symbolSize);
-    scratch.release();
   }
 
   /** Moves the residual rows that were taken, in ascending order, to the front of a matrix's residual rows. */
@@ -505,30 +555,27 @@ class PlannedBlock {
     const { intermediate } = this.#sizes;
     const taken = this.#hdpcTaken;
     const { bytes, words } = this.#arena;
-    for (let c = 0; c < intermediate; c++) words[(this.#sources >> 2) + c] = this.symbolAt(c);
+    for (let c = 0; c < intermediate; c++) words[(this.#sources >>> 2) + c] = this.symbolAt(c);
     taken.forEach((h, i) => {
       const from = this.#hdpc + h * intermediate;
       bytes.copyWithin(this.#hdpc + i * intermediate, from, from + intermediate);
-      words[(this.#targets >> 2) + i] = next + i * this.#symbolStride;
+      words[(this.#targets >>> 2) + i] = next + i * this.#symbolStride;
     });
     this.#kernel.multiply(this.#targets, this.#sources, this.#hdpc, taken.length, intermediate, this.#symbolSize);
     return next + taken.length * this.#symbolStride;
   }
 
-  #lateRightSides(next: Pointer): Pointer {
+  #lateRightSides(next: Pointer, scratch: Region): void {
     let to = next;
     for (const { columns, coefficients, payload } of this.#late) {
       const count = columns.length;
-      const scratch = new Region(this.#arena);
       const at = scratch.allocate(count);
       const { bytes, words } = this.#arena;
       bytes.set(coefficients, at);
-      for (let j = 0; j < count; j++) words[(this.#sources >> 2) + j] = this.symbolAt(columns[j]);
+      for (let j = 0; j < count; j++) words[(this.#sources >>> 2) + j] = this.symbolAt(columns[j]);
       this.#kernel.combine(to, this.#sources, at, count, this.#symbolSize);
       this.#kernel.xor(to, payload, this.#symbolSize);
-      scratch.release();
       to += this.#symbolStride;
     }
-    return to;
   }
 }

@@ -46,7 +46,7 @@ export class BlockEncoder {
     for (let i = 0; i < symbols; i++) {
       bytes.set(data.subarray(i * symbolSize, (i + 1) * symbolSize), this.#symbols + i * this.#stride);
     }
-    for (let j = 0; j < batchSize; j++) words[(this.#targets >> 2) + j] = this.#batch + j * this.#stride;
+    for (let j = 0; j < batchSize; j++) words[(this.#targets >>> 2) + j] = this.#batch + j * this.#stride;
     const work = this.#symbols + intermediate * this.#stride;
     computeParity(this.#sizes, arena.kernel, this.#symbols, this.#stride, symbolSize, work);
   }
@@ -71,7 +71,7 @@ export class BlockEncoder {
     }
     const { degree, columns } = generator;
     generator.writeMatrix(this.#arena, this.#matrix);
-    for (let j = 0; j < degree; j++) words[(this.#sources >> 2) + j] = this.#symbols + columns[j] * stride;
+    for (let j = 0; j < degree; j++) words[(this.#sources >>> 2) + j] = this.#symbols + columns[j] * stride;
     kernel.multiply(this.#targets, this.#sources, this.#matrix, this.#batchSize, degree, this.#symbolSize);
     for (let j = 0; j < this.#batchSize; j++) {
       const from = this.#batch + j * stride;

@@ -11,8 +11,8 @@ export type CodecErrorCode =
   | "ERR_STATE";
 
 /**
- * Thrown for wrong arguments, never for what came from the network: that is dropped and counted. `code` is stable, the
- * text is not.
+ * Thrown for wrong arguments and for parameter blocks that are none. Not for symbols, which come from the network: those are
+ * dropped and counted. `code` is stable, the text is not.
  */
 export class CodecError extends RangeError {
   override readonly name = "CodecError";

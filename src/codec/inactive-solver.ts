@@ -37,7 +37,7 @@ export class InactiveSolver {
     this.#rowList = region.allocate(4 * (size + MAX_EQUATIONS));
     this.#factors = region.allocate(size * MAX_EQUATIONS);
     for (let r = 0; r < size + MAX_EQUATIONS; r++) {
-      this.#arena.words[(this.#rowList >> 2) + r] = this.#rows + r * this.#stride;
+      this.#arena.words[(this.#rowList >>> 2) + r] = this.#rows + r * this.#stride;
     }
   }
 

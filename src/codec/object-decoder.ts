@@ -2,6 +2,9 @@
  * The receiver's side of the outer code: takes coded symbols of an object in any order and number, recoded or not, tells
  * when it is complete and gives the data back.
  *
+ * Decoding happens within the `add` that makes it possible and takes about 20 to 30 microseconds a source symbol: a block of
+ * 65,000 symbols keeps its thread busy for seconds. Where that matters, decode in a worker.
+ *
  * A code cannot detect corruption: one flipped bit in one symbol makes the whole object wrong. Authenticate symbols before they
  * come here, or compare a hash of the object after.
  */
@@ -140,14 +143,7 @@ export class ObjectDecoder {
     }
     const block = this.#decoder(batch % this.#blocks.length);
     if (block.complete) return "redundant";
-    let verdict: Verdict;
-    try {
-      verdict = block.add(batch, vector, payload);
-    } catch (error) {
-      // The arena is at its limit. What was received stays; decoding is tried again with the next symbol.
-      if (!(error instanceof RangeError)) throw error;
-      return "no-memory";
-    }
+    const verdict = block.add(batch, vector, payload);
     if (verdict === "innovative") this.#received++;
     if (block.complete) this.#incomplete--;
     return verdict as ObjectVerdict;

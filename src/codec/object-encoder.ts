@@ -49,8 +49,8 @@ export class ObjectEncoder {
   readonly #encoders: BlockEncoder[] = [];
 
   /**
-   * Copies `data`, 1 byte and more, into the arena and computes the precode. Throws a CodecError for values out of range and a
-   * RangeError when the arena cannot grow that far.
+   * Copies `data`, 1 byte and more, into the arena and computes the precode. Throws a CodecError for values out of range and an
+   * ArenaFullError when the arena cannot grow that far.
    */
   constructor(data: Uint8Array, options: ObjectEncoderOptions = {}) {
     const { symbolSize = 1350, batchSize = 32, systematic = true, arena = sharedArena() } = options;
@@ -64,11 +64,16 @@ export class ObjectEncoder {
       tag,
     };
     checkParameters(this.parameters);
+    if (!systematic && degreeTable === SYSTEMATIC) {
+      throw new CodecError("ERR_RANGE", "degreeTable", degreeTable, "that of a table where systematic is false");
+    }
     this.#arena = arena;
+    // Allocating would make a view of the same arena stale.
+    const bytes = data.buffer === arena.bytes.buffer ? data.slice() : data;
     this.blocks = partition(this.parameters);
     try {
       for (const { firstSymbol, symbols } of this.blocks) {
-        const part = data.subarray(firstSymbol * symbolSize, (firstSymbol + symbols) * symbolSize);
+        const part = bytes.subarray(firstSymbol * symbolSize, (firstSymbol + symbols) * symbolSize);
         this.#encoders.push(new BlockEncoder(this.#arena, this.parameters, symbols, this.blocks.length, part));
       }
     } catch (error) {
@@ -87,7 +92,10 @@ export class ObjectEncoder {
     return this.blocks.reduce((sum, { symbols }) => sum + symbols, 0);
   }
 
-  /** Batches 0 to this less one are, at most, the source symbols themselves; 0 when not systematic. */
+  /**
+   * How many batches, from 0 on, it takes to send every source symbol once; 0 when not systematic. With several blocks of unequal
+   * size the last of them may be coded batches already.
+   */
   get sourceBatches(): number {
     return this.blocks.length * (this.#encoders[0]?.sourceBatches ?? 0);
   }

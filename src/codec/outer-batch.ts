@@ -63,6 +63,15 @@ export class OuterBatchGenerator {
     return systematicDegree(index, this.#parameters.batchSize, ldpc + hdpc, intermediate);
   }
 
+  /** Whether batch `id` has all the symbols that a vector of M bytes combines: the last source batch may be short. */
+  exists(id: number, vector: Uint8Array): boolean {
+    const { batchSize } = this.#parameters;
+    const number = Math.floor(id / this.#blocks);
+    if (number >= this.sourceBatches) return true;
+    for (let j = this.sizes.source - number * batchSize; j < batchSize; j++) if (vector[j] !== 0) return false;
+    return true;
+  }
+
   /** Fills the fields for batch `id`. */
   generate(id: number): void {
     const { batchSize } = this.#parameters;

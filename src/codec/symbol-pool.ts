@@ -5,8 +5,8 @@
  * A slot holds a symbol as it is coded: its length in two bytes, little-endian, then its data, then zeros where a longer
  * symbol of its batch needs them. That is what makes a decoder return exact lengths.
  */
-import { type Arena, type Pointer, sharedArena } from "../gf/index.ts";
-import { checkInteger } from "./errors.ts";
+import { type Arena, ArenaFullError, type Pointer, sharedArena } from "../gf/index.ts";
+import { CodecError, checkInteger } from "./errors.ts";
 
 /** Bytes of a slot, and of a coded symbol, before the data: the length. */
 export const LENGTH_BYTES = 2;
@@ -19,20 +19,25 @@ export interface SymbolPoolOptions {
   symbolSize: number;
   /** Where the slots live. Default: the arena that the process shares. */
   arena?: Arena;
-  /** How many slots may be out at once. Default: as many as the arena gives. */
+  /**
+   * How many slots may be out at once. Default: as many as the arena gives. A decoder needs as many as a batch has symbols.
+   */
   maximumSlots?: number;
 }
 
-/** Slots a chunk: memory is taken from the arena in steps of this. */
-const CHUNK = 64;
+/** Memory is taken from the arena in chunks of up to 64 slots or about this many bytes. */
+const CHUNK_BYTES = 1 << 18;
 
 export class SymbolPool {
   readonly arena: Arena;
   readonly symbolSize: number;
   readonly maximumSlots: number;
   readonly #stride: number;
+  /** Slots a chunk. */
+  readonly #chunk: number;
   readonly #chunks: Pointer[] = [];
-  #free: Uint32Array = new Uint32Array(CHUNK);
+  #free: Uint32Array = new Uint32Array(64);
+  #scratch: Pointer = 0;
   #freeCount = 0;
 
   /** Throws a CodecError for options out of range. */
@@ -43,6 +48,7 @@ export class SymbolPool {
     this.symbolSize = symbolSize;
     this.maximumSlots = maximumSlots;
     this.#stride = Math.ceil((LENGTH_BYTES + symbolSize) / 64) * 64;
+    this.#chunk = Math.min(maximumSlots, 64, Math.max(1, Math.floor(CHUNK_BYTES / this.#stride)));
   }
 
   /** Bytes a slot, at least 2 + symbolSize. */
@@ -52,7 +58,7 @@ export class SymbolPool {
 
   /** Slots taken and not given back. */
   get slotsInUse(): number {
-    return this.#chunks.length * CHUNK - this.#freeCount;
+    return this.#chunks.length * this.#chunk - this.#freeCount;
   }
 
   /** A slot with whatever content it had, or 0 when the limit is reached. May make views of the arena stale. */
@@ -62,15 +68,42 @@ export class SymbolPool {
     return this.#free[--this.#freeCount];
   }
 
+  /**
+   * A slot with `data` from offset `at` on, or 0 when the limit is reached. `data` may be a view of the pool's own arena, which
+   * taking the slot may make stale.
+   */
+  acquireCopy(data: Uint8Array, at: number): Pointer {
+    const { length, byteOffset } = data;
+    const own = data.buffer === this.arena.bytes.buffer;
+    const slot = this.acquire();
+    if (slot === 0) return 0;
+    const { bytes } = this.arena;
+    if (own) bytes.copyWithin(slot + at, byteOffset, byteOffset + length);
+    else bytes.set(data, slot + at);
+    return slot;
+  }
+
+  /**
+   * One slot for whoever needs room for a symbol until it returns: shared, so that nothing in it lasts. Throws an ArenaFullError
+   * when it cannot be had; once had, it stays.
+   */
+  get scratch(): Pointer {
+    if (this.#scratch === 0) this.#scratch = this.arena.allocate(this.#stride);
+    return this.#scratch;
+  }
+
   /** Gives a slot back. It must be one of this pool's, and not given back before: not checked. */
   release(slot: Pointer): void {
     this.#free[this.#freeCount++] = slot;
   }
 
-  /** Gives all memory back to the arena. Throws when slots are still in use. */
+  /** Gives all memory back to the arena. Throws a CodecError when slots are still in use. */
   destroy(): void {
-    checkInteger("slotsInUse", this.slotsInUse, 0, 0);
-    for (const chunk of this.#chunks) this.arena.free(chunk, CHUNK * this.#stride);
+    const { slotsInUse } = this;
+    if (slotsInUse > 0) throw new CodecError("ERR_STATE", "slotsInUse", slotsInUse, "0: all slots given back");
+    for (const chunk of this.#chunks) this.arena.free(chunk, this.#chunk * this.#stride);
+    if (this.#scratch !== 0) this.arena.free(this.#scratch, this.#stride);
+    this.#scratch = 0;
     this.#chunks.length = 0;
     this.#freeCount = 0;
   }
@@ -78,19 +111,20 @@ export class SymbolPool {
   #grow(): boolean {
     let chunk: Pointer;
     try {
-      chunk = this.arena.allocate(CHUNK * this.#stride);
-    } catch {
-      return false;
+      chunk = this.arena.allocate(this.#chunk * this.#stride);
+    } catch (error) {
+      if (error instanceof ArenaFullError) return false;
+      throw error;
     }
     this.#chunks.push(chunk);
-    const capacity = this.#chunks.length * CHUNK;
+    const capacity = this.#chunks.length * this.#chunk;
     if (this.#free.length < capacity) {
       const larger = new Uint32Array(2 * capacity);
       larger.set(this.#free);
       this.#free = larger;
     }
     // Lowest address on top, so that neighbours in time are neighbours in memory.
-    for (let i = CHUNK - 1; i >= 0; i--) this.#free[this.#freeCount++] = chunk + i * this.#stride;
+    for (let i = this.#chunk - 1; i >= 0; i--) this.#free[this.#freeCount++] = chunk + i * this.#stride;
     return true;
   }
 }

@@ -10,7 +10,7 @@ export type Verdict =
   | "no-memory"
   /**
    * It made a decoded symbol's length impossible: some coded symbol of this batch was corrupted, this one or an earlier one.
-   * All coded symbols of the batch were forgotten; source symbols that came as such stay.
+   * All coded symbols of the batch were forgotten; source symbols known by then stay, wrong ones too.
    */
   | "inconsistent";
 

@@ -18,10 +18,15 @@ const GRAIN = 64;
 export interface ArenaOptions {
   /** Who carries out the arithmetic. Default "auto". */
   kernel?: KernelChoice;
-  /** Size at the start, in bytes; it grows by itself. Default 1 MiB. */
+  /** Size at the start, in bytes; it grows by itself. Default 1 MiB, or `maximumBytes` where that is less. */
   initialBytes?: number;
-  /** Size at which an allocation fails with a RangeError, in bytes, at most 4 GiB - 64 KiB, which is the default. */
+  /** Size that it may not grow beyond, in bytes, at most 4 GiB - 64 KiB, which is the default. */
   maximumBytes?: number;
+}
+
+/** Thrown when an arena cannot give the memory asked for; it is as before, and more may be had when some is freed. */
+export class ArenaFullError extends RangeError {
+  override readonly name = "ArenaFullError";
 }
 
 /** Memory for a runtime without WebAssembly. */
@@ -54,13 +59,14 @@ export class Arena {
 
   /** Throws a RangeError for sizes out of range and an Error when "simd" is asked for and missing. */
   constructor(options: ArenaOptions = {}) {
-    const { kernel = "auto", initialBytes = 1 << 20, maximumBytes = MAXIMUM_PAGES * PAGE } = options;
-    const pages = Math.ceil(initialBytes / PAGE);
+    const { kernel = "auto", maximumBytes = MAXIMUM_PAGES * PAGE } = options;
+    const { initialBytes = Math.min(1 << 20, maximumBytes) } = options;
     this.#maximumPages = Math.floor(maximumBytes / PAGE);
-    if (!(pages >= 1 && pages <= this.#maximumPages && this.#maximumPages <= MAXIMUM_PAGES)) {
+    const pages = Math.min(Math.ceil(initialBytes / PAGE), this.#maximumPages);
+    if (!(pages >= 1 && initialBytes <= maximumBytes && this.#maximumPages <= MAXIMUM_PAGES)) {
       throw new RangeError(
         `initialBytes is ${initialBytes} and maximumBytes ${maximumBytes}, ` +
-          `wanted 1 <= initialBytes <= maximumBytes <= ${MAXIMUM_PAGES * PAGE}`,
+          `wanted 1 <= initialBytes <= maximumBytes, which is ${PAGE} to ${MAXIMUM_PAGES * PAGE}`,
       );
     }
     this.#memory =
@@ -99,7 +105,7 @@ export class Arena {
   }
 
   /**
-   * Allocates `size` bytes, aligned to 64, with whatever content they had. Throws a RangeError when the arena may not
+   * Allocates `size` bytes, aligned to 64, with whatever content they had. Throws an ArenaFullError when the arena may not
    * grow that far.
    */
   allocate(size: number): Pointer {
@@ -150,21 +156,27 @@ export class Arena {
       last >= 0 && this.#freeEnds[last] === this.#bytes.length ? this.#freeEnds[last] - this.#freeStarts[last] : 0;
     const needed = Math.ceil((wanted - tail) / PAGE);
     if (pages + needed > this.#maximumPages) {
-      throw new RangeError(
+      throw new ArenaFullError(
         `the arena holds ${this.#allocated} bytes and cannot give ${wanted} more: ` +
           `its maximum is ${this.#maximumPages * PAGE}`,
       );
     }
     // Doubling keeps the number of growths small; each makes every view stale.
-    const step = Math.min(Math.max(needed, pages), this.#maximumPages - pages);
-    try {
-      this.#memory.grow(step);
-    } catch (cause) {
-      throw new RangeError(`the system has no memory for ${wanted} bytes more in the arena`, { cause });
+    if (!this.#growBy(Math.min(Math.max(needed, pages), this.#maximumPages - pages)) && !this.#growBy(needed)) {
+      throw new ArenaFullError(`the system has no memory for ${wanted} bytes more in the arena`);
     }
     this.#bytes = new Uint8Array(this.#memory.buffer);
     this.#words = new Uint32Array(this.#memory.buffer);
     this.#release(pages * PAGE, this.#bytes.length);
+  }
+
+  #growBy(pages: number): boolean {
+    try {
+      this.#memory.grow(pages);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #release(start: number, end: number): void {

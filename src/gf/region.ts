@@ -11,15 +11,31 @@ export class Region {
     this.arena = arena;
   }
 
-  /** As `Arena.allocate`. */
+  /** Calls `use` with a region and releases that, whether `use` returns or throws. */
+  static use<T>(arena: Arena, use: (region: Region) => T): T {
+    const region = new Region(arena);
+    try {
+      return use(region);
+    } finally {
+      region.release();
+    }
+  }
+
+  /** As `Arena.allocate`; but when that throws, the region has given back all it had. */
   allocate(size: number): Pointer {
-    const pointer = this.arena.allocate(size);
+    let pointer: Pointer;
+    try {
+      pointer = this.arena.allocate(size);
+    } catch (error) {
+      this.release();
+      throw error;
+    }
     this.#pointers.push(pointer);
     this.#sizes.push(size);
     return pointer;
   }
 
-  /** As `Arena.allocateZeroed`. */
+  /** As `allocate`, filled with zeros. */
   allocateZeroed(size: number): Pointer {
     const pointer = this.allocate(size);
     this.arena.bytes.fill(0, pointer, pointer + size);

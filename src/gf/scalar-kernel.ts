@@ -42,21 +42,7 @@ export function createScalarKernel(memory: LinearMemory): Kernel {
 
   function combineAdd(y: Pointer, sources: Pointer, coefficients: Pointer, count: number, length: number): void {
     refresh();
-    for (let s = 0; s < count; s++) mulAdd(y, words[(sources >> 2) + s], bytes[coefficients + s], length);
-  }
-
-  function multiply(
-    ys: Pointer,
-    sources: Pointer,
-    coefficients: Pointer,
-    rows: number,
-    count: number,
-    length: number,
-  ): void {
-    refresh();
-    for (let r = 0; r < rows; r++) {
-      combine(words[(ys >> 2) + r], sources, coefficients + r * count, count, length);
-    }
+    for (let s = 0; s < count; s++) mulAdd(y, words[(sources >>> 2) + s], bytes[coefficients + s], length);
   }
 
   function multiplyAdd(
@@ -69,8 +55,24 @@ export function createScalarKernel(memory: LinearMemory): Kernel {
   ): void {
     refresh();
     for (let r = 0; r < rows; r++) {
-      combineAdd(words[(ys >> 2) + r], sources, coefficients + r * count, count, length);
+      combineAdd(words[(ys >>> 2) + r], sources, coefficients + r * count, count, length);
     }
+  }
+
+  function multiply(
+    ys: Pointer,
+    sources: Pointer,
+    coefficients: Pointer,
+    rows: number,
+    count: number,
+    length: number,
+  ): void {
+    refresh();
+    for (let r = 0; r < rows; r++) {
+      const y = words[(ys >>> 2) + r];
+      bytes.fill(0, y, y + length);
+    }
+    multiplyAdd(ys, sources, coefficients, rows, count, length);
   }
 
   return { name: "scalar", scratchEnd: 64, xor, scale, mulAdd, combine, combineAdd, multiply, multiplyAdd };

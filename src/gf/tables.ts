@@ -1,7 +1,7 @@
 /**
  * GF(2^8) with the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11D) and the generator a = 2: tables and scalar arithmetic.
  * The reference that every faster path is tested against; not fast itself.
- * Field and generator are those of RFC 6330, section 5.7, and RFC 9426. Addition and subtraction are XOR.
+ * Field and generator are those of RFC 6330, section 5.7. Addition and subtraction are XOR.
  */
 
 /** The field's polynomial, with the bit of x^8. */

@@ -12,7 +12,7 @@ import {
   SymbolPool,
   TinyMt32,
 } from "../../src/codec/index.ts";
-import { Arena, rank } from "../../src/gf/index.ts";
+import { Arena, ArenaFullError, rank } from "../../src/gf/index.ts";
 
 const arena = new Arena();
 const SYMBOL_SIZE = 200;
@@ -204,7 +204,9 @@ describe("batch encoder and decoder", () => {
     expect(() => encoder.add(new Uint8Array(SYMBOL_SIZE + 1))).toThrow("data.length is 201, wanted at most 200 bytes");
     encoder.add(Uint8Array.of(1));
     expect(() => encoder.add(Uint8Array.of(2))).toThrow("size is 1, wanted fewer than 1 symbols");
-    expect(() => encoder.repair(2, 0, new Uint8Array(99))).toThrow("covered is 2, wanted a whole number from 1 to 1");
+    expect(() => encoder.repair(2, 0, new Uint8Array(99))).toThrow(
+      "covered is 2, wanted 1 to 1, the symbols added so far",
+    );
     expect(() => encoder.repair(1, 192, new Uint8Array(99))).toThrow(
       "seed is 192, wanted a whole number from 0 to 191",
     );
@@ -373,7 +375,7 @@ describe("memory", () => {
     encoder.add(Uint8Array.of(2));
     expect(decoder.addSource(0, Uint8Array.of(1))).toBe("innovative");
     expect(decoder.addSource(1, Uint8Array.of(2))).toBe("no-memory");
-    expect(() => encoder.add(Uint8Array.of(3))).toThrow("slotsInUse is 3, wanted fewer than 3");
+    expect(() => encoder.add(Uint8Array.of(3))).toThrow("slotsInUse is 3, wanted a free slot");
     encoder.reset();
     expect(decoder.addSource(1, Uint8Array.of(2))).toBe("innovative");
     expect(decoder.complete).toBe(true);
@@ -382,21 +384,103 @@ describe("memory", () => {
     small.destroy();
   });
 
-  test("a row that found no slot is computed when there is one", () => {
-    const small = new SymbolPool({ symbolSize: 10, arena, maximumSlots: 3 });
-    const decoder = new BatchDecoder({ pool: small, batchSize: 3 });
-    decoder.addSource(0, Uint8Array.of(5));
-    const blocker = small.acquire();
-    expect(decoder.addRepair(2, 0, Uint8Array.of(0, 0, 5 ^ 9))).toBe("innovative");
-    expect(decoder.has(1)).toBe(false);
-    expect(decoder.rank).toBe(2);
-    small.release(blocker);
-    expect(decoder.addSource(1, Uint8Array.of(9))).toBe("innovative");
-    expect(decoder.rank).toBe(2);
+  test("a pool with few slots refuses symbols, but decodes whatever it took", () => {
+    const slots = fc.integer({ min: 1, max: 40 });
+    fc.assert(
+      fc.property(openBatch, slots, fc.infiniteStream(fc.nat(99)), (batch, maximumSlots, random) => {
+        const symbols = shuffle(produce(batch), batch.order);
+        const small = new SymbolPool({ symbolSize: SYMBOL_SIZE, arena, maximumSlots });
+        const hogged: number[] = [];
+        const decoder = new BatchDecoder({ pool: small, batchSize: batch.batchSize });
+        const taken: Travelling[] = [];
+        for (const symbol of [...symbols, ...symbols]) {
+          // Somebody else takes and returns slots meanwhile.
+          if (random.next().value < 40) {
+            const slot = small.acquire();
+            if (slot !== 0) hogged.push(slot);
+          } else if (hogged.length > 0) {
+            small.release(hogged.pop()!);
+          }
+          const before = rankOf(taken, batch.batchSize);
+          const innovative = rankOf([...taken, symbol], batch.batchSize) > before;
+          const verdict = give(decoder, symbol);
+          expect(verdict).toBeOneOf(innovative ? ["innovative", "no-memory"] : ["redundant"]);
+          if (verdict === "innovative") taken.push(symbol);
+          expect(decoder.rank).toBe(rankOf(taken, batch.batchSize));
+        }
+        const known = computable(taken, batch.batchSize);
+        expect(decoder.known).toBe(known.length);
+        for (const index of known) expect(Buffer.compare(decoder.symbol(index), batch.data[index])).toBe(0);
+        decoder.destroy();
+        for (const slot of hogged) small.release(slot);
+        expect(small.slotsInUse).toBe(0);
+        small.destroy();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("symbols above 2 GiB of an arena are as good as those below", () => {
+    const large = new Arena({ initialBytes: 2 ** 31 + 2 ** 20 });
+    large.allocate(2 ** 31);
+    const high = new SymbolPool({ symbolSize: 10, arena: large });
+    const encoder = new BatchEncoder({ pool: high, batchSize: 4 });
+    const decoder = new BatchDecoder({ pool: high, batchSize: 4 });
+    const recoder = new BatchRecoder({ pool: high, batchSize: 4, random: new TinyMt32(1).random });
+    const data = [Uint8Array.of(1, 2), Uint8Array.of(3), Uint8Array.of(4, 5, 6)];
+    data.forEach((bytes) => {
+      encoder.add(bytes);
+    });
+    expect(encoder.symbol(2)).toEqual(data[2]);
+    for (const seed of [0, 1, 2]) {
+      const payload = new Uint8Array(5);
+      encoder.repair(3, seed, payload);
+      recoder.addRepair(3, seed, payload);
+    }
+    for (let i = 0; i < 4; i++) give(decoder, recode(recoder));
     expect(decoder.complete).toBe(true);
+    data.forEach((bytes, i) => {
+      expect(decoder.symbol(i)).toEqual(bytes);
+    });
+  });
+
+  test("a view of the arena may be given, though taking a slot for it makes the view stale", () => {
+    const own = new Arena({ initialBytes: 65536 });
+    const ownPool = new SymbolPool({ symbolSize: 1000, arena: own });
+    const at = own.allocate(1000);
+    own.view(at, 1000).fill(7);
+    const decoder = new BatchDecoder({ pool: ownPool, batchSize: 4 });
+    // The first slot makes the arena grow.
+    decoder.addSource(0, own.view(at, 1000));
+    expect([...new Set(decoder.symbol(0))]).toEqual([7]);
+    expect(decoder.symbolLength(0)).toBe(1000);
     decoder.destroy();
-    expect(small.slotsInUse).toBe(0);
-    small.destroy();
+    ownPool.destroy();
+  });
+
+  test("encoder, decoder and recoder leave nothing in an arena that is too full for them", () => {
+    const own = new Arena({ initialBytes: 65536, maximumBytes: 2 ** 18 });
+    const ownPool = new SymbolPool({ symbolSize: 100, arena: own });
+    new BatchEncoder({ pool: ownPool, batchSize: 8 }).destroy();
+    const fillers: number[] = [];
+    expect(() => {
+      for (;;) fillers.push(own.allocate(1024));
+    }).toThrow(ArenaFullError);
+    let failed = 0;
+    for (let i = 0; i < 40; i++) {
+      own.free(fillers.pop()!, 1024);
+      const before = own.allocatedBytes;
+      for (const make of [BatchEncoder, BatchDecoder, BatchRecoder]) {
+        try {
+          new make({ pool: ownPool, batchSize: 64 }).destroy();
+        } catch (error) {
+          expect(error).toBeInstanceOf(ArenaFullError);
+          failed++;
+        }
+        expect(own.allocatedBytes).toBe(before);
+      }
+    }
+    expect(failed).toBeGreaterThan(10);
   });
 
   test("100,000 batches leave arena and heap as they were after the first thousand", () => {

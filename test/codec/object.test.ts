@@ -18,7 +18,7 @@ import {
 import { partition } from "../../src/codec/object-parameters.ts";
 import { OuterBatchGenerator } from "../../src/codec/outer-batch.ts";
 import { computeParity, forEachLdpc, hdpcConstraints, precodeSizes } from "../../src/codec/precode.ts";
-import { Arena, multiply, rank } from "../../src/gf/index.ts";
+import { Arena, ArenaFullError, multiply, rank } from "../../src/gf/index.ts";
 
 const arena = new Arena();
 
@@ -362,6 +362,12 @@ describe("bad input", () => {
     });
     expect(arena.allocatedBytes - before).toBe(0);
     decoder.destroy();
+    // Half a billion symbols in thousands of blocks, at no cost until symbols come.
+    const buffersBefore = process.memoryUsage().arrayBuffers;
+    const many = new ObjectDecoder(writeParameters({ ...parameters, objectSize: 2 ** 30, symbolSize: 2 }), { arena });
+    expect(process.memoryUsage().arrayBuffers - buffersBefore).toBeLessThan(1 << 20);
+    expect(arena.allocatedBytes - before).toBe(0);
+    many.destroy();
   });
 
   test("symbols that cannot be right are dropped and counted", () => {
@@ -408,6 +414,67 @@ describe("bad input", () => {
     expect(() => encoder.batch(-1)).toThrow("id is -1");
     expect(() => encoder.batch(2 ** 32)).toThrow("id is 4294967296");
     expect(() => encoder.batch(0, new Uint8Array(79))).toThrow("out.length is 79, wanted at least 80 bytes");
+    encoder.destroy();
+  });
+
+  test("an allocation that fails, whichever it is, loses nothing: decoding goes on when there is memory again", () => {
+    class FailingArena extends Arena {
+      countdown = Number.POSITIVE_INFINITY;
+      override allocate(size: number): number {
+        if (--this.countdown === 0) throw new ArenaFullError("full for once");
+        return super.allocate(size);
+      }
+    }
+    const data = randomBytes(1000, new TinyMt32(6));
+    const failing = new FailingArena();
+    for (const systematic of [false, true]) {
+      const encoder = new ObjectEncoder(data, { symbolSize: 5, batchSize: 8, systematic, arena });
+      let allocations = 1;
+      for (let failAt = 1; failAt <= allocations; failAt++) {
+        failing.countdown = failAt;
+        const decoder = new ObjectDecoder(encoder.parameters, { arena: failing });
+        let calls = 0;
+        for (let id = 0; !decoder.complete; id++) {
+          expect(id).toBeLessThan(200);
+          // Every fifth symbol is lost, so that there is something to decode.
+          for (const { which, payload } of symbolsOf(encoder, id)) {
+            if (calls++ % 5 !== 4) decoder.add(id, which, payload);
+          }
+        }
+        expect(Buffer.compare(decoder.data(), data)).toBe(0);
+        allocations = Math.max(allocations, failAt - failing.countdown);
+        decoder.destroy();
+        expect(failing.allocatedBytes).toBe(0);
+      }
+      expect(allocations).toBeGreaterThan(50);
+      encoder.destroy();
+    }
+  });
+
+  test("one symbol a batch decodes too, and an object that this would make too expensive waits for more", () => {
+    const transfer = (symbols: number, batches: number) => {
+      const data = randomBytes(2 * symbols, new TinyMt32(8));
+      const encoder = new ObjectEncoder(data, { symbolSize: 2, batchSize: 8, systematic: false, arena });
+      const decoder = new ObjectDecoder(encoder.parameters, { arena });
+      for (let id = 0; id < batches && !decoder.complete; id++) decoder.add(id, 3, encoder.batch(id).subarray(6, 8));
+      const complete = decoder.complete && Buffer.compare(decoder.data(), data) === 0;
+      const { received } = decoder.progress;
+      decoder.destroy();
+      encoder.destroy();
+      return { complete, received };
+    };
+    expect(transfer(400, 500).complete).toBe(true);
+    expect(transfer(4000, 4002)).toEqual({ complete: false, received: 4002 });
+  });
+
+  test("a symbol that the last, short source batch does not have is invalid", () => {
+    const encoder = new ObjectEncoder(randomBytes(9 * 4, new TinyMt32(1)), { symbolSize: 4, batchSize: 8, arena });
+    const decoder = new ObjectDecoder(encoder.parameters, { arena });
+    expect(encoder.batch(1).length).toBe(4);
+    expect(decoder.add(1, 0, new Uint8Array(4))).toBe("innovative");
+    expect(decoder.add(1, 1, new Uint8Array(4))).toBe("invalid");
+    expect(decoder.add(1, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 5), new Uint8Array(4))).toBe("invalid");
+    decoder.destroy();
     encoder.destroy();
   });
 

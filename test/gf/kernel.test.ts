@@ -89,11 +89,11 @@ describe("the SIMD kernel agrees with the scalar one at every length and offset"
           bothEqual((kernel, base, words, bytes) => {
             const list = base + SIZE - 4096;
             const coefficients = base + 36_000;
-            for (let i = 0; i < sourceCount; i++) words[(list >> 2) + i] = base + 32_000 + ((i * 37) % 2000);
+            for (let i = 0; i < sourceCount; i++) words[(list >>> 2) + i] = base + 32_000 + ((i * 37) % 2000);
             kernel.combine(base + y, list, coefficients, sourceCount, width);
             kernel.combineAdd(base + y + 5, list, coefficients + 7, sourceCount, width);
             const ys = base + SIZE - 8192;
-            for (let r = 0; r < rowCount; r++) words[(ys >> 2) + r] = base + y + r * (width + 3);
+            for (let r = 0; r < rowCount; r++) words[(ys >>> 2) + r] = base + y + r * (width + 3);
             if (add) kernel.multiplyAdd(ys, list, coefficients, rowCount, sourceCount, width);
             else kernel.multiply(ys, list, coefficients, rowCount, sourceCount, width);
             bytes.fill(0, base + SIZE - 8192, base + SIZE);
@@ -113,13 +113,13 @@ describe("the SIMD kernel agrees with the scalar one at every length and offset"
     const { kernel, words, bytes } = arena;
     for (let n = 0; n < 300; n++) {
       const list = base;
-      for (let i = 0; i < 9; i++) words[(list >> 2) + i] = end - n;
+      for (let i = 0; i < 9; i++) words[(list >>> 2) + i] = end - n;
       bytes.fill(3, end - 16, end);
-      words[(base + 64) >> 2] = base + 1024;
+      words[(base + 64) >>> 2] = base + 1024;
       kernel.mulAdd(base + 1024, end - n, 5, n);
       kernel.combine(base + 1024, list, end - 9, 9, n);
       kernel.multiply(base + 64, list, end - 9, 1, 9, n);
-      for (let r = 0; r < 4; r++) words[((base + 64) >> 2) + r] = base + 1024 + 512 * r;
+      for (let r = 0; r < 4; r++) words[((base + 64) >>> 2) + r] = base + 1024 + 512 * r;
       kernel.multiply(base + 64, list, end - 36, 4, 9, n);
     }
   });

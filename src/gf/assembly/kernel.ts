@@ -154,8 +154,11 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
   store<u32>(BIT_LIST_ENDS, l6, 24); store<u32>(BIT_LIST_ENDS, l7, 28);
 }
 
-/** One block's share of 112 bytes of a sum, from the bit lists; `add` keeps what y holds already. */
-@inline function sum112(y: usize, at: usize, add: bool, zero: v128, reduction: v128): void {
+/**
+ * One block's share of 112 bytes of a sum, or of 96 where `seven` is false, from the bit lists; `add` keeps what y holds
+ * already. `seven` is a constant at every call, so that the compiler makes two functions of it.
+ */
+@inline function sum(y: usize, at: usize, add: bool, seven: bool, zero: v128, reduction: v128): void {
   // Seven accumulators and seven loads are what fits sixteen vector registers without spilling.
   let a0 = zero, a1 = zero, a2 = zero, a3 = zero, a4 = zero, a5 = zero, a6 = zero;
   let bit: usize = 7;
@@ -169,7 +172,7 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
       a3 = v128.xor(a3, v128.load(x, 48));
       a4 = v128.xor(a4, v128.load(x, 64));
       a5 = v128.xor(a5, v128.load(x, 80));
-      a6 = v128.xor(a6, v128.load(x, 96));
+      if (seven) a6 = v128.xor(a6, v128.load(x, 96));
     }
     if (!bit) break;
     --bit;
@@ -179,7 +182,7 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
     a3 = double(a3, zero, reduction);
     a4 = double(a4, zero, reduction);
     a5 = double(a5, zero, reduction);
-    a6 = double(a6, zero, reduction);
+    if (seven) a6 = double(a6, zero, reduction);
   }
   const p = y + at;
   if (add) {
@@ -189,7 +192,7 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
     a3 = v128.xor(a3, v128.load(p, 48));
     a4 = v128.xor(a4, v128.load(p, 64));
     a5 = v128.xor(a5, v128.load(p, 80));
-    a6 = v128.xor(a6, v128.load(p, 96));
+    if (seven) a6 = v128.xor(a6, v128.load(p, 96));
   }
   v128.store(p, a0);
   v128.store(p, a1, 16);
@@ -197,48 +200,7 @@ function combineShort(y: usize, sources: usize, coefficients: usize, count: usiz
   v128.store(p, a3, 48);
   v128.store(p, a4, 64);
   v128.store(p, a5, 80);
-  v128.store(p, a6, 96);
-}
-
-/** The same for 96 bytes. */
-@inline function sum96(y: usize, at: usize, add: bool, zero: v128, reduction: v128): void {
-  let a0 = zero, a1 = zero, a2 = zero, a3 = zero, a4 = zero, a5 = zero;
-  let bit: usize = 7;
-  while (true) {
-    const end = <usize>load<u32>(BIT_LIST_ENDS + (bit << 2));
-    for (let l = BIT_LISTS + (bit << 9); l < end; l += 4) {
-      const x = <usize>load<u32>(l) + at;
-      a0 = v128.xor(a0, v128.load(x));
-      a1 = v128.xor(a1, v128.load(x, 16));
-      a2 = v128.xor(a2, v128.load(x, 32));
-      a3 = v128.xor(a3, v128.load(x, 48));
-      a4 = v128.xor(a4, v128.load(x, 64));
-      a5 = v128.xor(a5, v128.load(x, 80));
-    }
-    if (!bit) break;
-    --bit;
-    a0 = double(a0, zero, reduction);
-    a1 = double(a1, zero, reduction);
-    a2 = double(a2, zero, reduction);
-    a3 = double(a3, zero, reduction);
-    a4 = double(a4, zero, reduction);
-    a5 = double(a5, zero, reduction);
-  }
-  const p = y + at;
-  if (add) {
-    a0 = v128.xor(a0, v128.load(p));
-    a1 = v128.xor(a1, v128.load(p, 16));
-    a2 = v128.xor(a2, v128.load(p, 32));
-    a3 = v128.xor(a3, v128.load(p, 48));
-    a4 = v128.xor(a4, v128.load(p, 64));
-    a5 = v128.xor(a5, v128.load(p, 80));
-  }
-  v128.store(p, a0);
-  v128.store(p, a1, 16);
-  v128.store(p, a2, 32);
-  v128.store(p, a3, 48);
-  v128.store(p, a4, 64);
-  v128.store(p, a5, 80);
+  if (seven) v128.store(p, a6, 96);
 }
 
 /** y = sum c_i x_i: `sources` points to `count` u32 pointers, `coefficients` to `count` bytes. y is no source. */
@@ -264,8 +226,8 @@ function combineInto(y: usize, sources: usize, coefficients: usize, count: usize
     for (let done: usize = 0; done < count; done += BLOCK) {
       fillBitLists(sources + (done << 2), coefficients + done, min(BLOCK, count - done));
       let i: usize = 0;
-      for (; i < turn; i += 112) sum112(y, i, add || done != 0, zero, reduction);
-      for (; i < wide; i += 96) sum96(y, i, add || done != 0, zero, reduction);
+      for (; i < turn; i += 112) sum(y, i, add || done != 0, true, zero, reduction);
+      for (; i < wide; i += 96) sum(y, i, add || done != 0, false, zero, reduction);
     }
   }
   if (wide < n) combineRest(y, sources, coefficients, count, wide, n, add);
