@@ -1,0 +1,107 @@
+/**
+ * The share of packets that the path loses whatever is sent, from experiments: each gives how many of n packets, sent so
+ * slowly that no queue or policer of ours can have been the cause, were lost. Recent experiments are pooled. One that cannot
+ * be chance starts anew: at once when it shows less loss; when it shows more, once others agree (one, or two where losses come
+ * in bursts), and then by the least that they show, so that a neighbour's burst is not taken for the path's nature. Knows
+ * nothing of how an experiment is made.
+ */
+const POOL = 8;
+/** Beyond this nothing is compensated: no path that is worth using loses more. */
+const MOST_LOSS = 0.6;
+/** Standard deviations beyond which a difference is not chance. */
+const SIGNIFICANT = 2.5;
+/** The same for less loss, which is believed at once. */
+const CERTAIN = 3.5;
+/** Dispersion above which one more experiment has to agree. */
+const BURSTY = 2;
+/** Experiments that shall raise the estimate lie at least this far apart. */
+export const APART_MS = 1000;
+
+export class LossEstimate {
+  /** 0 before the first experiment. */
+  share = 0;
+  /** Experiments pooled in `share`. */
+  experiments = 0;
+  /** The last experiment showed more loss than chance explains; another one would tell. */
+  doubtful = false;
+  /** Variance of the number lost, relative to independent losses: 1, more for losses in bursts. */
+  dispersion = 1;
+  readonly #sent = new Float64Array(POOL);
+  readonly #lost = new Float64Array(POOL);
+  #next = 0;
+  #pooled = 0;
+  // Experiments in a row that showed more than chance explains, and the one of them that showed least.
+  #doubts = 0;
+  #doubtMs = 0;
+  #candidateSent = 0;
+  #candidateLost = 0;
+
+  /** Standard deviation of the share lost of `packets`. */
+  deviation(packets: number): number {
+    // A pool in which nothing was lost only says that less than about one event a pool is usual.
+    const pool = Math.max(this.#pooled, 1);
+    const share = Math.min(Math.max(this.share, (this.dispersion - 1) / pool), 0.5);
+    return Math.sqrt(share * (1 - share) * this.dispersion * (1 / Math.max(packets, 1) + 1 / pool));
+  }
+
+  addExperiment(packets: number, lostPackets: number, nowMs: number): void {
+    if (packets <= 0) return;
+    const lost = Math.min(Math.max(lostPackets, 0), packets);
+    const share = lost / packets;
+    const expected = Math.max(this.share, 1 / packets);
+    const tolerance =
+      SIGNIFICANT *
+      Math.max(Math.sqrt((expected * (1 - expected) * this.dispersion) / packets), this.deviation(packets));
+    if (this.experiments > 0 && share < this.share - (CERTAIN / SIGNIFICANT) * tolerance) {
+      this.#forget();
+    } else if (this.experiments > 0 && share > this.share + tolerance) {
+      if (this.#doubts === 0 || share < this.#candidateLost / this.#candidateSent) {
+        this.#candidateSent = packets;
+        this.#candidateLost = lost;
+      }
+      // Experiments of one moment see one event: a newcomer's startup, say. They count once.
+      if (this.#doubts > 0 && nowMs < this.#doubtMs + APART_MS) return;
+      this.#doubtMs = nowMs;
+      // Bursts come in clusters too.
+      this.doubtful = ++this.#doubts < (this.dispersion > BURSTY ? 3 : 2);
+      if (this.doubtful) return;
+      this.#forget();
+      this.#pool(this.#candidateSent, this.#candidateLost);
+      return;
+    }
+    this.#doubts = 0;
+    this.doubtful = false;
+    this.#pool(packets, lost);
+  }
+
+  reset(): void {
+    this.#forget();
+    this.share = 0;
+    this.doubtful = false;
+    this.dispersion = 1;
+  }
+
+  #forget(): void {
+    this.#doubts = 0;
+    this.#pooled = 0;
+    this.experiments = 0;
+    this.#next = 0;
+    this.#sent.fill(0);
+    this.#lost.fill(0);
+  }
+
+  #pool(sent: number, lost: number): void {
+    this.#sent[this.#next] = sent;
+    this.#lost[this.#next] = lost;
+    this.#next = (this.#next + 1) % POOL;
+    this.experiments = Math.min(this.experiments + 1, POOL);
+    let allSent = 0;
+    let allLost = 0;
+    for (let i = 0; i < POOL; i++) {
+      allSent += this.#sent[i];
+      allLost += this.#lost[i];
+    }
+    this.#pooled = allSent;
+    this.share = Math.min(allLost / allSent, MOST_LOSS);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Delivery-rate samples after draft-cheng-iccrg-delivery-rate-estimation: each packet remembers how much had been
+ * delivered, and when, as it was sent; its ACK gives a rate over about one round trip. Two things differ. Beside what was
+ * delivered it counts what *passed*: everything sent up to the newest packet acknowledged, arrived or not. Delivered over
+ * passed is the share that survived, known without any loss having been declared (so declaring wrongly does no harm).
+ * And a sample spans sending positions, so that lost ACKs move nothing. Declares no losses and keeps no RTT.
+ *
+ * Hot: parallel arrays in a ring by packet number; the results are fields, to be read after `finish`.
+ */
+const INITIAL_CAPACITY = 1024;
+
+export class RateSampler {
+  /** Bytes acknowledged so far. */
+  delivered = 0;
+  /** Bytes sent so far. */
+  sent = 0;
+  /** Bytes sent up to the end of the newest packet acknowledged. */
+  passed = 0;
+  /** The newest packet acknowledged, -1 before. */
+  newestAcked = -1;
+
+  // The sample of the last `finish`.
+  /** Whether there is a sample. */
+  valid = false;
+  deliveredBytes = 0;
+  passedBytes = 0;
+  intervalMs = 0;
+  /** The sample says what was sent rather than what the path can do. */
+  appLimited = false;
+
+  #mask = INITIAL_CAPACITY - 1;
+  #numbers = new Float64Array(INITIAL_CAPACITY).fill(-1);
+  #positions = new Float64Array(INITIAL_CAPACITY);
+  #sentMs = new Float64Array(INITIAL_CAPACITY);
+  #delivereds = new Float64Array(INITIAL_CAPACITY);
+  #passeds = new Float64Array(INITIAL_CAPACITY);
+  #passedMss = new Float64Array(INITIAL_CAPACITY);
+  #passedSentMss = new Float64Array(INITIAL_CAPACITY);
+  #limiteds = new Uint8Array(INITIAL_CAPACITY);
+  // When `passed` last moved, and when the packet that moved it was sent.
+  #passedMs = 0;
+  #passedSentMs = 0;
+  // Packets up to this position were sent while the application had too little; -1 when none.
+  #limitedUpTo = -1;
+  #candidate = -1;
+  #invalidBefore = -1;
+
+  /** `flightEmpty`: nothing was in flight before this packet. */
+  onSent(packet: number, bytes: number, flightEmpty: boolean, nowMs: number): void {
+    if (flightEmpty) {
+      // The pause is not the path's.
+      this.#passedMs = nowMs;
+      this.#passedSentMs = nowMs;
+      this.passed = this.sent;
+    }
+    let slot = packet & this.#mask;
+    if (this.#numbers[slot] >= 0) {
+      this.#grow();
+      slot = packet & this.#mask;
+    }
+    this.sent += bytes;
+    this.#numbers[slot] = packet;
+    this.#positions[slot] = this.sent;
+    this.#sentMs[slot] = nowMs;
+    this.#delivereds[slot] = this.delivered;
+    this.#passeds[slot] = this.passed;
+    this.#passedMss[slot] = this.#passedMs;
+    this.#passedSentMss[slot] = this.#passedSentMs;
+    this.#limiteds[slot] = this.#limitedUpTo >= 0 ? 1 : 0;
+  }
+
+  /** Returns when the packet was sent, NaN when that is not known any more. */
+  onAcked(packet: number, bytes: number): number {
+    this.delivered += bytes;
+    const slot = packet & this.#mask;
+    if (this.#numbers[slot] !== packet) return Number.NaN;
+    if (packet > this.newestAcked && packet > this.#candidate) {
+      if (this.#candidate >= 0) this.#numbers[this.#candidate & this.#mask] = -1;
+      this.#candidate = packet;
+    } else {
+      this.#numbers[slot] = -1;
+    }
+    return this.#sentMs[slot];
+  }
+
+  /** Lost or forgotten: nothing more will be asked about the packet. */
+  onGone(packet: number): void {
+    const slot = packet & this.#mask;
+    if (this.#numbers[slot] === packet) this.#numbers[slot] = -1;
+  }
+
+  /** A packet given up for lost arrived after all. */
+  onSpurious(bytes: number): void {
+    this.delivered += bytes;
+  }
+
+  /** Marks what is in flight as sent by an application that had too little. */
+  onAppLimited(): void {
+    this.#limitedUpTo = this.sent;
+  }
+
+  /** Makes no more samples of what was sent so far. */
+  invalidate(): void {
+    this.#invalidBefore = this.sent;
+  }
+
+  /** Takes the packets acknowledged since the last call as one sample. */
+  finish(nowMs: number): void {
+    this.valid = false;
+    const packet = this.#candidate;
+    if (packet < 0) return;
+    this.#candidate = -1;
+    this.newestAcked = packet;
+    const slot = packet & this.#mask;
+    this.#numbers[slot] = -1;
+    const position = this.#positions[slot];
+    const sentMs = this.#sentMs[slot];
+    this.deliveredBytes = this.delivered - this.#delivereds[slot];
+    this.passedBytes = position - this.#passeds[slot];
+    this.intervalMs = Math.max(nowMs - this.#passedMss[slot], sentMs - this.#passedSentMss[slot]);
+    this.appLimited = this.#limiteds[slot] === 1;
+    this.valid = this.intervalMs > 0 && this.#passeds[slot] >= this.#invalidBefore;
+    if (position > this.passed) {
+      this.passed = position;
+      this.#passedMs = nowMs;
+      this.#passedSentMs = sentMs;
+    }
+    if (this.#limitedUpTo >= 0 && position > this.#limitedUpTo) this.#limitedUpTo = -1;
+  }
+
+  #grow(): void {
+    const old = this.#numbers;
+    const oldMask = this.#mask;
+    let capacity = old.length;
+    // Two live packets may still fall on one slot after one doubling: the span of numbers decides.
+    let low = Number.POSITIVE_INFINITY;
+    let high = 0;
+    for (const number of old) {
+      if (number >= 0 && number < low) low = number;
+      if (number > high) high = number;
+    }
+    do capacity *= 2;
+    while (capacity <= high - low + 1);
+    const mask = capacity - 1;
+    const moved = (from: Float64Array): Float64Array<ArrayBuffer> => {
+      const to = new Float64Array(capacity);
+      for (const number of old) if (number >= 0) to[number & mask] = from[number & oldMask];
+      return to;
+    };
+    const numbers = new Float64Array(capacity).fill(-1);
+    const limiteds = new Uint8Array(capacity);
+    for (const number of old) {
+      if (number < 0) continue;
+      numbers[number & mask] = number;
+      limiteds[number & mask] = this.#limiteds[number & oldMask];
+    }
+    this.#positions = moved(this.#positions);
+    this.#sentMs = moved(this.#sentMs);
+    this.#delivereds = moved(this.#delivereds);
+    this.#passeds = moved(this.#passeds);
+    this.#passedMss = moved(this.#passedMss);
+    this.#passedSentMss = moved(this.#passedSentMss);
+    this.#numbers = numbers;
+    this.#limiteds = limiteds;
+    this.#mask = mask;
+  }
+}

@@ -1,0 +1,174 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { LossEstimate } from "../../src/congestion/loss-estimate.ts";
+import { Pacer } from "../../src/congestion/pacer.ts";
+import { RateSampler } from "../../src/congestion/rate-sampler.ts";
+import { WindowedExtremum } from "../../src/congestion/windowed-extremum.ts";
+
+describe("WindowedExtremum", () => {
+  it.each(["max", "min"] as const)("is a value of the window, the %s while that is its newest half", (kind) => {
+    const steps = fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.integer({ min: -50, max: 50 })), {
+      minLength: 1,
+      maxLength: 60,
+    });
+    fc.assert(
+      fc.property(steps, (all) => {
+        const filter = new WindowedExtremum(kind, 100);
+        const seen: { time: number; value: number }[] = [];
+        let time = 0;
+        for (const [elapsed, value] of all) {
+          time += elapsed;
+          seen.push({ time, value });
+          filter.update(value, time);
+          const inWindow = seen.filter((one) => time - one.time <= 100);
+          const recent = seen.filter((one) => time - one.time <= 25).map((one) => one.value);
+          expect(inWindow.some((one) => one.value === filter.value && one.time === filter.time)).toBe(true);
+          if (kind === "max") expect(filter.value).toBeGreaterThanOrEqual(Math.min(...recent));
+          else expect(filter.value).toBeLessThanOrEqual(Math.max(...recent));
+          const best = kind === "max" ? Math.max : Math.min;
+          const extreme = best(...inWindow.map((one) => one.value));
+          if (time <= 100) expect(filter.value).toBe(extreme);
+        }
+      }),
+    );
+  });
+
+  it("is infinite when empty", () => {
+    expect(new WindowedExtremum("max", 1).value).toBe(-Infinity);
+    expect(new WindowedExtremum("min", 1).value).toBe(Infinity);
+  });
+});
+
+describe("Pacer", () => {
+  it("keeps the rate over time, however late it is asked within its burst", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 10, max: 10_000 }), (late, rate) => {
+        const pacer = new Pacer(1);
+        let nowMs = 0;
+        let sent = 0;
+        while (nowMs < 1000) {
+          while (pacer.maySend(rate, nowMs)) {
+            pacer.onSent(1500);
+            sent += 1500;
+          }
+          nowMs = pacer.nextMs(rate, nowMs) + late;
+        }
+        expect(sent).toBeLessThanOrEqual(rate * (nowMs + 1) + 3000);
+        expect(sent).toBeGreaterThanOrEqual(rate * 999 - 3000);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("lets everything go at an infinite rate", () => {
+    const pacer = new Pacer(0);
+    for (let i = 0; i < 100; i++) {
+      expect(pacer.maySend(Number.POSITIVE_INFINITY, 0)).toBe(true);
+      pacer.onSent(1500);
+    }
+    expect(pacer.nextMs(Number.POSITIVE_INFINITY, 0)).toBe(0);
+  });
+});
+
+describe("LossEstimate", () => {
+  it("pools experiments that agree", () => {
+    const loss = new LossEstimate();
+    for (const lost of [90, 110, 100, 95, 105]) loss.addExperiment(1000, lost, 0);
+    expect(loss.share).toBeCloseTo(0.1, 6);
+    expect(loss.experiments).toBe(5);
+  });
+
+  it("believes in less loss at once, in more only the second time, a second later, and then in the lower of the two", () => {
+    const loss = new LossEstimate();
+    for (let i = 0; i < 4; i++) loss.addExperiment(300, 30, 0);
+    loss.addExperiment(300, 100, 5000);
+    expect(loss.share).toBeCloseTo(0.1, 6);
+    expect(loss.doubtful).toBe(true);
+    loss.addExperiment(300, 95, 5500);
+    expect(loss.doubtful).toBe(true);
+    loss.addExperiment(300, 90, 6000);
+    expect(loss.share).toBeCloseTo(0.3, 6);
+    expect(loss.doubtful).toBe(false);
+    loss.addExperiment(300, 0, 7000);
+    expect(loss.share).toBe(0);
+  });
+
+  it("tolerates more when losses come in bursts", () => {
+    const loss = new LossEstimate();
+    loss.dispersion = 14;
+    loss.addExperiment(300, 15, 0);
+    loss.addExperiment(300, 40, 0);
+    expect(loss.doubtful).toBe(false);
+  });
+});
+
+describe("RateSampler", () => {
+  /** Packets of 1000 bytes, one a ms, acknowledged 40 ms later unless `lost` says so. */
+  function run(packets: number, lost: (packet: number) => boolean, first = 0) {
+    const sampler = new RateSampler();
+    const rates: number[] = [];
+    const shares: number[] = [];
+    for (let ms = 0; ms < packets + 40; ms++) {
+      const acked = first + ms - 40;
+      if (ms >= 40) {
+        if (lost(acked)) sampler.onGone(acked);
+        else {
+          sampler.onAcked(acked, 1000);
+          sampler.finish(ms);
+          if (sampler.valid && ms >= 80) {
+            rates.push(sampler.passedBytes / sampler.intervalMs);
+            shares.push(1 - sampler.deliveredBytes / sampler.passedBytes);
+          }
+        }
+      }
+      if (ms < packets) sampler.onSent(first + ms, 1000, ms === 0, ms);
+    }
+    return { rates, shares };
+  }
+
+  it("measures the rate that passed, lost or not, and the share lost", () => {
+    const { rates, shares } = run(2000, (packet) => packet % 5 === 4);
+    for (const rate of rates) expect(Math.abs(rate - 1000)).toBeLessThan(60);
+    const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    expect(mean).toBeCloseTo(0.2, 2);
+  });
+
+  it("keeps its records as the ring grows", () => {
+    const sampler = new RateSampler();
+    for (let packet = 0; packet < 5000; packet++) sampler.onSent(7 * packet, 1000, packet === 0, packet / 100);
+    for (let packet = 0; packet < 5000; packet++) {
+      expect(sampler.onAcked(7 * packet, 1000)).toBe(packet / 100);
+      sampler.finish(60 + packet / 100);
+      expect(sampler.passed).toBe(1000 * (packet + 1));
+    }
+    expect(sampler.delivered).toBe(5_000_000);
+  });
+
+  it("marks samples of an application that had too little", () => {
+    const sampler = new RateSampler();
+    sampler.onSent(0, 1000, true, 0);
+    sampler.onAppLimited();
+    sampler.onSent(1, 1000, false, 1);
+    sampler.onAcked(0, 1000);
+    sampler.finish(40);
+    expect(sampler.appLimited).toBe(false);
+    sampler.onAcked(1, 1000);
+    sampler.finish(41);
+    expect(sampler.appLimited).toBe(true);
+    sampler.onSent(2, 1000, true, 50);
+    sampler.onAcked(2, 1000);
+    sampler.finish(90);
+    expect(sampler.appLimited).toBe(false);
+  });
+
+  it("does not count a pause", () => {
+    const sampler = new RateSampler();
+    sampler.onSent(0, 1000, true, 0);
+    sampler.onAcked(0, 1000);
+    sampler.finish(40);
+    sampler.onSent(1, 1000, true, 5000);
+    sampler.onAcked(1, 1000);
+    sampler.finish(5040);
+    expect(sampler.intervalMs).toBe(40);
+  });
+});
