@@ -1,0 +1,63 @@
+/**
+ * Silence: when a link is dead of it (idle timeout, RFC 9000, section 10.1), and when a ping keeps it, and the NAT bindings on
+ * its way, alive.
+ */
+export class IdleTimer {
+  readonly #keepAliveMs: number;
+  #timeoutMs: number;
+  #receivedMs: number;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  // The first ack-eliciting packet after the last receipt restarts the timer once.
+  #startMs: number;
+  #sentSinceReceived = false;
+
+  /** Times in ms; 0 means never. */
+  constructor(timeoutMs: number, keepAliveMs: number, nowMs: number) {
+    this.#timeoutMs = timeoutMs;
+    this.#keepAliveMs = keepAliveMs;
+    this.#receivedMs = nowMs;
+    this.#startMs = nowMs;
+  }
+
+  /** When the last genuine packet came. */
+  get receivedMs(): number {
+    return this.#receivedMs;
+  }
+
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  /** The peer has a timeout of its own: the smaller counts. */
+  negotiate(peerTimeoutMs: number): void {
+    if (peerTimeoutMs > 0)
+      this.#timeoutMs = this.#timeoutMs > 0 ? Math.min(this.#timeoutMs, peerTimeoutMs) : peerTimeoutMs;
+  }
+
+  onReceived(nowMs: number): void {
+    this.#receivedMs = nowMs;
+    this.#startMs = nowMs;
+    this.#sentSinceReceived = false;
+  }
+
+  /** An ack-eliciting packet left. */
+  onSent(nowMs: number): void {
+    this.#sentMs = nowMs;
+    if (!this.#sentSinceReceived) {
+      this.#sentSinceReceived = true;
+      this.#startMs = nowMs;
+    }
+  }
+
+  /** When the link is dead, unless something comes; never sooner than three probe timeouts after the last start. */
+  deadMs(probeTimeoutMs: number): number {
+    if (this.#timeoutMs === 0) return Number.POSITIVE_INFINITY;
+    return this.#startMs + Math.max(this.#timeoutMs, 3 * probeTimeoutMs);
+  }
+
+  /** When a ping is due: nothing ack-eliciting left for the keep-alive interval. */
+  get keepAliveMs(): number {
+    if (this.#keepAliveMs === 0) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#receivedMs, this.#sentMs) + this.#keepAliveMs;
+  }
+}
