@@ -1,0 +1,95 @@
+/**
+ * A stand-in for a link between two sessions, for tests of the session layer alone: packets of a fixed size, a window of
+ * packets in flight, loss, reordering and late word of both, all from one seed. No keys, numbers or congestion control.
+ */
+import { TinyMt32 } from "../../../src/codec/index.ts";
+import type { LinkUser, PacketFill } from "../../../src/transport/link/link-user.ts";
+
+export interface PipeOptions {
+  seed: number;
+  /** Share of packets that are lost, each way. */
+  loss: number;
+  /** Steps that a packet takes, and at most as many more, at random. */
+  delay: number;
+  jitter: number;
+  /** Packets in flight each way. */
+  window: number;
+  packetBytes: number;
+}
+
+interface InFlight {
+  due: number;
+  act: () => void;
+}
+
+const PEER = { idleTimeoutMs: 0, maxDatagramBytes: 1472, maxAckDelayMs: 25, session: new Uint8Array() };
+
+export class Pipe {
+  /** The room of a packet; may be changed at any time. */
+  packetBytes: number;
+  sentPackets = 0;
+  lostPackets = 0;
+  readonly #ends: [LinkUser, LinkUser];
+  readonly #options: PipeOptions;
+  readonly #random: TinyMt32;
+  readonly #events: InFlight[] = [];
+  readonly #inFlight = [0, 0];
+  readonly #quiet = [0, 0];
+  #now = 0;
+
+  constructor(a: LinkUser, b: LinkUser, options: PipeOptions) {
+    this.#ends = [a, b];
+    this.#options = options;
+    this.packetBytes = options.packetBytes;
+    this.#random = new TinyMt32(options.seed);
+    for (const end of this.#ends) end.established(PEER as never, 0);
+  }
+
+  /** Moves time by one step. */
+  step(): void {
+    this.#now++;
+    const due = this.#events.filter((event) => event.due <= this.#now);
+    for (const event of due) this.#events.splice(this.#events.indexOf(event), 1);
+    for (const event of due) event.act();
+    for (const side of [0, 1]) this.#send(side);
+  }
+
+  #send(side: number): void {
+    const { window, delay, jitter, loss } = this.#options;
+    const { packetBytes } = this;
+    const user = this.#ends[side];
+    let probe = false;
+    while (this.#inFlight[side] < window) {
+      // Silence with nothing in flight is what a link probes after.
+      if (!user.ready(this.#now)) {
+        this.#quiet[side]++;
+        if (this.#inFlight[side] > 0 || this.#quiet[side] < 4 * (delay + jitter)) return;
+        probe = true;
+      }
+      this.#quiet[side] = 0;
+      const fill: PacketFill = { buffer: new Uint8Array(2000), start: 7, room: packetBytes, probe, length: 0, tag: 0 };
+      user.fill(fill, this.#now);
+      if (fill.length === 0) return;
+      if (fill.length > packetBytes) throw new Error(`a packet of ${fill.length} bytes where ${packetBytes} fit`);
+      this.sentPackets++;
+      this.#inFlight[side]++;
+      const bytes = fill.buffer.slice(fill.start, fill.start + fill.length);
+      const travel = () => delay + this.#random.below(jitter + 1);
+      const arrives = this.#random.below(1000) >= 1000 * loss;
+      const there = this.#now + travel();
+      const back = there + travel();
+      if (arrives) {
+        this.#events.push({ due: there, act: () => this.#ends[1 - side].receive(bytes, 0, bytes.length, this.#now) });
+      } else {
+        this.lostPackets++;
+      }
+      const settle = () => {
+        this.#inFlight[side]--;
+        if (arrives) user.acked(fill.tag, this.#now);
+        else user.lost(fill.tag, this.#now);
+      };
+      this.#events.push({ due: arrives ? back : back + delay, act: settle });
+      if (probe) return;
+    }
+  }
+}

@@ -1,0 +1,255 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { repairTable } from "../../../src/codec/coefficients.ts";
+import { TinyMt32 } from "../../../src/codec/index.ts";
+import { Arena } from "../../../src/gf/index.ts";
+import { Session, type SessionOptions } from "../../../src/transport/session/session.ts";
+import { Pipe, type PipeOptions } from "./pipe.ts";
+
+const arena = new Arena();
+
+function pair(options: Partial<SessionOptions> = {}) {
+  return {
+    client: new Session({ isClient: true, arena, ...options }),
+    server: new Session({ isClient: false, arena, ...options }),
+  };
+}
+
+function content(length: number, seed: number): Uint8Array {
+  const generator = new TinyMt32(seed);
+  return Uint8Array.from({ length }, () => generator.next());
+}
+
+/** Reads all that is there of every stream that says so. */
+function collect(session: Session, into: Map<number, Uint8Array[]>, log: string[] = []): void {
+  for (let event = session.poll(); event !== null; event = session.poll()) {
+    if (event.type === "error" || event.type === "closed") log.push(JSON.stringify(event));
+    if (event.type === "reset" || event.type === "stopped") log.push(`${event.type} ${event.stream} ${event.code}`);
+    if (event.type !== "readable") continue;
+    const parts = into.get(event.stream) ?? [];
+    into.set(event.stream, parts);
+    for (let data = session.read(event.stream); data !== null; data = session.read(event.stream)) parts.push(data);
+  }
+}
+
+const perfect: PipeOptions = { seed: 1, loss: 0, delay: 3, jitter: 0, window: 40, packetBytes: 1400 };
+
+const lossy = fc.record({
+  seed: fc.integer(),
+  loss: fc.double({ min: 0, max: 0.6, noNaN: true }),
+  delay: fc.integer({ min: 1, max: 20 }),
+  jitter: fc.nat(20),
+  window: fc.integer({ min: 1, max: 200 }),
+  packetBytes: fc.integer({ min: 200, max: 1440 }),
+});
+
+describe("a session", () => {
+  test("delivers every byte of every stream once and in order, over any link", () => {
+    const transfer = fc.array(fc.record({ length: fc.nat(30_000), piece: fc.integer({ min: 20, max: 9000 }) }), {
+      minLength: 1,
+      maxLength: 6,
+    });
+    fc.assert(
+      fc.property(lossy, transfer, transfer, (options, up, down) => {
+        repairTable(arena);
+        const before = arena.allocatedBytes;
+        const { client, server } = pair();
+        const pipe = new Pipe(client, server, options);
+        const jobs = [
+          ...up.map((job, i) => ({ ...job, from: client, data: content(job.length, i) })),
+          ...down.map((job, i) => ({ ...job, from: server, data: content(job.length, 100 + i) })),
+        ].map((job) => ({ ...job, stream: job.from.openStream(), at: 0, finished: false }));
+        const arrived = { client: new Map<number, Uint8Array[]>(), server: new Map<number, Uint8Array[]>() };
+        const log: string[] = [];
+        const limit = 40_000;
+        let step = 0;
+        for (; step < limit; step++) {
+          for (const job of jobs) {
+            if (job.at < job.data.length) {
+              job.at += job.from.write(job.stream, job.data.subarray(job.at, job.at + job.piece));
+            } else if (!job.finished) {
+              job.finished = true;
+              job.from.finish(job.stream);
+            }
+          }
+          pipe.step();
+          collect(client, arrived.client, log);
+          collect(server, arrived.server, log);
+          if (jobs.every((job) => job.finished) && client.idle && server.idle) break;
+        }
+        expect(log).toEqual([]);
+        expect(step).toBeLessThan(limit);
+        for (const { from, stream, data } of jobs) {
+          const [peer, parts] =
+            from === client ? [server, arrived.server.get(stream)] : [client, arrived.client.get(stream)];
+          expect(Buffer.compare(Buffer.concat(parts ?? []), data)).toBe(0);
+          expect(peer.ended(stream)).toBe(true);
+        }
+        expect(client.stats.droppedSymbols + server.stats.droppedSymbols).toBe(0);
+        client.destroy();
+        server.destroy();
+        expect(arena.allocatedBytes).toBe(before);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("without loss it sends no repair, and with it hardly more than what was lost", () => {
+    for (const [loss, most] of [
+      [0, 0],
+      [0.02, 0.035],
+      [0.1, 0.16],
+      [0.3, 0.55],
+    ]) {
+      const { client, server } = pair();
+      const pipe = new Pipe(client, server, { ...perfect, loss, seed: 3, delay: 10, window: 200 });
+      const stream = client.openStream();
+      const data = content(3_000_000, 1);
+      const arrived = new Map<number, Uint8Array[]>();
+      let at = 0;
+      for (let step = 0; step < 20_000 && !(at === data.length && client.idle); step++) {
+        at += client.write(stream, data.subarray(at, at + 100_000));
+        pipe.step();
+        collect(server, arrived);
+        while (client.poll() !== null);
+      }
+      expect(Buffer.compare(Buffer.concat(arrived.get(stream) ?? []), data)).toBe(0);
+      const { sentSymbols, sentRepairs } = client.stats;
+      expect(sentRepairs / sentSymbols).toBeLessThanOrEqual(most);
+      if (loss > 0) expect(sentRepairs).toBeGreaterThan(0);
+      client.destroy();
+      server.destroy();
+    }
+  });
+
+  test("when packets become smaller, what was lost in larger ones is still repaired", () => {
+    fc.assert(
+      fc.property(
+        fc.integer(),
+        fc.integer({ min: 5, max: 60 }),
+        fc.integer({ min: 800, max: 1200 }),
+        (seed, when, small) => {
+          const { client, server } = pair();
+          const pipe = new Pipe(client, server, { ...perfect, seed, loss: 0.3, jitter: 5 });
+          const stream = client.openStream();
+          const data = content(400_000, seed);
+          const arrived = new Map<number, Uint8Array[]>();
+          let at = 0;
+          for (let step = 0; step < 5000 && !(at === data.length && client.idle); step++) {
+            if (step === when) {
+              pipe.packetBytes = small;
+              client.payloadBytesChanged();
+            }
+            at += client.write(stream, data.subarray(at, at + 20_000));
+            pipe.step();
+            collect(server, arrived);
+            while (client.poll() !== null);
+          }
+          expect(Buffer.compare(Buffer.concat(arrived.get(stream) ?? []), data)).toBe(0);
+          client.destroy();
+          server.destroy();
+        },
+      ),
+      { numRuns: 20 },
+    );
+  });
+
+  test("a receiver that does not read stops the sender at its credit, and lets it go on when it reads", () => {
+    const { client, server } = pair({ sessionWindow: 100_000, streamWindow: 60_000 });
+    const pipe = new Pipe(client, server, perfect);
+    const streams = [client.openStream(), client.openStream()];
+    const data = content(200_000, 5);
+    const written = [0, 0];
+    const run = (steps: number) => {
+      for (let i = 0; i < steps; i++) {
+        streams.forEach((stream, s) => {
+          written[s] += client.write(stream, data.subarray(written[s]));
+          if (written[s] === data.length) client.finish(stream);
+        });
+        pipe.step();
+        while (client.poll() !== null);
+      }
+    };
+    run(300);
+    // Of each stream at most its window, of both the session's.
+    const held = streams.map((stream) => {
+      let bytes = 0;
+      for (let part = server.read(stream); part !== null; part = server.read(stream)) bytes += part.length;
+      return bytes;
+    });
+    expect(held[0] + held[1]).toBe(100_000);
+    expect(Math.max(...held)).toBeLessThanOrEqual(60_000);
+    const total = [...held];
+    for (let i = 0; i < 100; i++) {
+      run(20);
+      streams.forEach((stream, s) => {
+        for (let part = server.read(stream); part !== null; part = server.read(stream)) total[s] += part.length;
+      });
+    }
+    expect(total).toEqual([data.length, data.length]);
+    expect(streams.every((stream) => server.ended(stream))).toBe(true);
+    client.destroy();
+    server.destroy();
+  });
+
+  test("resets and stops reach the peer at any moment, and other streams do not notice", () => {
+    fc.assert(
+      fc.property(lossy, fc.nat(60), fc.boolean(), (options, when, stops) => {
+        const { client, server } = pair();
+        const pipe = new Pipe(client, server, options);
+        const [broken, whole] = [client.openStream(), client.openStream()];
+        const data = content(20_000, 7);
+        client.write(broken, data);
+        client.write(whole, data);
+        client.finish(whole);
+        const arrived = new Map<number, Uint8Array[]>();
+        const log: string[] = [];
+        const clientLog: string[] = [];
+        for (let step = 0; step < 20_000; step++) {
+          if (step === when) {
+            if (stops) server.stop(broken, 42);
+            else client.reset(broken, 42);
+          }
+          pipe.step();
+          collect(server, arrived, log);
+          collect(client, new Map(), clientLog);
+          if (step > when && client.idle && server.idle && log.length > 0) break;
+        }
+        if (stops && clientLog.length === 0) {
+          // The stream that the server had not heard of yet cannot be stopped.
+          expect(log).toEqual([]);
+        } else {
+          expect(log).toEqual([`reset ${broken} 42`]);
+          expect(clientLog).toEqual(stops ? [`stopped ${broken} 42`] : []);
+        }
+        expect(Buffer.compare(Buffer.concat(arrived.get(whole) ?? []), data)).toBe(0);
+        client.destroy();
+        server.destroy();
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("any bytes from the peer end it with an error at most, never with an exception", () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 20 }), fc.boolean(), (packets, valid) => {
+        const { client, server } = pair();
+        new Pipe(client, server, perfect);
+        for (const bytes of packets) {
+          // Half of them are source symbols with such bytes inside.
+          const packet = valid ? Uint8Array.of(1, 0, 0, bytes.length % 32, bytes.length, ...bytes) : bytes;
+          server.receive(packet, 0, packet.length);
+        }
+        const errors: string[] = [];
+        for (let event = server.poll(); event !== null; event = server.poll()) {
+          if (event.type === "error") errors.push(event.message);
+        }
+        expect(errors.length).toBeLessThanOrEqual(1);
+        expect(server.stats.liveBatches).toBeLessThanOrEqual(20 * 14);
+        client.destroy();
+        server.destroy();
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
