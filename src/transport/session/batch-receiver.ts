@@ -56,11 +56,11 @@ export class BatchReceiver {
   /** Takes a symbol; calls `deliver` for each source symbol that it makes known, whose bytes last until that returns. */
   take(frame: SymbolFrame, bytes: Uint8Array, deliver: (symbol: Uint8Array) => void): void {
     const { batch, lowestLive } = frame;
+    this.#forgetBelow(lowestLive);
     if (batch - this.#lowestLive > MAX_LIVE_BATCHES) {
       this.counts.invalid++;
       return;
     }
-    this.#forgetBelow(lowestLive);
     if (batch < this.#lowestLive || this.#complete.has(batch)) {
       this.counts.late++;
       return;

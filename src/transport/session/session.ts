@@ -80,6 +80,8 @@ interface Stream {
   readonly send: SendStream | null;
   readonly receive: ReceiveStream | null;
   blocked: boolean;
+  /** A "readable" event waits to be polled: one is enough. */
+  announced: boolean;
 }
 
 export class Session implements LinkUser {
@@ -138,7 +140,12 @@ export class Session implements LinkUser {
 
   /** What happened since the last call, oldest first; null when nothing did. */
   poll(): SessionEvent | null {
-    return this.#events.shift() ?? null;
+    const event = this.#events.shift() ?? null;
+    if (event?.type === "readable") {
+      const entry = this.#streams.get(event.stream);
+      if (entry !== undefined) entry.announced = false;
+    }
+    return event;
   }
 
   get stats(): SessionStats {
@@ -345,6 +352,7 @@ export class Session implements LinkUser {
       send: new SendStream(id, this.#streamWindow),
       receive: new ReceiveStream(this.#streamWindow),
       blocked: false,
+      announced: false,
     };
   }
 
@@ -445,7 +453,10 @@ export class Session implements LinkUser {
     if (!receive.receive(offset, data, fin)) return false;
     this.#received += receive.highest - before;
     if (this.#received > this.#receiveMaximum) return false;
-    if (receive.readable || receive.done) this.#events.push({ type: "readable", stream: id });
+    if ((receive.readable || receive.done) && !entry.announced) {
+      entry.announced = true;
+      this.#events.push({ type: "readable", stream: id });
+    }
     this.#forget(id, entry);
     return true;
   }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { repairTable } from "../../../src/codec/coefficients.ts";
 import { TinyMt32 } from "../../../src/codec/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
+import { writeSourceHeader, writeStreamHeader } from "../../../src/transport/session/frames.ts";
 import { Session, type SessionOptions } from "../../../src/transport/session/session.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 
@@ -190,6 +191,39 @@ describe("a session", () => {
     expect(streams.every((stream) => server.ended(stream))).toBe(true);
     client.destroy();
     server.destroy();
+  });
+
+  test("an application that never polls costs one event a stream, however much comes", () => {
+    const { client, server } = pair();
+    const pipe = new Pipe(client, server, perfect);
+    const stream = client.openStream();
+    const data = content(300_000, 9);
+    let at = 0;
+    for (let i = 0; i < 400; i++) {
+      at += client.write(stream, data.subarray(at));
+      pipe.step();
+    }
+    const types: string[] = [];
+    for (let event = server.poll(); event !== null; event = server.poll()) types.push(event.type);
+    expect(types).toEqual(["established", "stream", "readable"]);
+    let read = 0;
+    for (let part = server.read(stream); part !== null; part = server.read(stream)) read += part.length;
+    expect(read).toBe(data.length);
+    client.destroy();
+    server.destroy();
+  });
+
+  test("a receiver that missed thousands of batches goes on with those of interest", () => {
+    const receiver = new Session({ isClient: false, arena });
+    const frame = new Uint8Array(64);
+    const symbol = new Uint8Array(20);
+    const body = writeStreamHeader(symbol, 0, 0, 0, 3, false);
+    symbol.set([7, 8, 9], body);
+    const at = writeSourceHeader(frame, 0, 10_000, 9990, 0, body + 3);
+    frame.set(symbol.subarray(0, body + 3), at);
+    receiver.receive(frame, 0, at + body + 3);
+    expect([...(receiver.read(0) ?? [])]).toEqual([7, 8, 9]);
+    receiver.destroy();
   });
 
   test("resets and stops reach the peer at any moment, and other streams do not notice", () => {
