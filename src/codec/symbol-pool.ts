@@ -73,6 +73,12 @@ export class SymbolPool {
    * taking the slot may make stale.
    */
   acquireCopy(data: Uint8Array, at: number): Pointer {
+    // Nearly always there is a free slot, nothing grows, and the view stays good.
+    if (this.#freeCount > 0) {
+      const slot = this.acquire();
+      if (slot !== 0) this.arena.bytes.set(data, slot + at);
+      return slot;
+    }
     const { length, byteOffset } = data;
     const own = data.buffer === this.arena.bytes.buffer;
     const slot = this.acquire();
