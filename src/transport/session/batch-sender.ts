@@ -133,8 +133,8 @@ export class BatchSender {
   }
 
   /** Adds a source symbol to the open batch and writes its frame at `at`; returns the offset after it. */
-  writeSource(tag: number, symbol: Uint8Array, bytes: Uint8Array, at: number, nowMs: number): number {
-    const batch = this.#open ?? this.#openBatch(nowMs);
+  writeSource(tag: number, symbol: Uint8Array, bytes: Uint8Array, at: number): number {
+    const batch = this.#open ?? this.#openBatch();
     const index = batch.encoder.add(symbol);
     batch.sourceSent(index);
     this.#book(tag, batch, index, null);
@@ -223,9 +223,9 @@ export class BatchSender {
     return this.#nextBatch;
   }
 
-  #openBatch(nowMs: number): SendBatch {
+  #openBatch(): SendBatch {
     const encoder = this.#idle.pop() ?? new BatchEncoder({ pool: this.#pool, batchSize: this.#batchSize });
-    const batch = new SendBatch(this.#nextBatch++, encoder, nowMs);
+    const batch = new SendBatch(this.#nextBatch++, encoder);
     this.#live.set(batch.id, batch);
     this.#open = batch;
     return batch;

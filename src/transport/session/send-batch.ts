@@ -20,8 +20,6 @@ export class SendBatch {
   readonly encoder: BatchEncoder;
   /** It takes no more source symbols. */
   sealed = false;
-  /** When its first symbol was added. */
-  readonly openedMs: number;
   /** How many symbols it had when the receiver last said that it knows them all. */
   confirmed = 0;
   /** The number of the status request that asks for it; 0 when none does. */
@@ -35,10 +33,9 @@ export class SendBatch {
   readonly #repairs: SentRepair[] = [];
   #nextSeed = 0;
 
-  constructor(id: number, encoder: BatchEncoder, nowMs: number) {
+  constructor(id: number, encoder: BatchEncoder) {
     this.id = id;
     this.encoder = encoder;
-    this.openedMs = nowMs;
     this.#source = new Uint8Array(encoder.batchSize);
   }
 

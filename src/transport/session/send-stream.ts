@@ -23,11 +23,6 @@ export class SendStream {
     this.maximum = maximum;
   }
 
-  /** Bytes written and not in a symbol yet. */
-  get bufferedBytes(): number {
-    return this.#buffered;
-  }
-
   /** Whether its end was announced to the peer. */
   get done(): boolean {
     return this.#finSent;

@@ -28,7 +28,6 @@ import {
   type SessionFrameHandler,
   STATUS_REQUEST,
   StatusFrame,
-  SYMBOL_HEADER_MOST,
   SymbolFrame,
   streamHeaderBytes,
   writeControlFrame,
@@ -242,7 +241,7 @@ export class Session implements LinkUser {
     return this.#requested > 0 || this.#sender.requestDue || this.#sender.repairDue || this.#symbolReady();
   }
 
-  fill(packet: PacketFill, nowMs: number): void {
+  fill(packet: PacketFill): void {
     if (!this.#established || this.#over) return;
     const { buffer, start } = packet;
     const end = start + packet.room;
@@ -252,7 +251,7 @@ export class Session implements LinkUser {
     while (!this.#sender.isFull(tag)) {
       const before = at;
       at = this.#sender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#writeSymbol(tag, buffer, at, end, nowMs);
+      if (at === before) at = this.#writeSymbol(tag, buffer, at, end);
       if (at === before) break;
     }
     if (at === start && packet.probe) at = this.#sender.writeProbe(tag, buffer, at, end);
@@ -370,8 +369,8 @@ export class Session implements LinkUser {
   }
 
   /** Makes one source symbol of what waits; returns the offset after its frame, or `at`. */
-  #writeSymbol(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
-    const room = Math.min(this.#symbol.length, end - at - SYMBOL_HEADER_MOST - 2);
+  #writeSymbol(tag: number, buffer: Uint8Array, at: number, end: number): number {
+    const room = this.#sender.symbolBytes(end - at);
     if (room < 64) return at;
     let length = 0;
     while (this.#control.length > 0 && length + controlFrameBytes(this.#control[0]) <= room) {
@@ -408,7 +407,7 @@ export class Session implements LinkUser {
       if (room - length < 32) break;
     }
     if (length === 0) return at;
-    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, nowMs);
+    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at);
   }
 
   /** A stream that ended both ways is forgotten. */
