@@ -2,6 +2,7 @@
  * The one error for bad options, and the checks that throw it. Not for misuse at run time (an endpoint that breaks its
  * contract): that is a plain Error.
  */
+import type { Address } from "../transport/address.ts";
 
 /** An option out of range. `message` reads "FIELD is VALUE, wanted LIMIT". */
 export class SimulatorOptionError extends RangeError {
@@ -42,4 +43,14 @@ export function checkShare(field: string, value: number): number {
 export function checkPositive(field: string, value: number, unit: string): number {
   if (typeof value === "number" && value > 0 && value < Number.POSITIVE_INFINITY) return value;
   throw new SimulatorOptionError(field, value, `${unit} above 0`);
+}
+
+/** Throws a SimulatorOptionError when `address` is none. */
+export function checkAddress(field: string, address: Address): void {
+  if (typeof address.ip !== "string" || address.ip.length === 0) {
+    throw new SimulatorOptionError(`${field}.ip`, address.ip, "an IP address");
+  }
+  if (!(Number.isInteger(address.port) && address.port >= 1 && address.port <= 65535)) {
+    throw new SimulatorOptionError(`${field}.port`, address.port, "a port from 1 to 65535");
+  }
 }

@@ -4,8 +4,8 @@
  * and plots. Times are milliseconds, rates Mbit/s (10^6 bits a second), sizes bytes on IP level unless a name says
  * else. Bad options throw a `SimulatorOptionError` with field, value and limit. See docs/simulator.md.
  */
-export { type Address, formatAddress, sameAddress, udpHeaderBytes } from "./address.ts";
-export type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "./endpoint.ts";
+export { type Address, formatAddress, sameAddress, udpHeaderBytes } from "../transport/address.ts";
+export type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
 export { SimulatorOptionError } from "./error.ts";
 export type { JitterOptions, LinkCounters, LinkDirection, LinkOptions, Tally } from "./link.ts";
 export { type BurstLoss, type GilbertElliottLoss, ListedLoss, type LossModel, type LossOptions } from "./loss.ts";

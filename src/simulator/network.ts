@@ -3,9 +3,9 @@
  * happens is an event at a time; with the same seed and the same calls it happens the same, bit for bit. No wall clock,
  * no timers, no I/O.
  */
-import { type Address, checkAddress, formatAddress, udpHeaderBytes } from "./address.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { checkInteger, checkNumber, checkPositive, SimulatorOptionError } from "./error.ts";
+import { type Address, formatAddress, udpHeaderBytes } from "../transport/address.ts";
+import type { Endpoint } from "../transport/endpoint.ts";
+import { checkAddress, checkInteger, checkNumber, checkPositive, SimulatorOptionError } from "./error.ts";
 import { type EventHandler, EventQueue } from "./event-queue.ts";
 import { LinkDirection, type LinkOptions, type PacketSink, type Tally } from "./link.ts";
 import { type DropCause, Observation, type PacketObserver } from "./observer.ts";

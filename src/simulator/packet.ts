@@ -3,8 +3,8 @@
  * (of TCP cross traffic), at a size counted on IP level. Hot: a packet goes back to its pool with its buffer or object
  * and is used again, so a steady flow makes no garbage.
  */
-import type { Address } from "./address.ts";
-import type { EcnCodepoint } from "./endpoint.ts";
+import type { Address } from "../transport/address.ts";
+import type { EcnCodepoint } from "../transport/endpoint.ts";
 import type { EventHandler } from "./event-queue.ts";
 
 /** What takes packets off the network at their destination. */

@@ -2,9 +2,9 @@
  * The driver of an `Endpoint` in virtual time: hands it datagrams, calls its timeouts, sends what it has. The address
  * that others see may change under it, as behind a NAT or when a host moves to another network.
  */
-import { type Address, checkAddress, formatAddress, sameAddress } from "./address.ts";
-import type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "./endpoint.ts";
-import { SimulatorOptionError } from "./error.ts";
+import { type Address, formatAddress, sameAddress } from "../transport/address.ts";
+import type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
+import { checkAddress, SimulatorOptionError } from "./error.ts";
 import type { EventHandler } from "./event-queue.ts";
 import type { Link } from "./network.ts";
 import type { KnownAddress, Packet, PacketPool, PacketReceiver } from "./packet.ts";

@@ -2,7 +2,7 @@
  * Traces: every packet event, and notes of the user's own, as JSON lines. Field names are documented in
  * docs/simulator.md. Where the lines go is the caller's: an array, a file.
  */
-import { formatAddress } from "./address.ts";
+import { formatAddress } from "../transport/address.ts";
 import { SimulatorOptionError } from "./error.ts";
 import type { Network } from "./network.ts";
 import type { PacketEvent } from "./observer.ts";

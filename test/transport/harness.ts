@@ -127,6 +127,10 @@ export class Bookkeeper implements LinkUser {
     return this.budget > 0;
   }
 
+  nextTimeoutMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   fill(packet: PacketFill): void {
     if (this.closedReason !== null) this.filledAfterClose++;
     if (this.budget === 0) return;

@@ -1,6 +1,6 @@
 /** Options of a link and their defaults. */
 import type { CongestionController } from "../../congestion/controller.ts";
-import type { Address } from "../../simulator/address.ts";
+import type { Address } from "../address.ts";
 import type { PacketProtection, Role } from "./aead.ts";
 import type { ControlCoder } from "./control-stream.ts";
 import type { Handshake } from "./handshake.ts";
@@ -11,6 +11,7 @@ export const DEFAULT_MAX_DATAGRAM_BYTES = 1472;
 export const DEFAULT_IDLE_TIMEOUT_MS = 120_000;
 export const DEFAULT_KEEP_ALIVE_MS = 15_000;
 export const DEFAULT_HANDSHAKE_TIMEOUT_MS = 30_000;
+export const DEFAULT_PACING_BURST_MS = 1;
 
 export interface LinkOptions {
   role: Role;
@@ -40,6 +41,8 @@ export interface LinkOptions {
   handshakeTimeoutMs?: number;
   /** The largest UDP payload to send or take, from 1200. Default 1472. */
   maxDatagramBytes?: number;
+  /** Time that the pacer may save up, ms, about the granularity of the driver's timer: bursts are this long at most. Default 1. */
+  pacingBurstMs?: number;
   /** Whether to mark packets for ECN. Default true. */
   ecn?: boolean;
 }

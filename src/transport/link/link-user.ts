@@ -3,7 +3,7 @@
  * and says of each packet that carried such bytes what became of it. It calls only from within its own methods; the user may
  * close the link in these, and must not call any of the driver's verbs.
  */
-import type { Address } from "../../simulator/address.ts";
+import type { Address } from "../address.ts";
 import type { CloseReason } from "./close.ts";
 import type { LinkParameters } from "./parameters.ts";
 
@@ -24,6 +24,11 @@ export interface PacketFill {
 export interface LinkUser {
   /** Whether it has bytes to send now. May err: `fill` decides. */
   ready(nowMs: number): boolean;
+  /**
+   * When `ready` may turn true though nothing is sent or received until then; Infinity when never. Once the time has passed `ready`
+   * answers for it, and the link wakes for window and pacer only.
+   */
+  nextTimeoutMs(): number;
   /** Writes the bytes of one packet, if any. */
   fill(packet: PacketFill, nowMs: number): void;
   /** The packet of this tag arrived. Of `acked` and `lost` exactly one comes for each packet filled. */

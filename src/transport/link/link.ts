@@ -10,8 +10,8 @@
  */
 import type { CongestionController, CongestionUpdate } from "../../congestion/controller.ts";
 import { Pacer } from "../../congestion/pacer.ts";
-import type { Address } from "../../simulator/address.ts";
-import type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../../simulator/endpoint.ts";
+import type { Address } from "../address.ts";
+import type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../endpoint.ts";
 import { AckPolicy, latestAckDelayMs, MAX_ACK_DELAY_MS, wantedAckDelayMs, wantedAckThreshold } from "./ack-policy.ts";
 import { AckTracker } from "./ack-tracker.ts";
 import type { LinkKeys, Opener } from "./aead.ts";
@@ -65,6 +65,7 @@ import {
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_KEEP_ALIVE_MS,
   DEFAULT_MAX_DATAGRAM_BYTES,
+  DEFAULT_PACING_BURST_MS,
   type LinkOptions,
 } from "./link-options.ts";
 import type { ConnectionIdSource, LinkUser, PacketFill } from "./link-user.ts";
@@ -126,8 +127,6 @@ export interface LinkStats {
   failedValidations: number;
 }
 
-/** Time that a pacer may save up, ms: bursts are no longer than this at the pacing rate. */
-const PACING_BURST_MS = 1;
 /** Who waits for the pacer waits this much longer, so that a timer serves several packets. */
 const PACING_QUANTUM_MS = 0.25;
 /** Packets with a key that the server does not have yet, kept until it does. */
@@ -219,7 +218,7 @@ export class Link implements Endpoint {
   readonly #reader = new FrameReader();
   readonly #ledger = new SentLedger();
   readonly #loss: LossDetector;
-  readonly #pacer = new Pacer(PACING_BURST_MS);
+  readonly #pacer: Pacer;
   readonly #ecn: EcnValidator;
   readonly #idle: IdleTimer;
   readonly #windows = [new ReplayWindow(), new ReplayWindow()];
@@ -304,6 +303,7 @@ export class Link implements Endpoint {
     this.#lastElicitingMs = nowMs;
     this.#maxDatagramBytes = Math.max(options.maxDatagramBytes ?? DEFAULT_MAX_DATAGRAM_BYTES, BASE_DATAGRAM_BYTES);
     this.#overhead = remote.ip.includes(":") ? 48 : 28;
+    this.#pacer = new Pacer(options.pacingBurstMs ?? DEFAULT_PACING_BURST_MS);
     this.#loss = new LossDetector(this.#ledger, this.rtt);
     this.#ecn = new EcnValidator(options.ecn ?? true);
     this.#idle = new IdleTimer(
@@ -533,6 +533,10 @@ export class Link implements Endpoint {
     if (this.#state === "handshaking") next = Math.min(next, this.#handshakeDeadlineMs);
     next = Math.min(next, this.#loss.lossMs, this.#probeMs, this.#paceMs, this.#path.deadlineMs, this.#gracefulEndMs);
     next = Math.min(next, this.#flowSilentMs);
+    if (this.#keys !== null && this.#graceful === null) {
+      const userMs = this.#user.nextTimeoutMs();
+      if (userMs > this.#nowMs) next = Math.min(next, userMs);
+    }
     if (this.#confirmed && !this.#pingWanted) next = Math.min(next, this.#idle.keepAliveMs);
     if (this.#keys !== null && this.#path.allowance >= LEAST_PATH_PACKET_BYTES) {
       next = Math.min(next, this.#path.nextChallengeMs);

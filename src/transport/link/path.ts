@@ -2,7 +2,7 @@
  * A path: a pair of addresses, with what is known of it alone: whether the peer is proved to be there (RFC 9000, section 8.2),
  * how much may be sent before that (section 8.1), and its MTU. RTT, ECN and congestion control belong to the link.
  */
-import type { Address } from "../../simulator/address.ts";
+import type { Address } from "../address.ts";
 import { PATH_DATA_BYTES } from "./frames.ts";
 import { PathMtu } from "./path-mtu.ts";
 

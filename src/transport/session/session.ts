@@ -8,7 +8,7 @@
  */
 import { SymbolPool } from "../../codec/index.ts";
 import type { Arena } from "../../gf/index.ts";
-import type { Address } from "../../simulator/address.ts";
+import type { Address } from "../address.ts";
 import type { CloseReason } from "../link/close.ts";
 import type { LinkUser, PacketFill } from "../link/link-user.ts";
 import type { LinkParameters } from "../link/parameters.ts";
@@ -239,6 +239,10 @@ export class Session implements LinkUser {
   ready(): boolean {
     if (!this.#established || this.#over) return false;
     return this.#requested > 0 || this.#sender.requestDue || this.#sender.repairDue || this.#symbolReady();
+  }
+
+  nextTimeoutMs(): number {
+    return Number.POSITIVE_INFINITY;
   }
 
   fill(packet: PacketFill): void {

@@ -1,5 +1,5 @@
 /**
- * The contract between a protocol endpoint without I/O and whoever drives it: this simulator, a socket, a test. Four
+ * The contract between a protocol endpoint without I/O and whoever drives it: the simulator, a socket, a test. Four
  * verbs, after quinn-proto: handle a datagram, handle a timeout, poll for something to transmit, next timeout. What the
  * application says to an endpoint (open a stream, read an event) is the endpoint's own interface, not part of this.
  */

@@ -2,8 +2,6 @@
  * Addresses: an IP address with a port, as values. What a node is called and how packets find it is the network's
  * business, not an address's.
  */
-import { SimulatorOptionError } from "./error.ts";
-
 /** An IP address and a UDP port. Immutable; compared by value (`sameAddress`), never by identity. */
 export interface Address {
   /** IPv4 in dotted form or IPv6; one with a colon counts as IPv6. Not resolved, not normalised. */
@@ -24,14 +22,4 @@ export function formatAddress(address: Address): string {
 /** Bytes of the IP and UDP headers: 20 + 8 for IPv4 (RFC 791, RFC 768), 40 + 8 for IPv6 (RFC 8200). */
 export function udpHeaderBytes(ip: string): number {
   return ip.includes(":") ? 48 : 28;
-}
-
-/** Throws a SimulatorOptionError when `address` is none. */
-export function checkAddress(field: string, address: Address): void {
-  if (typeof address.ip !== "string" || address.ip.length === 0) {
-    throw new SimulatorOptionError(`${field}.ip`, address.ip, "an IP address");
-  }
-  if (!(Number.isInteger(address.port) && address.port >= 1 && address.port <= 65535)) {
-    throw new SimulatorOptionError(`${field}.port`, address.port, "a port from 1 to 65535");
-  }
 }
