@@ -1,0 +1,3 @@
+/** UDP sockets: `openUdpSocket` and its contract, `UdpSocket`. Datagrams in and out; nothing of links or sessions. */
+export { openUdpSocket, type UdpIo, type UdpSocketOptions } from "./open.ts";
+export type { UdpCounters, UdpFeatures, UdpSocket } from "./udp-socket.ts";
