@@ -3,6 +3,9 @@
  * bytes twice, beyond its credit or past the end breaks the protocol.
  */
 
+import { type RangeCount, RangeSet } from "./range-set.ts";
+import { ReceiveBuffer } from "./receive-buffer.ts";
+
 /** New credit is granted in steps of this share of a window: often, so that one lost grant does not stop the peer. */
 export const CREDIT_STEP = 1 / 8;
 
@@ -12,18 +15,19 @@ export class ReceiveStream {
   /** Its end, once known; else Infinity. */
   finalSize = Number.POSITIVE_INFINITY;
   readonly #window: number;
-  readonly #segments: Map<number, Uint8Array> = new Map();
-  /** In order, not read yet. */
-  readonly #ready: Uint8Array[] = [];
+  readonly #buffer = new ReceiveBuffer();
+  /** What came beyond the first gap; null until there is one. */
+  #beyond: RangeSet | null = null;
+  readonly #shared: RangeCount;
+  /** All below came. */
   #next = 0;
-  #read = 0;
-  #received = 0;
   #highest = 0;
 
   /** `window` is how many bytes may be under way or waiting to be read. */
-  constructor(window: number) {
+  constructor(window: number, shared: RangeCount) {
     this.#window = window;
     this.maximum = window;
+    this.#shared = shared;
   }
 
   /** The highest offset that any byte came with: what counts against the session's credit. */
@@ -33,16 +37,16 @@ export class ReceiveStream {
 
   /** Bytes read by the application. */
   get readBytes(): number {
-    return this.#read;
+    return this.#buffer.readOffset;
   }
 
   /** Whether all was read. */
   get done(): boolean {
-    return this.#read === this.finalSize;
+    return this.#buffer.readOffset === this.finalSize;
   }
 
   get readable(): boolean {
-    return this.#ready.length > 0;
+    return this.#buffer.readOffset < this.#next;
   }
 
   /** Takes bytes; returns false when they break the protocol. */
@@ -53,29 +57,31 @@ export class ReceiveStream {
     if (fin) this.finalSize = end;
     this.#highest = Math.max(this.#highest, end);
     if (data.length === 0) return true;
-    if (offset < this.#next || this.#segments.has(offset)) return false;
-    this.#received += data.length;
-    if (this.#received > this.#highest) return false;
-    this.#segments.set(offset, data.slice());
-    for (let segment = this.#segments.get(this.#next); segment !== undefined; ) {
-      this.#segments.delete(this.#next);
-      this.#ready.push(segment);
-      this.#next += segment.length;
-      segment = this.#segments.get(this.#next);
+    if (offset < this.#next) return false;
+    if (offset === this.#next && (this.#beyond === null || this.#beyond.count === 0)) {
+      this.#next = end;
+    } else {
+      this.#beyond ??= new RangeSet(this.#shared);
+      if (!this.#beyond.add(offset, end)) return false;
+      this.#next = this.#beyond.takeFrom(this.#next);
     }
+    this.#buffer.write(offset, data);
     return true;
   }
 
-  /** The next bytes in order, or null when there are none. */
+  /** The next bytes in order, or null when there are none. A view that nothing is written to any more. */
   read(): Uint8Array | null {
-    const data = this.#ready.shift() ?? null;
-    if (data !== null) this.#read += data.length;
-    return data;
+    return this.#buffer.read(this.#next);
+  }
+
+  /** The stream is forgotten. */
+  abandon(): void {
+    this.#beyond?.clear();
   }
 
   /** New credit, when a part of the window was read since the last; else 0. */
   grant(): number {
-    const maximum = this.#read + this.#window;
+    const maximum = this.#buffer.readOffset + this.#window;
     if (this.finalSize !== Number.POSITIVE_INFINITY || maximum - this.maximum < this.#window * CREDIT_STEP) return 0;
     this.maximum = maximum;
     return maximum;

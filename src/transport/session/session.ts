@@ -33,6 +33,7 @@ import {
   writeControlFrame,
   writeStreamHeader,
 } from "./frames.ts";
+import type { RangeCount } from "./range-set.ts";
 import { CREDIT_STEP, ReceiveStream } from "./receive-stream.ts";
 import { SendStream } from "./send-stream.ts";
 
@@ -94,6 +95,7 @@ export class Session implements LinkUser {
   /** Streams with something to send, in turn. */
   readonly #sending: Set<number> = new Set();
   readonly #control: ControlFrame[] = [];
+  readonly #gaps: RangeCount = { ranges: 0 };
   readonly #events: SessionEvent[] = [];
   readonly #frame = new SymbolFrame();
   readonly #status = new StatusFrame();
@@ -353,7 +355,7 @@ export class Session implements LinkUser {
   #newStream(id: number): Stream {
     return {
       send: new SendStream(id, this.#streamWindow),
-      receive: new ReceiveStream(this.#streamWindow),
+      receive: new ReceiveStream(this.#streamWindow, this.#gaps),
       blocked: false,
       announced: false,
     };
@@ -475,6 +477,7 @@ export class Session implements LinkUser {
     // What was not read will not be: its credit goes back.
     this.#read += finalSize - receive.readBytes;
     this.#grantSession();
+    receive.abandon();
     this.#streams.set(id, { ...entry, receive: null });
     this.#events.push({ type: "reset", stream: id, code });
     this.#forget(id, { ...entry, receive: null });
