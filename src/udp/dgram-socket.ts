@@ -5,18 +5,9 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import type { Address } from "../transport/address.ts";
 import type { EcnCodepoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
+import type { BindOptions } from "./bind-options.ts";
 import { openError } from "./open-error.ts";
 import { countError, datagramsIn, emptyCounters, type UdpFeatures, type UdpSocket } from "./udp-socket.ts";
-
-/** Where to bind, settled: no defaults here. */
-export interface BindOptions {
-  readonly ip: string;
-  readonly port: number;
-  /** For an IPv6 address: whether IPv4 stays outside. */
-  readonly ipv6Only: boolean;
-  readonly receiveBufferBytes: number;
-  readonly sendBufferBytes: number;
-}
 
 const FEATURES: UdpFeatures = {
   segmentation: false,

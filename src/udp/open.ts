@@ -1,9 +1,12 @@
 /** Opens a UDP socket: settles the defaults and chooses the fastest way that this machine has. */
 import { isIP } from "node:net";
-import { type BindOptions, DgramSocket } from "./dgram-socket.ts";
+import { type Libc, loadLibc } from "../native/libc.ts";
+import type { BindOptions } from "./bind-options.ts";
+import { DgramSocket } from "./dgram-socket.ts";
+import { NativeSocket } from "./native-socket.ts";
 import type { UdpSocket } from "./udp-socket.ts";
 
-/** Which way datagrams take; "auto" is the fastest that works here. */
+/** Which way datagrams take; "auto" is the native one where it works, else dgram. */
 export type UdpIo = "auto" | "dgram" | "native";
 
 export interface UdpSocketOptions {
@@ -29,7 +32,6 @@ export async function openUdpSocket(options: UdpSocketOptions = {}): Promise<Udp
   if (!["auto", "dgram", "native"].includes(io)) {
     throw new TypeError(`io is ${JSON.stringify(io)}, wanted "auto", "dgram" or "native"`);
   }
-  if (io === "native") throw new Error('there is no native way on this machine: use io "auto" or "dgram"');
   const { ip = "::", port = 0 } = address;
   if (isIP(ip) === 0) throw new TypeError(`address.ip is ${JSON.stringify(ip)}, wanted an IPv4 or IPv6 address`);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
@@ -42,15 +44,18 @@ export async function openUdpSocket(options: UdpSocketOptions = {}): Promise<Udp
     receiveBufferBytes: options.receiveBufferBytes ?? BUFFER_BYTES,
     sendBufferBytes: options.sendBufferBytes ?? BUFFER_BYTES,
   };
+  const libc = io === "dgram" ? null : await loadLibc();
+  if (io === "native" && typeof libc === "string") throw new Error(`io "native" does not work here: ${libc}`);
+  const way = typeof libc === "string" ? null : libc;
   try {
-    return await openBound(bind);
+    return await openBound(bind, way);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (address.ip !== undefined || (code !== "EAFNOSUPPORT" && code !== "EADDRNOTAVAIL")) throw error;
-    return openBound({ ...bind, ip: "0.0.0.0" });
+    return openBound({ ...bind, ip: "0.0.0.0" }, way);
   }
 }
 
-async function openBound(bind: BindOptions): Promise<UdpSocket> {
-  return DgramSocket.open(bind);
+async function openBound(bind: BindOptions, libc: Libc | null): Promise<UdpSocket> {
+  return libc === null ? DgramSocket.open(bind) : NativeSocket.open(libc, bind);
 }

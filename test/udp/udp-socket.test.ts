@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { openUdpSocket, type UdpIo } from "../../src/udp/index.ts";
 import { listening, pause, transmit, until } from "./sockets.ts";
 
-const kinds: UdpIo[] = ["dgram"];
+const kinds: UdpIo[] = ["dgram", "native"];
 
 describe.each(kinds)("%s", (io) => {
   test("a datagram arrives with its bytes and its source, and ends a batch", async () => {

@@ -1,0 +1,233 @@
+/**
+ * A UDP socket over Linux's own system calls: trains in one call each way, ECN, don't-fragment, the local address of each
+ * datagram. What the kernel lacks of these is missing from `features` and done without.
+ */
+import { FdWatcher } from "../native/fd-watcher.ts";
+import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
+import type { Address } from "../transport/address.ts";
+import type { EcnCodepoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
+import type { BindOptions } from "./bind-options.ts";
+import {
+  EAGAIN,
+  EINTR,
+  IP_MTU_DISCOVER,
+  IP_PKTINFO,
+  IP_RECVTOS,
+  IPV6_DONTFRAG,
+  IPV6_MTU_DISCOVER,
+  IPV6_RECVPKTINFO,
+  IPV6_RECVTCLASS,
+  IPV6_V6ONLY,
+  PMTUDISC_PROBE,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_SOCKET,
+  SOL_UDP,
+  UDP_GRO,
+  UDP_MAX_SEGMENTS,
+  UDP_SEGMENT,
+} from "./linux-abi.ts";
+import { NativeReceive, type Receiver } from "./native-receive.ts";
+import { familyOf, NativeSend } from "./native-send.ts";
+import { openError } from "./open-error.ts";
+import { AF_INET6, decodeSockaddr, encodeSockaddr } from "./sockaddr.ts";
+import { countError, datagramsIn, emptyCounters, type UdpFeatures, type UdpSocket } from "./udp-socket.ts";
+
+/** Datagrams after which a turn ends, so that a flood does not starve timers. */
+const DATAGRAMS_A_TURN = 256;
+/** Calls of a turn, should each bring no more than an error. */
+const CALLS_A_TURN = 32;
+
+/** What waits for room in the kernel: the rest of one transmit. */
+class Pending implements Transmit {
+  readonly buffer = new Uint8Array(65_536);
+  length = 0;
+  segmentBytes = 0;
+  destination: Address | null = null;
+  source: Address | null = null;
+  ecn: EcnCodepoint = 0;
+}
+
+function ignore(): void {}
+
+export class NativeSocket implements UdpSocket, Receiver {
+  readonly kind = "native";
+  readonly counters = emptyCounters();
+  readonly localAddress: Address;
+  readonly receiveBufferBytes: number;
+  readonly sendBufferBytes: number;
+  onDatagram: (datagram: ReceivedDatagram) => void = ignore;
+  onBatchEnd: () => void = ignore;
+  onWritable: () => void = ignore;
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #features: UdpFeatures;
+  readonly #send: NativeSend;
+  readonly #receive: NativeReceive;
+  readonly #pending = new Pending();
+  #watcher: FdWatcher | null = null;
+  #referenced = true;
+  #stalled = false;
+  #closed = false;
+
+  /** Throws as `openError` says. */
+  static open(libc: Libc, options: BindOptions): NativeSocket {
+    const family = familyOf(options.ip);
+    const fd = libc.socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) throw openError(options, errnoName(libc.errno()));
+    try {
+      return new NativeSocket(libc, fd, options);
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
+  }
+
+  private constructor(libc: Libc, fd: number, bind: BindOptions) {
+    this.#libc = libc;
+    this.#fd = fd;
+    const scratch = new NativeMemory(libc, 128);
+    const set = (level: number, option: number, value: number): boolean => {
+      scratch.view.setInt32(0, value, true);
+      return libc.setsockopt(fd, level, option, scratch.address, 4) === 0;
+    };
+    const get = (level: number, option: number): number => {
+      scratch.view.setUint32(64, 4, true);
+      return libc.getsockopt(fd, level, option, scratch.address, scratch.address + 64n) === 0
+        ? scratch.view.getInt32(0, true)
+        : 0;
+    };
+
+    const family = familyOf(bind.ip);
+    const ipv6 = family === AF_INET6;
+    const ipv4 = !ipv6 || !bind.ipv6Only;
+    if (ipv6) set(SOL_IPV6, IPV6_V6ONLY, bind.ipv6Only ? 1 : 0);
+    if (!set(SOL_SOCKET, SO_RCVBUFFORCE, bind.receiveBufferBytes)) set(SOL_SOCKET, SO_RCVBUF, bind.receiveBufferBytes);
+    if (!set(SOL_SOCKET, SO_SNDBUFFORCE, bind.sendBufferBytes)) set(SOL_SOCKET, SO_SNDBUF, bind.sendBufferBytes);
+    this.receiveBufferBytes = get(SOL_SOCKET, SO_RCVBUF);
+    this.sendBufferBytes = get(SOL_SOCKET, SO_SNDBUF);
+
+    const name = encodeSockaddr({ ip: bind.ip, port: bind.port }, family);
+    scratch.bytes.set(name);
+    if (libc.bind(fd, scratch.address, name.length) < 0) throw openError(bind, errnoName(libc.errno()));
+    scratch.view.setUint32(64, 32, true);
+    if (libc.getsockname(fd, scratch.address, scratch.address + 64n) < 0) {
+      throw openError(bind, errnoName(libc.errno()));
+    }
+    this.localAddress = { ...decodeSockaddr(scratch.view, 0) };
+
+    const anyAddress = this.localAddress.ip === "0.0.0.0" || this.localAddress.ip === "::";
+    const ecn = (!ipv4 || set(SOL_IP, IP_RECVTOS, 1)) && (!ipv6 || set(SOL_IPV6, IPV6_RECVTCLASS, 1));
+    const dontFragment =
+      (!ipv4 || set(SOL_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)) &&
+      (!ipv6 || (set(SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) && set(SOL_IPV6, IPV6_DONTFRAG, 1)));
+    const packetInfo = anyAddress && (ipv6 ? set(SOL_IPV6, IPV6_RECVPKTINFO, 1) : set(SOL_IP, IP_PKTINFO, 1));
+    const coalescing = set(SOL_UDP, UDP_GRO, 1);
+    const segmentation = set(SOL_UDP, UDP_SEGMENT, 0);
+
+    this.#send = new NativeSend(libc, fd, { family, pinSource: packetInfo, segmentation }, this.counters);
+    this.#receive = new NativeReceive(libc, fd, this.localAddress);
+    this.#features = { segmentation, coalescing, ecn, dontFragment, localAddress: packetInfo || !anyAddress };
+  }
+
+  get features(): UdpFeatures {
+    return { ...this.#features, segmentation: this.#send.segmentation };
+  }
+
+  get maxSegments(): number {
+    return this.#send.segmentation ? UDP_MAX_SEGMENTS : 1;
+  }
+
+  start(): void {
+    if (this.#closed || this.#watcher !== null) return;
+    this.#watcher = new FdWatcher(this.#libc, this.#fd, this.#readable, this.#writable);
+    if (!this.#referenced) this.#watcher.unref();
+    if (this.#stalled) this.#watcher.awaitWritable();
+  }
+
+  send(transmit: Transmit): boolean {
+    if (this.#stalled || this.#closed) {
+      this.counters.sendDropped += datagramsIn(transmit.length, transmit.segmentBytes);
+      return false;
+    }
+    const done = this.#send.send(transmit, 0);
+    if (done === transmit.length) return true;
+    this.counters.sendStalls++;
+    this.#stalled = true;
+    const pending = this.#pending;
+    pending.buffer.set(transmit.buffer.subarray(done, transmit.length));
+    pending.length = transmit.length - done;
+    pending.segmentBytes = transmit.segmentBytes;
+    pending.destination = transmit.destination;
+    pending.source = transmit.source;
+    pending.ecn = transmit.ecn;
+    this.#watcher?.awaitWritable();
+    return false;
+  }
+
+  readonly #writable = (): void => {
+    const pending = this.#pending;
+    const done = this.#send.send(pending, 0);
+    if (done < pending.length) {
+      pending.buffer.copyWithin(0, done, pending.length);
+      pending.length -= done;
+      this.#watcher?.awaitWritable();
+      return;
+    }
+    this.#stalled = false;
+    this.onWritable();
+  };
+
+  readonly #readable = (): void => {
+    const { counters } = this;
+    const before = counters.receivedDatagrams;
+    for (let calls = 0; calls < CALLS_A_TURN && !this.#closed; calls++) {
+      const messages = this.#receive.receive(this);
+      if (messages < 0) {
+        const errno = this.#libc.errno();
+        if (errno === EAGAIN) break;
+        if (errno !== EINTR) countError(counters.receiveErrors, errnoName(errno));
+      } else if (messages < this.#receive.capacity || counters.receivedDatagrams - before >= DATAGRAMS_A_TURN) {
+        break;
+      }
+    }
+    if (this.#closed || counters.receivedDatagrams === before) return;
+    counters.receiveBatches++;
+    this.onBatchEnd();
+  };
+
+  /** @internal Called by the receiving half for each datagram. */
+  datagram(datagram: ReceivedDatagram): boolean {
+    this.counters.receivedDatagrams++;
+    this.counters.receivedBytes += datagram.bytes.length;
+    this.onDatagram(datagram);
+    return !this.#closed;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#stalled) {
+      this.counters.sendDropped += datagramsIn(this.#pending.length, this.#pending.segmentBytes);
+    }
+    this.#watcher?.close();
+    this.#libc.close(this.#fd);
+  }
+
+  ref(): void {
+    this.#referenced = true;
+    this.#watcher?.ref();
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.#watcher?.unref();
+  }
+}
