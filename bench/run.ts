@@ -12,13 +12,15 @@ import { benchGf } from "./gf.ts";
 import { type Options, passes, print, type Report } from "./harness.ts";
 import { benchObject } from "./object.ts";
 import { benchScaling } from "./scaling.ts";
+import { benchUdp } from "./udp.ts";
 
-const benchmarks: Record<string, (options: Options) => Report> = {
+const benchmarks: Record<string, (options: Options) => Report | Promise<Report>> = {
   gf: benchGf,
   batch: benchBatch,
   object: benchObject,
   scaling: benchScaling,
   efficiency: benchEfficiency,
+  udp: benchUdp,
 };
 
 const { values, positionals } = parseArgs({
@@ -38,11 +40,12 @@ if (unknown !== undefined) {
 
 const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}`;
 console.log(`${machine}${values.quick ? ", quick: speeds are not enforced" : ""}`);
-const reports = names.map((name) => {
-  const report = benchmarks[name]({ quick: values.quick, chart: values.chart });
+const reports: Report[] = [];
+for (const name of names) {
+  const report = await benchmarks[name]({ quick: values.quick, chart: values.chart });
   print(report);
-  return report;
-});
+  reports.push(report);
+}
 if (values.json !== undefined) {
   writeFileSync(values.json, `${JSON.stringify({ machine, quick: values.quick, reports }, null, 2)}\n`);
 }
