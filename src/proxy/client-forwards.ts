@@ -1,0 +1,187 @@
+/**
+ * The client's side of forwarding: its own listeners (`-L`), which live as long as the client whether there is a session or not,
+ * and those that it asks the server for (`-R`), asked for anew in each session. Without transport: sessions are handed in.
+ */
+import type { Server, Socket } from "node:net";
+import type { Carrier } from "./carrier.ts";
+import { type Forward, formatEndpoint, formatForward } from "./forward-endpoint.ts";
+import { ForwardSession, type Refusal } from "./forward-session.ts";
+import { readHeader } from "./header-reader.ts";
+import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint } from "./local-socket.ts";
+import type { Log } from "./log.ts";
+import { decodeAnswer, encodeOpen, type OpenHeader } from "./open-header.ts";
+import { listenUdp, type UdpListener } from "./udp-socket.ts";
+
+/** Connections that wait while there is no session: how many, and how long each. */
+const MAX_WAITING = 1024;
+const WAITING_MS = 15_000;
+
+/** How soon a listener that the server refused, or lost, is asked for again, and how seldom at last. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 30_000;
+
+export interface ClientForwardsOptions {
+  local: readonly Forward[];
+  remote: readonly Forward[];
+  unixMode: number;
+  maxFlows: number;
+  flowIdleMs: number;
+  datagramDeadlineMs: number | undefined;
+  log: Log;
+}
+
+export class ClientForwards {
+  readonly #options: ClientForwardsOptions;
+  readonly #log: Log;
+  readonly #servers: Server[] = [];
+  readonly #udpListeners: UdpListener[] = [];
+  readonly #waiting: Map<Socket, { forward: Forward; timer: NodeJS.Timeout }> = new Map();
+  #session: ForwardSession | null = null;
+  #stopping = false;
+
+  constructor(options: ClientForwardsOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  get session(): ForwardSession | null {
+    return this.#session;
+  }
+
+  /** Opens the local listeners; rejects with a `LocalSocketError` when one cannot be had. */
+  async listen(): Promise<void> {
+    for (const forward of this.#options.local) {
+      const { listen, target } = forward;
+      let bound = listen;
+      if (listen.kind === "udp") {
+        const udp = await listenUdp(listen, {
+          idleMs: this.#options.flowIdleMs,
+          maxFlows: this.#options.maxFlows,
+          openFlow: (source, reply, closed) => {
+            const header: OpenHeader = { type: "flow", target: formatEndpoint(target), source };
+            return this.#session?.openFlow({ header, forward: formatForward(forward), source }, reply, closed) ?? null;
+          },
+        });
+        this.#udpListeners.push(udp);
+        bound = boundEndpoint(listen, udp);
+      } else {
+        const server = await listenAt(listen as StreamEndpoint, {
+          unixMode: this.#options.unixMode,
+          onConnection: (socket) => this.#onConnection(socket, forward),
+        });
+        this.#servers.push(server);
+        bound = boundEndpoint(listen, server.address());
+      }
+      const at = formatEndpoint(bound);
+      const to = formatEndpoint(target);
+      this.#log.info({ listen: at, target: to }, `listening at ${at} for the server's ${to}`);
+    }
+  }
+
+  /** Takes a session that was just established; the one before it is over. */
+  attach(carrier: Carrier): ForwardSession {
+    const session = new ForwardSession(carrier, {
+      log: this.#log,
+      flowIdleMs: this.#options.flowIdleMs,
+      datagramDeadlineMs: this.#options.datagramDeadlineMs,
+      policy: { target: (header) => this.#target(header), listen: null },
+    });
+    this.#session = session;
+    carrier.once("close", () => {
+      if (this.#session === session) this.#session = null;
+    });
+    this.#options.remote.forEach((_, listener) => {
+      void this.#keepListening(session, listener);
+    });
+    for (const [socket, { forward, timer }] of this.#waiting) {
+      clearTimeout(timer);
+      this.#open(session, socket, forward);
+    }
+    this.#waiting.clear();
+    return session;
+  }
+
+  /** Takes no more connections. */
+  stopListening(): void {
+    this.#stopping = true;
+    for (const server of this.#servers) server.close();
+    for (const listener of this.#udpListeners) listener.close();
+    for (const [socket, { timer }] of this.#waiting) {
+      clearTimeout(timer);
+      resetSocket(socket);
+    }
+    this.#waiting.clear();
+  }
+
+  #onConnection(socket: Socket, forward: Forward): void {
+    if (this.#session !== null) {
+      this.#open(this.#session, socket, forward);
+      return;
+    }
+    if (this.#waiting.size >= MAX_WAITING) {
+      resetSocket(socket);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#waiting.delete(socket);
+      const text = formatForward(forward);
+      this.#log.warn(
+        { forward: text },
+        `${text}: a connection was reset: there was no session for ${WAITING_MS / 1000} s`,
+      );
+      resetSocket(socket);
+    }, WAITING_MS);
+    this.#waiting.set(socket, { forward, timer });
+    socket.on("error", () => {});
+    socket.once("close", () => {
+      clearTimeout(timer);
+      this.#waiting.delete(socket);
+    });
+  }
+
+  #open(session: ForwardSession, socket: Socket, forward: Forward): void {
+    const source = socket.remoteAddress === undefined ? {} : { source: `${socket.remoteAddress}:${socket.remotePort}` };
+    const header: OpenHeader = { type: "connect", target: formatEndpoint(forward.target), ...source };
+    session.connect(socket, { header, forward: formatForward(forward), ...source });
+  }
+
+  /** What comes in at a listener of the server's reaches the target that stands here; the server has no say in it. */
+  #target(header: OpenHeader): { target: Forward["target"]; forward: string } | Refusal {
+    const forward = "listener" in header ? this.#options.remote[header.listener] : undefined;
+    if (forward === undefined)
+      return { reason: "not-allowed", message: "a client opens nothing that it did not offer with -R" };
+    return { target: forward.target, forward: formatForward(forward) };
+  }
+
+  /** Has the server listen for as long as the session lives. */
+  async #keepListening(session: ForwardSession, listener: number): Promise<void> {
+    const forward = this.#options.remote[listener];
+    const endpoint = formatEndpoint(forward.listen);
+    for (
+      let delayMs = RETRY_MIN_MS;
+      this.#session === session && !this.#stopping;
+      delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)
+    ) {
+      const stream = session.carrier.openStream();
+      const closed = new Promise((resolve) => stream.once("close", resolve));
+      stream.on("error", () => {});
+      stream.write(encodeOpen({ type: "listen", endpoint, listener }));
+      const answer = await readHeader(stream, decodeAnswer).catch(() => null);
+      if (answer?.type === "done") {
+        delayMs = RETRY_MIN_MS;
+        const at = answer.address ?? endpoint;
+        const to = formatEndpoint(forward.target);
+        this.#log.info({ listen: at, target: to }, `the server listens at ${at} for ${to} here`);
+        stream.resume();
+        stream.once("end", () => stream.end());
+        await closed;
+      } else if (answer !== null) {
+        this.#log.warn({ listen: endpoint, reason: answer.reason }, `-R ${formatForward(forward)}: ${answer.message}`);
+        stream.end();
+        stream.resume();
+      }
+      if (this.#session !== session) return;
+      await new Promise((resolve) => setTimeout(resolve, delayMs).unref());
+    }
+  }
+}

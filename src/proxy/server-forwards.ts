@@ -1,0 +1,190 @@
+/**
+ * The server's side of forwarding: what each session may reach and where it may listen, by the rules, and the listeners that
+ * sessions asked for. A node that comes back gets its listeners even while its old session is not known to be dead yet: the same
+ * name takes them over. Without transport: sessions are handed in.
+ */
+import type { Carrier, CarrierStream } from "./carrier.ts";
+import {
+  EndpointSyntaxError,
+  expandIdentity,
+  type ForwardEndpoint,
+  formatEndpoint,
+  hasPlaceholder,
+  parseEndpoint,
+} from "./forward-endpoint.ts";
+import { ForwardSession, type ForwardSessionOptions, type Refusal } from "./forward-session.ts";
+import { nameOf, pathSegment } from "./identity.ts";
+import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint } from "./local-socket.ts";
+import type { Log } from "./log.ts";
+import type { OpenHeader } from "./open-header.ts";
+import { type Permissions, refusalOf } from "./permissions.ts";
+import { RESET_BY_PROXY } from "./splice.ts";
+import { listenUdp } from "./udp-socket.ts";
+
+const MAX_LISTENERS_PER_SESSION = 256;
+
+export interface ServerForwardsOptions {
+  allow: Permissions;
+  allowListen: Permissions;
+  unixMode: number;
+  maxFlows: number;
+  flowIdleMs: number;
+  datagramDeadlineMs: number | undefined;
+  log: Log;
+}
+
+interface RemoteListener {
+  readonly peer: string;
+  close(): void;
+}
+
+export class ServerForwards {
+  readonly #options: ServerForwardsOptions;
+  readonly #sessions: Set<ForwardSession> = new Set();
+  /** By the endpoint as text. */
+  readonly #listeners: Map<string, RemoteListener> = new Map();
+
+  constructor(options: ServerForwardsOptions) {
+    this.#options = options;
+  }
+
+  get sessions(): ReadonlySet<ForwardSession> {
+    return this.#sessions;
+  }
+
+  /** Takes a session that was just established. */
+  add(carrier: Carrier): ForwardSession {
+    const { log, flowIdleMs, datagramDeadlineMs } = this.#options;
+    let listeners = 0;
+    const sessionOptions: ForwardSessionOptions = {
+      log,
+      flowIdleMs,
+      datagramDeadlineMs,
+      policy: {
+        target: (header) => this.#target(carrier, header),
+        listen: async (header, stream) => {
+          if (listeners >= MAX_LISTENERS_PER_SESSION) {
+            throw new LocalSocketError("unavailable", `a session has at most ${MAX_LISTENERS_PER_SESSION} listeners`);
+          }
+          listeners++;
+          stream.once("close", () => listeners--);
+          return this.#listen(session, header, stream);
+        },
+      },
+    };
+    const session: ForwardSession = new ForwardSession(carrier, sessionOptions);
+    this.#sessions.add(session);
+    carrier.once("close", () => this.#sessions.delete(session));
+    return session;
+  }
+
+  /** Ends the listeners that sessions asked for: nothing new comes in. */
+  stopListening(): void {
+    for (const listener of [...this.#listeners.values()]) listener.close();
+  }
+
+  #target(carrier: Carrier, header: OpenHeader): { target: ForwardEndpoint; forward: string } | Refusal {
+    if (header.type !== "connect" && header.type !== "flow") {
+      return { reason: "malformed", message: "a server asked for no listener" };
+    }
+    const target = expand(carrier, header.target, false);
+    if ("reason" in target) return target;
+    const names = carrier.peer.identity;
+    if (!this.#options.allow.allows(names, target)) {
+      return { reason: "not-allowed", message: refusalOf(names, target, "--allow") };
+    }
+    return { target, forward: formatEndpoint(target) };
+  }
+
+  async #listen(
+    session: ForwardSession,
+    header: OpenHeader & { type: "listen" },
+    stream: CarrierStream,
+  ): Promise<string> {
+    const names = session.carrier.peer.identity;
+    const endpoint = expand(session.carrier, header.endpoint, true);
+    if ("reason" in endpoint) throw new LocalSocketError(endpoint.reason, endpoint.message);
+    if (!this.#options.allowListen.allows(names, endpoint)) {
+      throw new LocalSocketError("not-allowed", refusalOf(names, endpoint, "--allow-listen"));
+    }
+    const key = formatEndpoint(endpoint);
+    const before = this.#listeners.get(key);
+    if (before !== undefined && before.peer !== session.peer) {
+      throw new LocalSocketError("in-use", `cannot listen at ${key}: ${before.peer} does`);
+    }
+    before?.close();
+    const opened = await this.#open(session, endpoint, header.listener);
+    if (stream.destroyed || stream.readableEnded) {
+      opened.close();
+      throw new LocalSocketError("unavailable", "the request was taken back");
+    }
+    const address = formatEndpoint(opened.endpoint);
+    const listener: RemoteListener = {
+      peer: session.peer,
+      close: () => {
+        if (this.#listeners.get(address) !== listener) return;
+        this.#listeners.delete(address);
+        opened.close();
+        if (!stream.destroyed) stream.reset(RESET_BY_PROXY);
+        this.#options.log.info(
+          { peer: session.peer, listen: address },
+          `${session.peer}: no longer listening at ${address}`,
+        );
+      },
+    };
+    this.#listeners.set(address, listener);
+    stream.on("error", () => {});
+    stream.once("end", () => listener.close());
+    stream.once("close", () => listener.close());
+    this.#options.log.info(
+      { audit: "listen", peer: session.peer, listen: address },
+      `${session.peer}: listening at ${address}`,
+    );
+    return address;
+  }
+
+  async #open(
+    session: ForwardSession,
+    endpoint: ForwardEndpoint,
+    listener: number,
+  ): Promise<{ endpoint: ForwardEndpoint; close(): void }> {
+    const { unixMode, maxFlows, flowIdleMs } = this.#options;
+    if (endpoint.kind === "udp") {
+      const udp = await listenUdp(endpoint, {
+        maxFlows,
+        idleMs: flowIdleMs,
+        openFlow: (source, reply, closed) =>
+          session.openFlow(
+            { header: { type: "accepted-flow", listener, source }, forward: formatEndpoint(endpoint), source },
+            reply,
+            closed,
+          ),
+      });
+      return { endpoint: boundEndpoint(endpoint, udp), close: () => udp.close() };
+    }
+    const server = await listenAt(endpoint as StreamEndpoint, {
+      unixMode,
+      onConnection: (socket) => {
+        const source =
+          socket.remoteAddress === undefined ? {} : { source: `${socket.remoteAddress}:${socket.remotePort}` };
+        const header = { type: "accepted-connect" as const, listener, ...source };
+        session.connect(socket, { header, forward: formatEndpoint(endpoint), ...source });
+      },
+    });
+    return { endpoint: boundEndpoint(endpoint, server.address()), close: () => server.close() };
+  }
+}
+
+function expand(carrier: Carrier, text: string, listen: boolean): ForwardEndpoint | Refusal {
+  try {
+    const endpoint = parseEndpoint(text, { listen });
+    if (!hasPlaceholder(endpoint)) return endpoint;
+    const segment = pathSegment(nameOf(carrier.peer.identity));
+    if (segment === null)
+      return { reason: "not-allowed", message: "{identity} stands for nothing: the certificate has no name" };
+    return expandIdentity(endpoint, segment);
+  } catch (error) {
+    if (error instanceof EndpointSyntaxError) return { reason: "malformed", message: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,368 @@
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { ClientForwards } from "../../src/proxy/client-forwards.ts";
+import { parseForward } from "../../src/proxy/forward-endpoint.ts";
+import { listenAt } from "../../src/proxy/local-socket.ts";
+import { encodeOpen } from "../../src/proxy/open-header.ts";
+import { Permissions, parseRule } from "../../src/proxy/permissions.ts";
+import { ServerForwards } from "../../src/proxy/server-forwards.ts";
+import { createFakePair, type FakePair } from "./fake-carrier.ts";
+import { createFolder, createLog, exchange, fateOf, serve, type TestLog, until } from "./local.ts";
+
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
+});
+
+interface Rig {
+  client: ClientForwards;
+  server: ServerForwards;
+  pair: FakePair;
+  clientLog: TestLog;
+  serverLog: TestLog;
+  /** Where the first listener of the client, or for the client at the server, listens. */
+  port(): number;
+}
+
+interface RigOptions {
+  local?: string[];
+  remote?: string[];
+  allow?: string[];
+  allowListen?: string[];
+  name?: string;
+}
+
+async function createRig({ local = [], remote = [], allow = [], allowListen = [], name }: RigOptions): Promise<Rig> {
+  const clientLog = createLog();
+  const serverLog = createLog();
+  const common = { unixMode: 0o600, maxFlows: 100, flowIdleMs: 60_000, datagramDeadlineMs: undefined };
+  const client = new ClientForwards({
+    ...common,
+    local: local.map((text) => parseForward(text)),
+    remote: remote.map((text) => parseForward(text)),
+    log: clientLog,
+  });
+  const server = new ServerForwards({
+    ...common,
+    allow: new Permissions(allow.map((text) => parseRule(text))),
+    allowListen: new Permissions(allowListen.map((text) => parseRule(text))),
+    log: serverLog,
+  });
+  await client.listen();
+  const pair = createFakePair(name);
+  server.add(pair.server);
+  client.attach(pair.client);
+  cleanups.push(() => {
+    client.stopListening();
+    server.stopListening();
+    client.session?.stop();
+    for (const session of server.sessions) session.stop();
+  });
+  const port = () => {
+    const line = [...clientLog.lines].reverse().find((text) => /listen(?:ing|s) at (?:tcp|udp):.*:\d+ for/.test(text));
+    return Number(/:(\d+) for/.exec(line!)![1]);
+  };
+  if (remote.length > 0) await until(() => clientLog.lines.length > local.length);
+  return { client, server, pair, clientLog, serverLog, port };
+}
+
+async function serveEcho(): Promise<number> {
+  const { server, port } = await serve((socket) => socket.pipe(socket));
+  cleanups.push(() => server.close());
+  return port;
+}
+
+const BIG = Buffer.alloc(3_000_000);
+for (let i = 0; i < BIG.length; i++) BIG[i] = (i * 31 + (i >> 8)) & 255;
+
+describe("a forward of connections", () => {
+  it("carries bytes and both ends, from the client to a target of the server's", async () => {
+    const echo = await serveEcho();
+    const target = `tcp:127.0.0.1:${echo}`;
+    const { port, serverLog } = await createRig({ local: [`tcp:127.0.0.1:0=${target}`], allow: [`edge-*=${target}`] });
+    expect(await exchange(port(), "hello")).toEqual(Buffer.from("hello"));
+    expect((await exchange(port(), BIG)).equals(BIG)).toBe(true);
+    expect(await exchange(port(), "")).toEqual(Buffer.alloc(0));
+    await until(() => serverLog.lines.filter((line) => line.includes("done")).length === 3);
+    expect(serverLog.lines.join("\n")).toMatch(
+      /edge-1: tcp:127.0.0.1:\d+ from 127.0.0.1:\d+: done, 3000000 bytes sent, 3000000 received/,
+    );
+  });
+
+  it("carries them from a listener at the server to a target of the client's", async () => {
+    const echo = await serveEcho();
+    const { port } = await createRig({
+      remote: [`tcp:127.0.0.1:0=tcp:127.0.0.1:${echo}`],
+      allowListen: ["edge-1=tcp:127.0.0.1:*"],
+    });
+    expect((await exchange(port(), BIG)).equals(BIG)).toBe(true);
+  });
+
+  it("carries them over Unix sockets, one for each peer's name", async () => {
+    const folder = createFolder();
+    cleanups.push(folder.remove);
+    const echo = await serveEcho();
+    const path = join(folder.path, "{identity}.sock");
+    await createRig({ remote: [`unix:${path}=tcp:127.0.0.1:${echo}`], allowListen: [`*=unix:${path}`] });
+    const mine = join(folder.path, "edge-1.sock");
+    expect(statSync(mine).mode & 0o777).toBe(0o600);
+    expect((await exchange(mine, BIG)).equals(BIG)).toBe(true);
+  });
+
+  it("lets the target speak first, and end first", async () => {
+    const { server, port: target } = await serve((socket) => socket.end("banner"));
+    cleanups.push(() => server.close());
+    const { port } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${target}`],
+      allow: [`*=tcp:127.0.0.1:${target}`],
+    });
+    expect(await exchange(port(), "")).toEqual(Buffer.from("banner"));
+  });
+
+  it("passes a half-closed connection on: the answer comes after the end of the question", async () => {
+    const { server, port: target } = await serve((socket) => {
+      let length = 0;
+      socket.on("data", (chunk) => {
+        length += chunk.length;
+      });
+      socket.on("end", () => setTimeout(() => socket.end(`${length}`), 20));
+    });
+    cleanups.push(() => server.close());
+    const { port } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${target}`],
+      allow: [`*=tcp:127.0.0.1:${target}`],
+    });
+    expect(String(await exchange(port(), BIG))).toBe(String(BIG.length));
+  });
+
+  it("passes a reset on, in both directions", async () => {
+    const fates: Promise<string>[] = [];
+    const { server, port: target } = await serve((socket) => {
+      socket.once("data", (chunk) => {
+        if (String(chunk) === "reset me") socket.resetAndDestroy();
+        else {
+          socket.write("x");
+          fates.push(fateOf(socket));
+        }
+      });
+    });
+    cleanups.push(() => server.close());
+    const { port } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${target}`],
+      allow: [`*=tcp:127.0.0.1:${target}`],
+    });
+    const first = connect(port(), "127.0.0.1");
+    first.write("reset me");
+    expect(await fateOf(first)).toBe("ECONNRESET");
+    const second = connect(port(), "127.0.0.1");
+    second.write("stay");
+    await once(second, "data");
+    second.resetAndDestroy();
+    expect(await fates[0]).toBe("ECONNRESET");
+  });
+
+  it("holds a fast sender back while the reader is slow, and loses nothing", async () => {
+    const { server, port: target } = await serve((socket) => socket.pause());
+    const sockets: Socket[] = [];
+    server.on("connection", (socket) => sockets.push(socket));
+    cleanups.push(() => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    const { port, client } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${target}`],
+      allow: [`*=tcp:127.0.0.1:${target}`],
+    });
+    const socket = connect(port(), "127.0.0.1");
+    let taken = 0;
+    const chunk = Buffer.alloc(1 << 20, 1);
+    while (taken < 200 && socket.write(chunk)) taken++;
+    for (; taken < 200; taken++) {
+      const drained = await Promise.race([
+        once(socket, "drain").then(() => true),
+        new Promise((resolve) => setTimeout(resolve, 300)),
+      ]);
+      if (drained !== true) break;
+      socket.write(chunk);
+    }
+    expect(taken).toBeLessThan(100);
+    expect(client.session!.connections).toBe(1);
+    let received = 0;
+    sockets[0].on("data", (data) => {
+      received += data.length;
+    });
+    sockets[0].resume();
+    const written = (taken + 1) * chunk.length;
+    await until(() => received === written);
+    socket.destroy();
+  });
+
+  it("resets what is open when the session is lost, and never ends it cleanly", async () => {
+    const fates: Promise<string>[] = [];
+    const { server, port: target } = await serve((socket) => {
+      socket.write("x");
+      fates.push(fateOf(socket));
+    });
+    cleanups.push(() => server.close());
+    const { port, pair, serverLog } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${target}`],
+      allow: [`*=tcp:127.0.0.1:${target}`],
+    });
+    const socket = connect(port(), "127.0.0.1");
+    await once(socket, "data");
+    pair.server.lose();
+    pair.client.lose();
+    expect(await fateOf(socket)).toBe("ECONNRESET");
+    expect(await fates[0]).toBe("ECONNRESET");
+    await until(() => serverLog.lines.some((line) => /peer reset|session lost/.test(line)));
+  });
+
+  it("waits for the next session when there is none", async () => {
+    const echo = await serveEcho();
+    const target = `tcp:127.0.0.1:${echo}`;
+    const { port, pair, client, server } = await createRig({ local: [`tcp:0=${target}`], allow: [`*=${target}`] });
+    pair.client.lose();
+    pair.server.lose();
+    const answer = exchange(port(), "later");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const next = createFakePair();
+    server.add(next.server);
+    client.attach(next.client);
+    expect(await answer).toEqual(Buffer.from("later"));
+  });
+});
+
+describe("a refused forward", () => {
+  const refused = async (options: RigOptions): Promise<Rig & { fate: string }> => {
+    const rig = await createRig(options);
+    const socket = connect(rig.port(), "127.0.0.1");
+    socket.write("data that comes with the open");
+    return { ...rig, fate: await fateOf(socket) };
+  };
+
+  it("says that the target is not allowed, what would allow it, and resets the local socket", async () => {
+    const { fate, clientLog, serverLog, port } = await refused({
+      local: ["tcp:0=tcp:127.0.0.1:1"],
+      allow: ["edge-2=tcp:127.0.0.1:1"],
+    });
+    expect(fate).toBe("ECONNRESET");
+    const words = "edge-1 is not allowed to reach tcp:127.0.0.1:1: the server needs --allow 'edge-1=tcp:127.0.0.1:1'";
+    expect(clientLog.lines.join("\n")).toContain(words);
+    expect(serverLog.lines.join("\n")).toContain(words);
+    expect(await fateOf(connect(port(), "127.0.0.1"))).toBe("ECONNRESET");
+  });
+
+  it("says that nothing listens at the target, or that its name does not resolve", async () => {
+    const closed = await refused({ local: ["tcp:0=tcp:127.0.0.1:1"], allow: ["*=tcp:127.0.0.1:1"] });
+    expect(closed.fate).toBe("ECONNRESET");
+    expect(closed.clientLog.lines.join("\n")).toContain("tcp:127.0.0.1:1 refuses connections: nothing listens there");
+    const nameless = await refused({ local: ["tcp:0=tcp:nowhere.invalid:1"], allow: ["*=tcp:*"] });
+    expect(nameless.clientLog.lines.join("\n")).toContain("tcp:nowhere.invalid:1: the name does not resolve");
+  });
+
+  it("leaves the session and its other connections alone", async () => {
+    const echo = await serveEcho();
+    const rules = { allow: [`*=tcp:127.0.0.1:${echo}`] };
+    const { port, pair, clientLog } = await createRig({
+      local: [`tcp:0=tcp:127.0.0.1:${echo}`, "tcp:0=tcp:127.0.0.1:1"],
+      ...rules,
+    });
+    const ports = clientLog.lines.map((line) => Number(/:(\d+) for/.exec(line)![1]));
+    const socket = connect(ports[0], "127.0.0.1");
+    expect(await fateOf(connect(port(), "127.0.0.1"))).toBe("ECONNRESET");
+    socket.write("still");
+    expect(String((await once(socket, "data"))[0])).toBe("still");
+    socket.destroy();
+    expect(pair.client.listenerCount("close")).toBeGreaterThan(0);
+  });
+
+  it("says why the server does not listen", async () => {
+    const { clientLog } = await createRig({ remote: ["tcp:127.0.0.1:0=tcp:127.0.0.1:1"] });
+    expect(clientLog.lines[0]).toContain(
+      "edge-1 is not allowed to listen at tcp:127.0.0.1:0: the server needs --allow-listen",
+    );
+    const taken = await serveEcho();
+    const used = await createRig({ remote: [`tcp:127.0.0.1:${taken}=tcp:127.0.0.1:1`], allowListen: ["*=tcp:*"] });
+    expect(used.clientLog.lines[0]).toContain("it is in use");
+  });
+
+  it("is one that the client did not offer: a server opens nothing at the client by itself", async () => {
+    const echo = await serveEcho();
+    const { pair, clientLog } = await createRig({});
+    const stream = pair.server.openStream();
+    stream.on("error", () => {});
+    stream.write(encodeOpen({ type: "connect", target: `tcp:127.0.0.1:${echo}` }));
+    await until(() => clientLog.lines.length > 0);
+    expect(clientLog.lines[0]).toContain("a client opens nothing that it did not offer with -R");
+  });
+
+  it("is one whose header is no header", async () => {
+    const { pair, serverLog } = await createRig({ allow: ["*=tcp:*"] });
+    const stream = pair.client.openStream();
+    stream.on("error", () => {});
+    stream.write("GET / HTTP/1.1\r\n\r\n");
+    await until(() => serverLog.lines.length > 0);
+    expect(serverLog.lines[0]).toContain("does not speak this version of forwarding");
+  });
+});
+
+describe("a listener at the server", () => {
+  it("is taken over by the same name and kept from another", async () => {
+    const echo = await serveEcho();
+    const { server: probe, port } = await serve(() => {});
+    await new Promise((resolve) => probe.close(resolve));
+    const forward = `tcp:127.0.0.1:${port}=tcp:127.0.0.1:${echo}`;
+    const first = await createRig({ remote: [forward], allowListen: ["*=tcp:*"] });
+    const log = createLog();
+    const attach = (name: string) => {
+      const pair = createFakePair(name);
+      first.server.add(pair.server);
+      const client = new ClientForwards({
+        local: [],
+        remote: [parseForward(forward)],
+        unixMode: 0o600,
+        maxFlows: 10,
+        flowIdleMs: 1000,
+        datagramDeadlineMs: undefined,
+        log,
+      });
+      cleanups.push(() => client.stopListening());
+      client.attach(pair.client);
+      return pair;
+    };
+    attach("edge-2");
+    await until(() => log.lines.length === 1);
+    expect(log.lines[0]).toContain("edge-1 does");
+    first.pair.client.lose();
+    const again = attach("edge-1");
+    await until(() => log.lines.length === 2);
+    expect(log.lines[1]).toContain("the server listens at");
+    expect(await exchange(port, "again")).toEqual(Buffer.from("again"));
+    again.server.lose();
+    await until(() => first.serverLog.lines.filter((line) => line.includes("no longer listening")).length === 2);
+  });
+});
+
+describe("a Unix socket's file", () => {
+  it("is replaced when its owner is gone, and not when it is alive or no socket", async () => {
+    const folder = createFolder();
+    cleanups.push(folder.remove);
+    const path = join(folder.path, "s");
+    const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
+    spawnSync(process.execPath, ["-e", script]);
+    expect(existsSync(path)).toBe(true);
+    const options = { unixMode: 0o660, onConnection: () => {} };
+    const server = await listenAt({ kind: "unix", path }, options);
+    cleanups.push(() => server.close());
+    expect(statSync(path).mode & 0o777).toBe(0o660);
+    await expect(listenAt({ kind: "unix", path }, options)).rejects.toThrow("it is in use");
+    const file = join(folder.path, "file");
+    writeFileSync(file, "precious");
+    await expect(listenAt({ kind: "unix", path: file }, options)).rejects.toThrow("it is in use");
+    expect(readFileSync(file, "utf8")).toBe("precious");
+  });
+});
