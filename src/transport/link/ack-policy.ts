@@ -1,7 +1,6 @@
 /**
- * When an ACK leaves. The receiver's half keeps a budget: an ACK is due after `threshold` packets or `delayMs`, whichever is
- * first, but ACKs together stay within a share of the bytes they acknowledge, and sparse flows have an allowance.
- * The sender's half says which threshold and delay suit its rate and round trip (draft-ietf-quic-ack-frequency).
+ * When an ACK leaves: after `threshold` packets or `delayMs`, whichever is first, but ACKs together stay within a share of the
+ * bytes they acknowledge, and sparse flows have an allowance. Threshold and delay are the peer's wish (`ack-frequency.ts`).
  */
 
 /** Share of received bytes that ACK packets may take: below the 3 % promised, for the headers not counted here. */
@@ -19,7 +18,7 @@ export const DEFAULT_ACK_THRESHOLD = 2;
 export const DEFAULT_ACK_DELAY_MS = 5;
 /** The longest delay that this receiver keeps to, and tells its peer. */
 export const MAX_ACK_DELAY_MS = 25;
-const MAX_ACK_THRESHOLD = 64;
+export const MAX_ACK_THRESHOLD = 64;
 
 export class AckPolicy {
   /** Ack-eliciting packets since the last ACK. */
@@ -98,17 +97,4 @@ export class AckPolicy {
 /** How long an ACK may wait at the most where `delayMs` was asked for. */
 export function latestAckDelayMs(delayMs: number): number {
   return Math.max(OVERDRAWN_LEAST_MS, OVERDRAWN_DELAYS * delayMs);
-}
-
-/**
- * The threshold that a sender of `packetsPerRtt` asks for: about 128 ACKs a round trip. With 16 a stream got 0.02 to 0.04 less of
- * a path of 100 Mbit/s, for a rate cannot be measured more finely than ACKs come; with 128 they still are below 1 % of the bytes.
- */
-export function wantedAckThreshold(packetsPerRtt: number): number {
-  return Math.min(Math.max(Math.round(packetsPerRtt / 128), DEFAULT_ACK_THRESHOLD), MAX_ACK_THRESHOLD);
-}
-
-/** The delay that a sender asks for: a small part of a round trip. */
-export function wantedAckDelayMs(rttMs: number): number {
-  return Math.min(Math.max(rttMs / 32, 1), MAX_ACK_DELAY_MS);
 }

@@ -15,8 +15,10 @@ export {
 export { ControlCoder, type ControlCoderOptions } from "./control-stream.ts";
 export type { DropCause, DropCounts } from "./drops.ts";
 export type { Handshake } from "./handshake.ts";
-export { Link, type LinkState, type LinkStats } from "./link.ts";
+export { Link } from "./link.ts";
+export type { LinkState } from "./link-core.ts";
 export type { LinkOptions } from "./link-options.ts";
+export type { LinkStats } from "./link-stats.ts";
 export type { ConnectionIdSource, LinkUser, PacketFill } from "./link-user.ts";
 export {
   type HeaderError,

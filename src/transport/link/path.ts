@@ -8,6 +8,12 @@ import { PathMtu } from "./path-mtu.ts";
 
 /** Bytes sent to an address that is not validated are at most this many times those that came from it. */
 export const AMPLIFICATION_LIMIT = 3;
+/** Nothing is sent where less than this is allowed: an ACK frame with a few ranges and its packet. */
+export const LEAST_PACKET_BYTES = 80;
+/** A path frame and its packet, the longest connection id and packet number counted. */
+export const LEAST_PATH_PACKET_BYTES = 50;
+/** Of what may be sent to an unproved address, this is kept for challenges. */
+const CHALLENGE_RESERVE_BYTES = 4 * LEAST_PATH_PACKET_BYTES;
 
 /** Challenges at an even pace before the pace slows. */
 const PACED_TRIES = 8;
@@ -58,6 +64,11 @@ export class Path {
     return this.#validated
       ? Number.POSITIVE_INFINITY
       : Math.max(0, AMPLIFICATION_LIMIT * this.#receivedBytes - this.#sentBytes);
+  }
+
+  /** Bytes that may be sent now, what challenges need taken off. */
+  get allowanceForData(): number {
+    return this.#challenging ? this.allowance - CHALLENGE_RESERVE_BYTES : this.allowance;
   }
 
   /** Starts to ask the peer for proof, until `deadlineMs`. `data` is 8 random bytes. */

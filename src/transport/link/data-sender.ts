@@ -1,0 +1,197 @@
+/**
+ * What a packet of the data epoch holds: the user's bytes, ACKs, control symbols, pings, and probes for a larger MTU, as window,
+ * pacer and path allow. What becomes of it is `recovery.ts`.
+ *
+ * Hot: once a packet; nothing is allocated but for the rare frames.
+ */
+import type { Transmit } from "../endpoint.ts";
+import {
+  controlFrameBytes,
+  EXTENSION_FIRST,
+  EXTENSION_LAST,
+  FRAME_IMMEDIATE_ACK,
+  FRAME_PADDING,
+  FRAME_PING,
+  FRAME_SESSION,
+  writeControlHeader,
+  writeExtension,
+} from "./frames.ts";
+import type { LinkCore } from "./link-core.ts";
+import type { PacketFill } from "./link-user.ts";
+import { EPOCH_DATA } from "./loss-detection.ts";
+import { TAG_BYTES } from "./packet-header.ts";
+import type { PacketWriter } from "./packet-writer.ts";
+import { LEAST_PACKET_BYTES } from "./path.ts";
+import type { Recovery } from "./recovery.ts";
+import { SENT_ACK, SENT_CONTROL, SENT_IN_FLIGHT, SENT_MTU_PROBE, SENT_TAGGED } from "./sent-ledger.ts";
+
+/** Who waits for the pacer waits this much longer, so that a timer serves several packets. */
+const PACING_QUANTUM_MS = 0.25;
+/** A packet with less room than this is not offered to the user. */
+const LEAST_ROOM = 16;
+/** Probes without an answer after which none carries bytes of the user's any more. */
+const FULL_PROBES = 4;
+/** Packets after which the extension range is exercised once more. */
+const GREASE_INTERVAL = 1024;
+const LEAST_PING_BYTES = 160;
+
+export class DataSender {
+  readonly #core: LinkCore;
+  readonly #recovery: Recovery;
+  readonly #writer: PacketWriter;
+  readonly #fill: PacketFill = { buffer: new Uint8Array(0), start: 0, room: 0, probe: false, length: 0, tag: 0 };
+  #paceMs = Number.POSITIVE_INFINITY;
+  #sinceGrease = 0;
+
+  constructor(core: LinkCore, recovery: Recovery, writer: PacketWriter) {
+    this.#core = core;
+    this.#recovery = recovery;
+    this.#writer = writer;
+  }
+
+  /** When the pacer lets the packet go that the last `send` held back; Infinity when it held back none. */
+  get paceMs(): number {
+    return this.#paceMs;
+  }
+
+  /** Nothing has been held back yet at this time. */
+  resetPace(): void {
+    this.#paceMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** Writes the next packet, if one is due. The user may close the link in it: then nothing was written. */
+  send(transmit: Transmit, nowMs: number): boolean {
+    return this.#sendMtuProbe(transmit, nowMs) || this.#sendData(transmit, nowMs);
+  }
+
+  #sendMtuProbe(transmit: Transmit, nowMs: number): boolean {
+    const { path, confirmed, draining, stats } = this.#core;
+    if (!confirmed || !path.validated || path.challenging || draining) return false;
+    const bytes = path.mtu.due(nowMs);
+    if (bytes <= path.mtu.current) return false;
+    if (!this.#recovery.fits(bytes, this.#core.congestion.windowBytes)) return false;
+    const out = transmit.buffer;
+    const headerEnd = this.#writer.beginShort(out);
+    let at = headerEnd;
+    out[at++] = FRAME_PING;
+    out[at++] = FRAME_IMMEDIATE_ACK;
+    out.fill(FRAME_PADDING, at, bytes - TAG_BYTES);
+    at = bytes - TAG_BYTES;
+    path.mtu.onProbeSent();
+    stats.mtuProbes++;
+    this.#writer.finish(transmit, EPOCH_DATA, headerEnd, at, SENT_MTU_PROBE | SENT_IN_FLIGHT, 0, 0, 0, nowMs);
+    return true;
+  }
+
+  #sendData(transmit: Transmit, nowMs: number): boolean {
+    const core = this.#core;
+    const recovery = this.#recovery;
+    const { path, user, confirmed } = core;
+    const { policy, sender, tracker } = core.dataSpace;
+    const size = Math.min(path.mtu.current, path.allowanceForData);
+    if (size < LEAST_PACKET_BYTES) return false;
+    const probing = recovery.probesWanted > 0;
+    const open = recovery.hasRoom(size);
+    const paced = open && recovery.paced(nowMs);
+    const maySend = probing || paced;
+    const ackDue = policy.due(nowMs);
+    const wants = !core.draining && user.ready(nowMs);
+    const controlReady = confirmed && sender.ready;
+    const content = wants || controlReady;
+    if (!maySend) {
+      if (open && (content || core.pingWanted)) this.#paceMs = recovery.pacedMs(nowMs) + PACING_QUANTUM_MS;
+      if (!ackDue) return false;
+    }
+    const out = transmit.buffer;
+    const headerEnd = this.#writer.beginShort(out);
+    const limit = size - TAG_BYTES;
+    let at = headerEnd;
+    let flags = 0;
+    if (ackDue || (maySend && content && policy.pending && policy.worthwhile(nowMs))) {
+      const end = tracker.write(out, at, limit - at, nowMs);
+      if (end > at) {
+        flags |= SENT_ACK;
+        at = end;
+      }
+    }
+    const ackEnd = at;
+    let tag = 0;
+    let name = 0;
+    if (maySend) {
+      if (confirmed && content && limit - at >= LEAST_ROOM && recovery.frequencyWanted) {
+        at = recovery.frequency.write(out, at, recovery.packetsInFlight, recovery.rtt.minMs);
+      }
+      if (controlReady) {
+        const { batch, batchSize, symbol, bytes } = sender.choose();
+        if (at + controlFrameBytes(batch, bytes) + bytes <= limit) {
+          at = writeControlHeader(out, at, batch, batchSize, symbol, bytes);
+          name = sender.writeChosen(out, at);
+          at += bytes;
+          flags |= SENT_CONTROL;
+        }
+      }
+      if (wants && this.#sinceGrease === 0 && at === headerEnd) {
+        at = this.#writeGrease(out, at);
+        this.#sinceGrease = GREASE_INTERVAL;
+      }
+      // Every second probe is small: if full packets vanish, something must get through to show it. In an outage all are.
+      const small = probing && (recovery.probes % 2 === 0 || recovery.probes > FULL_PROBES);
+      if (wants && !small && limit - at > LEAST_ROOM) {
+        const fill = this.#fill;
+        fill.buffer = out;
+        fill.start = at + 1;
+        fill.room = limit - at - 1;
+        fill.probe = probing;
+        fill.length = 0;
+        fill.tag = 0;
+        user.fill(fill, nowMs);
+        if (core.closing !== null) return false;
+        if (fill.length > 0) {
+          out[at] = FRAME_SESSION;
+          at += 1 + Math.min(fill.length, fill.room);
+          tag = fill.tag;
+          flags |= SENT_TAGGED;
+          if (this.#sinceGrease > 0) this.#sinceGrease--;
+        }
+      }
+      const silent = at === ackEnd && core.pingWanted;
+      if ((silent || (probing && (flags & SENT_TAGGED) === 0)) && at + 2 <= limit) {
+        out[at++] = FRAME_PING;
+        out[at++] = FRAME_IMMEDIATE_ACK;
+        // Not too small: if this end has moved, it is all that the peer may answer thrice of.
+        const end = Math.min(limit, LEAST_PING_BYTES - TAG_BYTES);
+        if (at < end) {
+          out.fill(FRAME_PADDING, at, end);
+          at = end;
+        }
+      }
+    }
+    if (at === headerEnd) {
+      if (paced) recovery.onAppLimited(nowMs);
+      return false;
+    }
+    if (at > ackEnd) {
+      flags |= SENT_IN_FLIGHT;
+      core.pingWanted = false;
+      if (probing) recovery.probesWanted--;
+    }
+    if ((flags & SENT_ACK) !== 0) {
+      const alone = at === ackEnd;
+      policy.onSent(alone ? at + TAG_BYTES + core.overheadBytes : ackEnd - headerEnd, nowMs);
+      if (alone) {
+        core.stats.ackPackets++;
+        core.stats.ackBytes += at + TAG_BYTES;
+      }
+    }
+    this.#writer.finish(transmit, EPOCH_DATA, headerEnd, at, flags, tag, name, tracker.lastFrame, nowMs);
+    return true;
+  }
+
+  #writeGrease(out: Uint8Array, at: number): number {
+    const bytes = new Uint8Array(4);
+    this.#core.random(bytes);
+    const span = EXTENSION_LAST - EXTENSION_FIRST + 1;
+    const type = EXTENSION_FIRST + (((bytes[0] << 8) | bytes[1]) % span);
+    return writeExtension(out, at, type, bytes.subarray(2, 2 + (bytes[2] & 1)));
+  }
+}

@@ -1,0 +1,448 @@
+/**
+ * Recovery, RFC 9002: what was sent and what became of it. Keeps the ledger, RTT, bytes in flight and ECN counts, tells whoever
+ * sent something of its fate (user, control stream, ACK tracker, MTU discovery), and the congestion controller in the order its
+ * contract asks for. Says when to probe; what a probe holds is the senders' business.
+ *
+ * Not here: how losses are found (`loss-detection.ts`), what the rate should be (`src/congestion`).
+ */
+import type { CongestionController, CongestionUpdate } from "../../congestion/controller.ts";
+import { Pacer } from "../../congestion/pacer.ts";
+import type { EcnCodepoint } from "../endpoint.ts";
+import { AckFrequency } from "./ack-frequency.ts";
+import { MAX_ACK_DELAY_MS } from "./ack-policy.ts";
+import { EcnValidator } from "./ecn.ts";
+import type { FrameReader } from "./frames.ts";
+import type { LinkCore } from "./link-core.ts";
+import { DEFAULT_PACING_BURST_MS } from "./link-options.ts";
+import { EPOCH_DATA, EPOCH_HANDSHAKE, type Epoch, LossDetector, type LossListener } from "./loss-detection.ts";
+import { packetNumberBytes } from "./packet-number.ts";
+import { RttEstimator } from "./rtt.ts";
+import {
+  SENT_ACK,
+  SENT_CONTROL,
+  SENT_ECT,
+  SENT_HANDSHAKE,
+  SENT_IN_FLIGHT,
+  SENT_MTU_PROBE,
+  SENT_OLD_PATH,
+  SENT_TAGGED,
+  SentLedger,
+  STATE_ACKED,
+  STATE_LOST,
+  STATE_NONE,
+  STATE_OUTSTANDING,
+  STATE_SKIPPED,
+} from "./sent-ledger.ts";
+
+/** Handshake packets that leave when a probe is due: one alone would be lost too often. */
+const HANDSHAKE_PROBES = 2;
+/** The first of them follows the client's first flight soon: nothing is known of the path but that it may lose. */
+const FIRST_PROBE_MS = 20;
+/** After this much silence a handshake is in no hurry any more. */
+const HASTE_MS = 3000;
+/** How fast the loss rate follows, packets. */
+const LOSS_RATE_PACKETS = 128;
+
+export class Recovery {
+  readonly rtt = new RttEstimator();
+  readonly frequency = new AckFrequency();
+  /** Probes that should leave: packets that ask for an ACK, whatever the window says. The senders count them down. */
+  probesWanted = 0;
+  handshakeProbesWanted = 0;
+
+  readonly #core: LinkCore;
+  readonly #congestion: CongestionController;
+  readonly #ledger = new SentLedger();
+  readonly #loss = new LossDetector(this.#ledger, this.rtt);
+  readonly #pacer: Pacer;
+  readonly #ecn: EcnValidator;
+  readonly #overheadBytes: number;
+  readonly #update: CongestionUpdate = {
+    nowMs: 0,
+    rttMs: Number.NaN,
+    smoothedRttMs: Number.NaN,
+    inFlightBytes: 0,
+    congestionMarks: 0,
+  };
+  readonly #lossListener: LossListener = { packetLost: (n) => this.#onLost(n) };
+  #inFlightBytes = 0;
+  #lossRate = 0;
+  #lastElicitingMs: number;
+  #probes = 0;
+
+  constructor(core: LinkCore) {
+    const { options } = core;
+    this.#core = core;
+    this.#congestion = core.congestion;
+    this.#overheadBytes = core.overheadBytes;
+    this.#pacer = new Pacer(options.pacingBurstMs ?? DEFAULT_PACING_BURST_MS);
+    this.#ecn = new EcnValidator(options.ecn ?? true);
+    this.#lastElicitingMs = core.nowMs;
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  /** Packets whose fate is not known. */
+  get outstanding(): number {
+    return this.#ledger.outstanding;
+  }
+
+  get ledgerCapacity(): number {
+    return this.#ledger.capacity;
+  }
+
+  /** Share of packets lost of late, 0 to 1. */
+  get lossRate(): number {
+    return this.#lossRate;
+  }
+
+  get ecnState(): string {
+    return this.#ecn.state;
+  }
+
+  get reorderingThreshold(): number {
+    return this.#loss.packetThreshold;
+  }
+
+  /** Probe timeouts in a row without an answer. */
+  get probes(): number {
+    return this.#probes;
+  }
+
+  /** The probe timeout without back-off. */
+  get probeTimeoutMs(): number {
+    return this.#loss.timeoutMs(this.#peerAckDelayMs);
+  }
+
+  get nextPacketNumber(): number {
+    return this.#ledger.next;
+  }
+
+  /** The largest number that the peer acknowledged in the data epoch, -1 before any. */
+  get largestAcked(): number {
+    return this.#loss.largestAcked(EPOCH_DATA);
+  }
+
+  /** Bytes of the next packet's number that a receiver needs. */
+  numberBytes(epoch: Epoch): number {
+    return packetNumberBytes(this.#ledger.next, this.#loss.largestAcked(epoch));
+  }
+
+  /** Leaves out a number: no packet bears it, and an ACK of it is a lie. */
+  skipNumber(): void {
+    this.#ledger.skip(STATE_SKIPPED);
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  /** Whether a packet of `bytes` fits a window of `windowBytes`. */
+  fits(bytes: number, windowBytes: number): boolean {
+    return this.#inFlightBytes + bytes + this.#overheadBytes <= windowBytes;
+  }
+
+  /** Whether the congestion window and the ledger have room for a packet of `bytes`. */
+  hasRoom(bytes: number): boolean {
+    return this.fits(bytes, this.#congestion.windowBytes) && !this.#ledger.full;
+  }
+
+  paced(nowMs: number): boolean {
+    return this.#pacer.maySend(this.#congestion.pacingRate, nowMs);
+  }
+
+  /** When the pacer lets the next packet go. */
+  pacedMs(nowMs: number): number {
+    return this.#pacer.nextMs(this.#congestion.pacingRate, nowMs);
+  }
+
+  onAppLimited(nowMs: number): void {
+    this.#congestion.onAppLimited(this.#inFlightBytes, nowMs);
+  }
+
+  /** Packets in flight, each of the largest size. */
+  get packetsInFlight(): number {
+    return this.#inFlightBytes / (this.#core.path.mtu.current + this.#overheadBytes);
+  }
+
+  /** Whether the peer should hear how often to send ACKs. */
+  get frequencyWanted(): boolean {
+    return this.rtt.sampled && this.frequency.wanted(this.packetsInFlight, this.rtt.minMs);
+  }
+
+  /** The next number went to a packet that nobody waits for. */
+  onSentUnheeded(): void {
+    this.#ledger.skip();
+  }
+
+  /**
+   * The next number went to a packet of `bytes` that asks for an ACK. `tag`, `name` and `ackFrame` are what user, control stream and
+   * ACK tracker call what is in it. Returns the mark that it must bear.
+   */
+  onSent(
+    epoch: Epoch,
+    bytes: number,
+    flags: number,
+    tag: number,
+    name: number,
+    ackFrame: number,
+    nowMs: number,
+  ): EcnCodepoint {
+    let ecn: EcnCodepoint = 0;
+    let sentFlags = flags;
+    if ((flags & SENT_IN_FLIGHT) !== 0) {
+      const wireBytes = bytes + this.#overheadBytes;
+      if (epoch === EPOCH_DATA && this.#ecn.marks) {
+        ecn = 2;
+        sentFlags |= SENT_ECT;
+        this.#ecn.onMarkedSent();
+      }
+      this.#inFlightBytes += wireBytes;
+      this.#congestion.onPacketSent(this.#ledger.next, wireBytes, this.#inFlightBytes, nowMs);
+      if (epoch === EPOCH_DATA) this.#pacer.onSent(wireBytes);
+    }
+    this.#ledger.add(nowMs, bytes, sentFlags, tag, name, ackFrame);
+    this.#lastElicitingMs = nowMs;
+    this.#core.idle.onSent(nowMs);
+    return ecn;
+  }
+
+  // ---------------------------------------------------------------- acknowledgements
+
+  /** An ACK frame, which `reader` stands on. `counted`: with counts of ECN marks. */
+  onAck(reader: FrameReader, epoch: Epoch, counted: boolean, nowMs: number): void {
+    const core = this.#core;
+    const ledger = this.#ledger;
+    const largest = reader.number;
+    if (largest >= ledger.next) {
+      core.drops["impossible-ack"]++;
+      if (epoch === EPOCH_DATA) core.protocolError("an ACK of what was not sent", nowMs);
+      return;
+    }
+    const delayMs = Math.min(reader.delayMs, core.peer?.ackDelayMs ?? MAX_ACK_DELAY_MS);
+    const wanted = epoch === EPOCH_HANDSHAKE ? SENT_HANDSHAKE : 0;
+    const oldest = ledger.oldest;
+    let newly = 0;
+    let newlyMarked = 0;
+    let largestNew = -1;
+    while (reader.nextRange()) {
+      const low = Math.max(reader.low, oldest);
+      for (let n = reader.high; n >= low; n--) {
+        const state = ledger.state(n);
+        if (state === STATE_SKIPPED) {
+          core.protocolError("an ACK of a number that was skipped", nowMs);
+          return;
+        }
+        if (state === STATE_NONE || state === STATE_ACKED || (ledger.flags(n) & SENT_HANDSHAKE) !== wanted) continue;
+        newly++;
+        if (n > largestNew) largestNew = n;
+        if ((ledger.flags(n) & SENT_ECT) !== 0) newlyMarked++;
+        this.#onPacketAcked(n, state === STATE_LOST, epoch, nowMs);
+        // The user may have closed the link: all is settled then.
+        if (core.closing !== null) return;
+      }
+    }
+    if (newly === 0) return;
+    const advanced = largest > this.#loss.largestAcked(epoch);
+    this.#loss.onAcked(largestNew, epoch);
+    let sampleMs = Number.NaN;
+    if (largestNew === largest && (ledger.flags(largest) & SENT_OLD_PATH) === 0) {
+      const elapsed = Math.max(nowMs - ledger.sentMs(largest), 0);
+      this.rtt.onSample(elapsed, delayMs, nowMs);
+      sampleMs = elapsed - delayMs >= this.rtt.minMs ? elapsed - delayMs : elapsed;
+    }
+    this.#probes = 0;
+    this.probesWanted = 0;
+    this.handshakeProbesWanted = 0;
+    // An ACK that was overtaken has old counts.
+    const marks = advanced
+      ? this.#ecn.onAck(
+          newlyMarked,
+          counted ? reader.ect0 : Number.NaN,
+          counted ? reader.ect1 : Number.NaN,
+          counted ? reader.ce : Number.NaN,
+        )
+      : 0;
+    this.#loss.detect(epoch, nowMs, this.#lossListener);
+    this.#updateCongestion(sampleMs, marks, nowMs);
+  }
+
+  #onPacketAcked(n: number, wasLost: boolean, epoch: Epoch, nowMs: number): void {
+    const core = this.#core;
+    const ledger = this.#ledger;
+    const flags = ledger.flags(n);
+    const bytes = ledger.bytes(n);
+    const wireBytes = bytes + this.#overheadBytes;
+    if (wasLost) {
+      core.stats.spuriousLosses++;
+      this.#lossRate = Math.max(0, this.#lossRate - 1 / LOSS_RATE_PACKETS);
+      this.#loss.onSpurious(n, epoch, nowMs);
+      if ((flags & (SENT_IN_FLIGHT | SENT_MTU_PROBE)) === SENT_IN_FLIGHT) {
+        this.#congestion.onSpuriousLoss(n, wireBytes, nowMs);
+      }
+    } else {
+      core.stats.ackedPackets++;
+      if ((flags & SENT_IN_FLIGHT) !== 0) {
+        this.#inFlightBytes -= wireBytes;
+        this.#congestion.onPacketAcked(n, wireBytes, nowMs);
+      }
+      this.#lossRate -= this.#lossRate / LOSS_RATE_PACKETS;
+    }
+    ledger.settle(n, STATE_ACKED);
+    if ((flags & SENT_OLD_PATH) === 0) {
+      const { mtu } = core.path;
+      if ((flags & SENT_MTU_PROBE) !== 0) {
+        if (mtu.onProbeAcked(bytes, nowMs)) core.payloadChanged(nowMs);
+      } else {
+        mtu.onPacketAcked(bytes);
+      }
+    }
+    if ((flags & SENT_ACK) !== 0) core.space(epoch).tracker.confirm(ledger.ackFrame(n));
+    if ((flags & SENT_CONTROL) !== 0) core.space(epoch).sender.onAcked(ledger.control(n));
+    if ((flags & SENT_TAGGED) === 0) return;
+    if (wasLost) core.user.spurious(ledger.tag(n), nowMs);
+    else core.user.acked(ledger.tag(n), nowMs);
+  }
+
+  // ---------------------------------------------------------------- losses
+
+  /** When losses may be found without an ACK; Infinity when never. */
+  get lossMs(): number {
+    return this.#loss.lossMs;
+  }
+
+  detectLosses(nowMs: number): void {
+    let lost = this.#loss.detect(EPOCH_HANDSHAKE, nowMs, this.#lossListener);
+    lost += this.#loss.detect(EPOCH_DATA, nowMs, this.#lossListener);
+    if (lost > 0) this.#updateCongestion(Number.NaN, 0, nowMs);
+  }
+
+  #onLost(n: number): void {
+    const core = this.#core;
+    const { nowMs } = core;
+    const ledger = this.#ledger;
+    const flags = ledger.flags(n);
+    const bytes = ledger.bytes(n);
+    const wireBytes = bytes + this.#overheadBytes;
+    const probe = (flags & SENT_MTU_PROBE) !== 0;
+    core.stats.lostPackets++;
+    if ((flags & SENT_IN_FLIGHT) !== 0) {
+      this.#inFlightBytes -= wireBytes;
+      if (probe) this.#congestion.onPacketForgotten(n, wireBytes, nowMs);
+      else this.#congestion.onPacketLost(n, wireBytes, nowMs);
+    }
+    if ((flags & SENT_OLD_PATH) === 0) {
+      const { mtu } = core.path;
+      if (probe) mtu.onProbeLost(bytes, this.#lossRate, nowMs);
+      else {
+        this.#lossRate += (1 - this.#lossRate) / LOSS_RATE_PACKETS;
+        if (mtu.onPacketLost(bytes, this.#lossRate, nowMs)) core.payloadChanged(nowMs);
+      }
+    }
+    if ((flags & SENT_CONTROL) !== 0) {
+      const space = (flags & SENT_HANDSHAKE) !== 0 ? core.handshakeSpace : core.dataSpace;
+      space.sender.onLost(ledger.control(n));
+    }
+    if ((flags & SENT_TAGGED) !== 0) core.user.lost(ledger.tag(n), nowMs);
+  }
+
+  #updateCongestion(rttMs: number, marks: number, nowMs: number): void {
+    const update = this.#update;
+    update.nowMs = nowMs;
+    update.rttMs = rttMs;
+    update.smoothedRttMs = this.rtt.smoothedMs;
+    update.inFlightBytes = this.#inFlightBytes;
+    update.congestionMarks = marks;
+    this.#congestion.onUpdate(update);
+    if (this.#loss.persistent) this.#congestion.onPersistentCongestion(nowMs);
+  }
+
+  // ---------------------------------------------------------------- probes
+
+  /** When a probe is due: when something is unanswered, or the client must keep the handshake going. */
+  get probeMs(): number {
+    const { closing, confirmed, isClient, idle, nowMs } = this.#core;
+    if (closing !== null || this.#loss.lossMs !== Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    if (this.#ledger.outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
+    const silence = nowMs - idle.receivedMs;
+    let intervalMs = this.#loss.probeIntervalMs(this.#probes, silence, this.#peerAckDelayMs);
+    if (!confirmed && silence < HASTE_MS) {
+      // A handshake packet too many costs less than a round trip too many.
+      if (this.rtt.sampled) intervalMs = Math.min(intervalMs, Math.max(1.5 * this.rtt.smoothedMs, FIRST_PROBE_MS));
+      else if (isClient) intervalMs = Math.min(intervalMs, FIRST_PROBE_MS * 2 ** Math.min(this.#probes, 10));
+    }
+    return this.#lastElicitingMs + intervalMs;
+  }
+
+  onProbeTimeout(nowMs: number): void {
+    const core = this.#core;
+    this.#probes++;
+    this.probesWanted = 1;
+    core.stats.probes++;
+    this.#lastElicitingMs = nowMs;
+    if (!core.confirmed) {
+      // In both epochs: a client cannot know which of them the server is in.
+      core.handshakeSpace.sender.probe(HANDSHAKE_PROBES);
+      this.handshakeProbesWanted = HANDSHAKE_PROBES;
+    }
+    core.dataSpace.sender.probe(1);
+  }
+
+  /** How long the peer may hold back an ACK: less than it said when it was asked for more. */
+  get #peerAckDelayMs(): number {
+    return this.frequency.latestDelayMs(this.#core.peer?.ackDelayMs ?? 0);
+  }
+
+  // ---------------------------------------------------------------- forgetting
+
+  /** Waits no more for packets of the handshake epoch; their symbols count as lost. */
+  forgetHandshake(nowMs: number): void {
+    const ledger = this.#ledger;
+    for (let n = ledger.lowest; n < ledger.next; n++) {
+      if (ledger.state(n) !== STATE_OUTSTANDING || (ledger.flags(n) & SENT_HANDSHAKE) === 0) continue;
+      this.#takeOutOfFlight(n, nowMs);
+      ledger.settle(n, STATE_ACKED);
+      if ((ledger.flags(n) & SENT_CONTROL) !== 0) this.#core.handshakeSpace.sender.onLost(ledger.control(n));
+    }
+  }
+
+  /** The handshake epoch is over. */
+  endHandshake(nowMs: number): void {
+    this.forgetHandshake(nowMs);
+    this.#loss.discard(EPOCH_HANDSHAKE);
+    this.#probes = 0;
+  }
+
+  /** Another network: RTT, congestion control and ECN start again, what is in flight belongs to the old one. */
+  restart(nowMs: number): void {
+    const ledger = this.#ledger;
+    for (let n = ledger.lowest; n < ledger.next; n++) {
+      if (ledger.state(n) !== STATE_OUTSTANDING) continue;
+      this.#takeOutOfFlight(n, nowMs);
+      ledger.setFlags(n, (ledger.flags(n) & ~SENT_IN_FLIGHT) | SENT_OLD_PATH);
+    }
+    this.rtt.reset();
+    this.#congestion.onPathChange(nowMs);
+    this.#ecn.restart();
+    this.frequency.reset();
+    this.#probes = 0;
+  }
+
+  /** The link ends: what is outstanding counts as lost. */
+  settleAll(nowMs: number): void {
+    const ledger = this.#ledger;
+    for (let n = ledger.lowest; n < ledger.next; n++) {
+      if (ledger.state(n) !== STATE_OUTSTANDING) continue;
+      this.#takeOutOfFlight(n, nowMs);
+      ledger.settle(n, STATE_LOST);
+      if ((ledger.flags(n) & SENT_TAGGED) !== 0) this.#core.user.lost(ledger.tag(n), nowMs);
+    }
+  }
+
+  #takeOutOfFlight(n: number, nowMs: number): void {
+    if ((this.#ledger.flags(n) & SENT_IN_FLIGHT) === 0) return;
+    const wireBytes = this.#ledger.bytes(n) + this.#overheadBytes;
+    this.#inFlightBytes -= wireBytes;
+    this.#congestion.onPacketForgotten(n, wireBytes, nowMs);
+  }
+}
