@@ -1,0 +1,176 @@
+/**
+ * The AEADs from OpenSSL's libcrypto (EVP interface) through koffi, an optional dependency with prebuilt binaries: in place,
+ * nothing allocated for a packet. The libcrypto is the one inside the node binary, whose symbols nobody promises, or else the
+ * system's.
+ *
+ * Memory is passed as plain addresses, because a view for each argument costs more than the call: every length is checked
+ * before, and the memory of the packet is referenced by `bytes` for the time of the call.
+ */
+import { createRequire } from "node:module";
+import type { Opener, Sealer } from "../transport/link/aead.ts";
+import { TAG_BYTES } from "../transport/link/packet-header.ts";
+import type { AeadImplementation, AeadName } from "./aead.ts";
+import { writeNonce } from "./nonce.ts";
+
+/** What is used of koffi. */
+interface Koffi {
+  load(path: string | null): { func(prototype: string): (...args: number[]) => number | bigint };
+  address(value: Uint8Array): bigint;
+}
+
+/** EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG. */
+const GET_TAG = 0x10;
+const SET_TAG = 0x11;
+const SEAL = 1;
+const OPEN = 0;
+/** For EVP_CipherInit_ex: the direction stays. */
+const KEEP = -1;
+
+/** Of `Libcrypto.scratch`: the nonce, and what OpenSSL writes of lengths and of the rest, which is never any. */
+const NONCE_AT = 0;
+const LENGTH_AT = 16;
+const REST_AT = 32;
+const SCRATCH_BYTES = 4096;
+
+type Native = (...args: number[]) => number;
+
+class Libcrypto {
+  readonly newContext: Native;
+  readonly freeContext: Native;
+  readonly init: Native;
+  readonly update: Native;
+  readonly final: Native;
+  readonly control: Native;
+  readonly ciphers: Record<AeadName, number>;
+  /** Its own memory, not on the garbage-collected heap, so that its address stays. */
+  readonly scratch = new Uint8Array(new ArrayBuffer(SCRATCH_BYTES));
+  readonly scratchAddress: number;
+  readonly #koffi: Koffi;
+  // Packets of a burst lie in few buffers: the addresses of the last two are kept.
+  #buffer: ArrayBufferLike = this.scratch.buffer;
+  #address: number;
+  #earlierBuffer: ArrayBufferLike = this.scratch.buffer;
+  #earlierAddress: number;
+
+  constructor(koffi: Koffi, path: string | null) {
+    this.#koffi = koffi;
+    const library = koffi.load(path);
+    // Addresses are below 2^53 on every platform that Node runs on, so numbers hold them; each prototype takes them as such.
+    const native = (prototype: string): Native => library.func(prototype) as Native;
+    this.newContext = native("uintptr_t EVP_CIPHER_CTX_new()");
+    this.freeContext = native("void EVP_CIPHER_CTX_free(uintptr_t context)");
+    this.init = native(
+      "int EVP_CipherInit_ex(uintptr_t context, uintptr_t cipher, uintptr_t engine, uintptr_t key, uintptr_t iv, int seal)",
+    );
+    this.update = native(
+      "int EVP_CipherUpdate(uintptr_t context, uintptr_t out, uintptr_t outBytes, uintptr_t in, int inBytes)",
+    );
+    this.final = native("int EVP_CipherFinal_ex(uintptr_t context, uintptr_t out, uintptr_t outBytes)");
+    this.control = native("int EVP_CIPHER_CTX_ctrl(uintptr_t context, int type, int number, uintptr_t pointer)");
+    this.ciphers = {
+      "aes-128-gcm": Number(native("uintptr_t EVP_aes_128_gcm()")()),
+      "chacha20-poly1305": Number(native("uintptr_t EVP_chacha20_poly1305()")()),
+    };
+    this.scratchAddress = Number(koffi.address(this.scratch));
+    this.#address = this.scratchAddress;
+    this.#earlierAddress = this.scratchAddress;
+  }
+
+  /** Where `bytes` begins in memory: valid as long as `bytes.buffer` is neither detached nor collected. */
+  addressOf(bytes: Uint8Array): number {
+    const buffer = bytes.buffer;
+    if (buffer !== this.#buffer) {
+      const known = buffer === this.#earlierBuffer;
+      const address = known ? this.#earlierAddress : Number(this.#koffi.address(new Uint8Array(buffer)));
+      this.#earlierBuffer = this.#buffer;
+      this.#earlierAddress = this.#address;
+      this.#buffer = buffer;
+      this.#address = address;
+    }
+    return this.#address + bytes.byteOffset;
+  }
+}
+
+class OpensslAead implements Sealer, Opener {
+  readonly #library: Libcrypto;
+  readonly #iv: Uint8Array;
+  readonly #context: number;
+
+  constructor(library: Libcrypto, aead: AeadName, key: Uint8Array, iv: Uint8Array, direction: number) {
+    this.#library = library;
+    this.#iv = iv.slice();
+    this.#context = Number(library.newContext());
+    if (this.#context === 0) throw new Error("OpenSSL has no memory for a cipher context");
+    contexts.register(this, { library, context: this.#context });
+    const { scratch, scratchAddress } = library;
+    scratch.set(key, REST_AT);
+    const done = library.init(this.#context, library.ciphers[aead], 0, scratchAddress + REST_AT, 0, direction);
+    scratch.fill(0, REST_AT, REST_AT + key.length);
+    if (done !== 1) throw new Error(`OpenSSL does not do ${aead}`);
+  }
+
+  seal(bytes: Uint8Array, start: number, headerBytes: number, end: number, packetNumber: number): void {
+    const payload = start + headerBytes;
+    if (!(start >= 0 && headerBytes >= 0 && payload <= end && end + TAG_BYTES <= bytes.length)) {
+      throw new RangeError(`cannot seal ${start}, ${payload}, ${end} of ${bytes.length} bytes: no room for the tag`);
+    }
+    const library = this.#library;
+    const context = this.#context;
+    const address = library.addressOf(bytes);
+    const lengthAt = library.scratchAddress + LENGTH_AT;
+    writeNonce(library.scratch, NONCE_AT, this.#iv, packetNumber);
+    const done =
+      library.init(context, 0, 0, 0, library.scratchAddress + NONCE_AT, KEEP) &
+      library.update(context, 0, lengthAt, address + start, headerBytes) &
+      library.update(context, address + payload, lengthAt, address + payload, end - payload) &
+      library.final(context, library.scratchAddress + REST_AT, lengthAt) &
+      library.control(context, GET_TAG, TAG_BYTES, address + end);
+    if (done !== 1) throw new Error("OpenSSL could not seal a packet");
+  }
+
+  open(bytes: Uint8Array, headerBytes: number, packetNumber: number): boolean {
+    const end = bytes.length - TAG_BYTES;
+    if (!(headerBytes >= 0 && headerBytes <= end)) return false;
+    const library = this.#library;
+    const context = this.#context;
+    const address = library.addressOf(bytes);
+    const payload = address + headerBytes;
+    const lengthAt = library.scratchAddress + LENGTH_AT;
+    writeNonce(library.scratch, NONCE_AT, this.#iv, packetNumber);
+    const done =
+      library.init(context, 0, 0, 0, library.scratchAddress + NONCE_AT, KEEP) &
+      library.control(context, SET_TAG, TAG_BYTES, address + end) &
+      library.update(context, 0, lengthAt, address, headerBytes) &
+      library.update(context, payload, lengthAt, payload, end - headerBytes) &
+      library.final(context, library.scratchAddress + REST_AT, lengthAt);
+    return done === 1;
+  }
+}
+
+const contexts = new FinalizationRegistry(({ library, context }: { library: Libcrypto; context: number }) =>
+  library.freeContext(context),
+);
+
+/** Null where koffi is not installed or finds no libcrypto. */
+export function loadOpensslAead(): AeadImplementation | null {
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(import.meta.url)("koffi") as Koffi;
+  } catch {
+    return null;
+  }
+  for (const path of [null, "libcrypto.so.3", "libcrypto.3.dylib"]) {
+    try {
+      const library = new Libcrypto(koffi, path);
+      return {
+        name: "openssl",
+        aeads: ["aes-128-gcm", "chacha20-poly1305"],
+        sealer: (aead, key, iv) => new OpensslAead(library, aead, key, iv, SEAL),
+        opener: (aead, key, iv) => new OpensslAead(library, aead, key, iv, OPEN),
+      };
+    } catch {
+      // Not there; the next may be.
+    }
+  }
+  return null;
+}

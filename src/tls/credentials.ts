@@ -1,0 +1,213 @@
+/**
+ * What a node proves itself with and whom it trusts: PEM files or buffers, checked as soon as they are loaded, replaceable while
+ * handshakes go on. A handshake takes the material that is current when it begins. Not here: watching files, issuing
+ * certificates.
+ */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import { preferredAeads } from "./aead.ts";
+import { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
+import { subjectOf } from "./peer-identity.ts";
+import { SessionStore } from "./session-store.ts";
+
+/** The path of a PEM file, or PEM text itself: as bytes, or as a string that contains "-----BEGIN ". */
+export type PemSource = string | Uint8Array;
+
+export interface CredentialSources {
+  /** Certificates of the CAs that may have issued the peer's certificate. */
+  ca: PemSource | readonly PemSource[];
+  /** This node's certificate, followed by the intermediates up to the peer's CA. */
+  cert: PemSource;
+  /** The private key of `cert`. */
+  key: PemSource;
+  /** Certificate revocation lists. When there are any, every CA in a peer's chain needs one. */
+  crl?: PemSource | readonly PemSource[];
+  /** Of an encrypted key. */
+  passphrase?: string;
+}
+
+/** One generation of credentials: never changes. */
+export interface CredentialMaterial {
+  readonly leaf: X509Certificate;
+  /** For tls.createServer. */
+  readonly options: SecureContextOptions;
+  /** For tls.connect. */
+  readonly clientContext: SecureContext;
+  /** Sessions that a client may resume: with these credentials only. */
+  readonly sessions: SessionStore;
+  readonly fingerprint: string;
+}
+
+const CIPHER_SUITES = {
+  "aes-128-gcm": "TLS_AES_128_GCM_SHA256",
+  "chacha20-poly1305": "TLS_CHACHA20_POLY1305_SHA256",
+} as const;
+
+export class Credentials {
+  #sources: CredentialSources;
+  #material: CredentialMaterial;
+
+  /** Loads and checks at once. Throws a CredentialsError. */
+  constructor(sources: CredentialSources) {
+    this.#sources = sources;
+    this.#material = load(sources);
+  }
+
+  /** What handshakes that begin now use. */
+  get current(): CredentialMaterial {
+    return this.#material;
+  }
+
+  /** This node's certificate. */
+  get certificate(): X509Certificate {
+    return this.#material.leaf;
+  }
+
+  /**
+   * Reads the same sources again, or takes others: handshakes that begin later use them, and no session from before can be
+   * resumed. Returns whether anything changed. Throws a CredentialsError and keeps what it had when something is wrong.
+   */
+  reload(sources: CredentialSources = this.#sources): boolean {
+    const material = load(sources);
+    this.#sources = sources;
+    if (material.fingerprint === this.#material.fingerprint) return false;
+    this.#material = material;
+    return true;
+  }
+}
+
+function load(sources: CredentialSources): CredentialMaterial {
+  const ca = listOf(sources.ca).flatMap((source) => pemBlocks("ca", source, "CERTIFICATE"));
+  if (ca.length === 0) throw new CredentialsError("ca", "no CA certificate was given: whom should this node trust?");
+  const chain = pemBlocks("cert", sources.cert, "CERTIFICATE");
+  const crl = listOf(sources.crl ?? []).flatMap((source) => pemBlocks("crl", source, "X509 CRL"));
+  const keyPem = readPem("key", sources.key);
+
+  const authorities = ca.map((pem) => parseCertificate("ca", sources.ca, pem));
+  const [leaf, ...intermediates] = chain.map((pem) => parseCertificate("cert", sources.cert, pem));
+  for (const certificate of [leaf, ...intermediates]) checkValidity("cert", sources.cert, certificate);
+  // Of several CAs some may have had their day, as long as one has not.
+  if (!authorities.some(isValidNow)) checkValidity("ca", sources.ca, authorities[0]);
+  checkKey(sources, keyPem, leaf);
+
+  const options: SecureContextOptions = {
+    ca,
+    cert: chain.join("\n"),
+    key: keyPem,
+    ...(crl.length > 0 ? { crl } : {}),
+    ...(sources.passphrase === undefined ? {} : { passphrase: sources.passphrase }),
+    minVersion: "TLSv1.3",
+    maxVersion: "TLSv1.3",
+    ciphers: preferredAeads()
+      .map((aead) => CIPHER_SUITES[aead])
+      .join(":"),
+  };
+  return {
+    leaf,
+    options,
+    clientContext: createContext(options, sources),
+    sessions: new SessionStore(),
+    fingerprint: JSON.stringify([ca, chain, crl, keyPem]),
+  };
+}
+
+function createContext(options: SecureContextOptions, sources: CredentialSources): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (error) {
+    const { message } = error as Error;
+    const part: CredentialsPart = /crl/i.test(message) ? "crl" : "cert";
+    throw new CredentialsError(part, `TLS cannot use ${placeOf(part, sources[part] ?? sources.cert)}: ${message}`);
+  }
+}
+
+function checkKey(sources: CredentialSources, pem: string, leaf: X509Certificate): void {
+  const place = placeOf("key", sources.key);
+  let matches: boolean;
+  try {
+    const { passphrase } = sources;
+    matches = leaf.checkPrivateKey(createPrivateKey(passphrase === undefined ? pem : { key: pem, passphrase }));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (code === "ERR_MISSING_PASSPHRASE")
+      throw new CredentialsError("key", `${place} is encrypted: give its passphrase`);
+    if (pem.includes("ENCRYPTED")) throw new CredentialsError("key", `${place} does not open with this passphrase`);
+    throw new CredentialsError("key", `${place} holds no private key in PEM that OpenSSL can read`);
+  }
+  if (!matches) {
+    throw new CredentialsError(
+      "key",
+      `${place} is not the key of ${placeOf("cert", sources.cert)} (${subjectOf(leaf)})`,
+    );
+  }
+}
+
+function isValidNow(certificate: X509Certificate): boolean {
+  const now = Date.now();
+  return now >= Date.parse(certificate.validFrom) && now <= Date.parse(certificate.validTo);
+}
+
+function checkValidity(part: CredentialsPart, source: PemSource | readonly PemSource[], certificate: X509Certificate) {
+  if (isValidNow(certificate)) return;
+  const now = new Date();
+  const expired = now.getTime() > Date.parse(certificate.validTo);
+  const what = `${placeOf(part, source)}: the certificate of ${subjectOf(certificate)}`;
+  const clock = `this machine's clock says ${now.toISOString().slice(0, 19)}Z`;
+  throw new CredentialsError(
+    part,
+    expired
+      ? `${what} expired on ${certificate.validTo}; ${clock}`
+      : `${what} is not valid before ${certificate.validFrom}; ${clock}: is it wrong?`,
+  );
+}
+
+function parseCertificate(part: CredentialsPart, source: PemSource | readonly PemSource[], pem: string) {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    throw new CredentialsError(part, `${placeOf(part, source)} holds a damaged certificate`);
+  }
+}
+
+/** The blocks of one kind, each a PEM text of its own. At least one. */
+function pemBlocks(part: CredentialsPart, source: PemSource, label: string): string[] {
+  const text = readPem(part, source);
+  const blocks = text.match(new RegExp(`-----BEGIN ${label}-----[^-]*-----END ${label}-----`, "g"));
+  if (blocks !== null) return blocks;
+  const other = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(text)?.[1];
+  const found = other === undefined ? "is not PEM" : `holds a "${other}"`;
+  throw new CredentialsError(part, `${placeOf(part, source)} ${found}; wanted: "-----BEGIN ${label}-----"`);
+}
+
+function readPem(part: CredentialsPart, source: PemSource): string {
+  if (typeof source !== "string") return Buffer.from(source).toString("latin1");
+  if (source.includes("-----BEGIN ")) return source;
+  try {
+    return readFileSync(source, "latin1");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const place = placeOf(part, source);
+    if (code === "ENOENT") throw new CredentialsError(part, `${place} does not exist`, true);
+    if (code === "EACCES") throw new CredentialsError(part, `${place} may not be read by this user`);
+    if (code === "EISDIR") throw new CredentialsError(part, `${place} is a directory; wanted: a PEM file`);
+    throw new CredentialsError(part, `${place} cannot be read: ${message}`);
+  }
+}
+
+const NAMES: Record<CredentialsPart, string> = {
+  ca: "the CA certificate",
+  cert: "the certificate",
+  key: "the private key",
+  crl: "the CRL",
+};
+
+/** What and where: "the private key /etc/bats/node.key". */
+function placeOf(part: CredentialsPart, source: PemSource | readonly PemSource[]): string {
+  const paths = listOf(source).filter((one) => typeof one === "string" && !one.includes("-----BEGIN "));
+  return paths.length === 0 ? NAMES[part] : `${NAMES[part]} ${paths.join(", ")}`;
+}
+
+function listOf(source: PemSource | readonly PemSource[]): readonly PemSource[] {
+  return typeof source === "string" || source instanceof Uint8Array ? [source] : source;
+}

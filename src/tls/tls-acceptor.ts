@@ -1,0 +1,77 @@
+/**
+ * The server's half of TLS: one `tls.Server` for each generation of credentials, so that its session tickets are good for
+ * all its connections and for none of another generation. It never listens: in-memory streams are handed to it.
+ *
+ * Only `tls.Server` refuses clients without a certificate, or with a foreign one; a bare `TLSSocket` lets them through.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { constants } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { createServer, type Server, type TLSSocket } from "node:tls";
+import type { CredentialMaterial } from "./credentials.ts";
+
+/** How long a client may resume instead of showing its certificate again, s. */
+export const SESSION_SECONDS = 2 * 3600;
+
+/** What becomes of one accepted stream: one of the two, once. */
+export interface AcceptedListener {
+  onSecure(socket: TLSSocket): void;
+  onRefused(error: Error): void;
+}
+
+export class TlsAcceptor {
+  readonly #server: Server;
+  /** Server events name a socket that nobody has seen before; the stream's own listener is found by the context it was accepted in. */
+  readonly #listeners = new AsyncLocalStorage<AcceptedListener>();
+
+  readonly #chainEnds = new Map<string, number>();
+
+  constructor(material: CredentialMaterial, alpn: string) {
+    this.#server = createServer({
+      ...material.options,
+      requestCert: true,
+      rejectUnauthorized: true,
+      honorCipherOrder: true,
+      // A client that puts ChaCha20-Poly1305 first has no fast AES.
+      secureOptions: constants.SSL_OP_PRIORITIZE_CHACHA,
+      ALPNProtocols: [alpn],
+      sessionTimeout: SESSION_SECONDS,
+    });
+    this.#server.on("secureConnection", (socket) => {
+      socket.on("error", () => socket.destroy());
+      const listener = this.#listeners.getStore();
+      if (listener === undefined) socket.destroy();
+      else listener.onSecure(socket);
+    });
+    this.#server.on("tlsClientError", (error, socket) => {
+      // A certificate that does not verify ends in a plain reset; the reason stands at the socket.
+      const code = socket.authorizationError as unknown;
+      const reason = typeof code === "string" ? Object.assign(new Error(code), { code }) : error;
+      this.#listeners.getStore()?.onRefused(reason);
+    });
+  }
+
+  /** Keeps when a client's chain ends, which its ticket does not say. There are as many as clients with a certificate. */
+  rememberChainEnd(fingerprint256: string, endMs: number): void {
+    this.#chainEnds.set(fingerprint256, endMs);
+  }
+
+  /** 0, long past, for a client that never showed its chain to this acceptor. */
+  chainEndMs(fingerprint256: string): number {
+    return this.#chainEnds.get(fingerprint256) ?? 0;
+  }
+
+  accept(stream: Duplex, listener: AcceptedListener): void {
+    this.#listeners.run(listener, () => this.#server.emit("connection", stream));
+  }
+
+  static readonly #acceptors = new WeakMap<CredentialMaterial, Map<string, TlsAcceptor>>();
+
+  /** The one for this generation of credentials and application protocol. */
+  static for(material: CredentialMaterial, alpn: string): TlsAcceptor {
+    const byProtocol = TlsAcceptor.#acceptors.get(material) ?? new Map<string, TlsAcceptor>();
+    const acceptor = byProtocol.get(alpn) ?? new TlsAcceptor(material, alpn);
+    TlsAcceptor.#acceptors.set(material, byProtocol.set(alpn, acceptor));
+    return acceptor;
+  }
+}
