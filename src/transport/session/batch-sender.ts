@@ -2,7 +2,8 @@
  * The batches of a session at their source: which symbol leaves next, and what is repaired. A source symbol that is lost is not
  * sent again: a repair of its batch is, which makes up for any symbol that is missing. Knows no streams.
  *
- * So far repair follows losses, and exactly: none is sent ahead of them, and none to be on the safe side.
+ * When a repair is due: a symbol of the batch was lost, or a round of it is settled and fewer repairs are under way for the next
+ * than `Redundancy` wants.
  */
 import { BatchEncoder, type SymbolPool } from "../../codec/index.ts";
 import {
@@ -15,21 +16,9 @@ import {
   writeSourceHeader,
   writeStatusRequest,
 } from "./frames.ts";
-import { SendBatch, type SentRepair } from "./send-batch.ts";
-
-/** Symbols that one packet may carry. */
-const SYMBOLS_A_PACKET = 4;
-
-/** What one packet carried, so that its fate can be booked. */
-interface SentPacket {
-  count: number;
-  readonly batches: (SendBatch | null)[];
-  /** Index of a source symbol, where there is no repair. */
-  readonly indices: Int32Array;
-  readonly repairs: (SentRepair | null)[];
-  /** Number of the status request, or 0. */
-  request: number;
-}
+import type { Redundancy } from "./redundancy.ts";
+import { SendBatch, type SplitRepair } from "./send-batch.ts";
+import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } from "./sent-packets.ts";
 
 export interface BatchSenderCounts {
   sourceSymbols: number;
@@ -38,19 +27,19 @@ export interface BatchSenderCounts {
   probeRepairs: number;
 }
 
-export class BatchSender {
+export class BatchSender implements SymbolOwner {
   readonly counts: BatchSenderCounts = { sourceSymbols: 0, repairs: 0, probeRepairs: 0 };
   readonly #pool: SymbolPool;
   readonly #batchSize: number;
   /** Not done, oldest first. */
   readonly #live: Map<number, SendBatch> = new Map();
   readonly #lacking: Set<SendBatch> = new Set();
-  readonly #idle: BatchEncoder[] = [];
-  readonly #packets: SentPacket[] = [];
-  readonly #freePackets: number[] = [];
+  readonly #idle: SendBatch[] = [];
+  readonly #packets: SentPackets;
+  readonly #redundancy: Redundancy;
   #open: SendBatch | null = null;
   /** The second half of a repair whose first half left in the packet before. */
-  #half: { batch: SendBatch; repair: SentRepair; covered: number; seed: number; payload: Uint8Array } | null = null;
+  #half: { batch: SendBatch; id: number; split: SplitRepair; seed: number; payload: Uint8Array } | null = null;
   #nextBatch = 0;
   /** Batches that must be complete by what arrived, and for which no request is under way. */
   readonly #unasked: Set<SendBatch> = new Set();
@@ -58,9 +47,11 @@ export class BatchSender {
   /** The request that is under way, or 0. */
   #asked = 0;
 
-  constructor(pool: SymbolPool, batchSize: number) {
+  constructor(pool: SymbolPool, batchSize: number, packets: SentPackets, redundancy: Redundancy) {
     this.#pool = pool;
     this.#batchSize = batchSize;
+    this.#packets = packets;
+    this.#redundancy = redundancy;
   }
 
   /** Batches that are not done. */
@@ -90,7 +81,7 @@ export class BatchSender {
     this.#asked = ++this.#requests;
     for (const batch of this.#unasked) batch.ask(this.#asked);
     this.#unasked.clear();
-    this.#packets[tag].request = this.#asked;
+    this.#packets.bookRequest(tag, this, this.#asked);
     return writeStatusRequest(bytes, at, this.#asked);
   }
 
@@ -113,31 +104,12 @@ export class BatchSender {
     return Math.min(this.#pool.symbolSize, room - SYMBOL_HEADER_MOST - 2);
   }
 
-  /** Begins a packet; returns its tag. */
-  beginPacket(): number {
-    const tag = this.#freePackets.pop();
-    if (tag !== undefined) return tag;
-    this.#packets.push({
-      count: 0,
-      batches: new Array<SendBatch | null>(SYMBOLS_A_PACKET).fill(null),
-      indices: new Int32Array(SYMBOLS_A_PACKET),
-      repairs: new Array<SentRepair | null>(SYMBOLS_A_PACKET).fill(null),
-      request: 0,
-    });
-    return this.#packets.length - 1;
-  }
-
-  /** Whether the packet of a tag can carry no more symbols. */
-  isFull(tag: number): boolean {
-    return this.#packets[tag].count === SYMBOLS_A_PACKET;
-  }
-
   /** Adds a source symbol to the open batch and writes its frame at `at`; returns the offset after it. */
   writeSource(tag: number, symbol: Uint8Array, bytes: Uint8Array, at: number): number {
     const batch = this.#open ?? this.#openBatch();
     const index = batch.encoder.add(symbol);
     batch.sourceSent(index);
-    this.#book(tag, batch, index, null);
+    this.#packets.book(tag, this, batch, index, null);
     this.counts.sourceSymbols++;
     const next = writeSourceHeader(bytes, at, batch.id, this.#lowestLive, index, symbol.length);
     bytes.set(symbol, next);
@@ -149,8 +121,9 @@ export class BatchSender {
   writeRepair(tag: number, bytes: Uint8Array, at: number, end: number): number {
     if (this.#half !== null) return this.#writeSecondHalf(tag, bytes, at, end);
     for (const batch of this.#lacking) {
-      if (batch.deficit > 0) return this.#writeRepairOf(batch, tag, bytes, at, end);
+      if (this.#lacks(batch)) return this.#writeRepairOf(batch, tag, bytes, at, end);
       this.#lacking.delete(batch);
+      batch.lacking = false;
     }
     return at;
   }
@@ -171,48 +144,37 @@ export class BatchSender {
     if (this.#open !== null) this.#seal(this.#open);
   }
 
-  packetArrived(tag: number): void {
-    const packet = this.#packets[tag];
-    for (let i = 0; i < packet.count; i++) {
-      const batch = packet.batches[i]!;
-      const repair = packet.repairs[i];
-      if (!this.#live.has(batch.id)) continue;
-      if (repair === null) batch.sourceArrived(packet.indices[i]);
-      else batch.repairArrived(repair);
-      this.#settle(batch);
-    }
-    this.#free(tag);
+  symbolArrived(batch: SendBatch, name: number, split: SplitRepair | null): void {
+    if (name >= 0) batch.sourceArrived(name);
+    else if (split === null || ++split.arrived === 2) batch.repairArrived(coveredOf(name), roundOf(name));
+    this.#settle(batch);
   }
 
-  packetLost(tag: number): void {
-    const packet = this.#packets[tag];
-    for (let i = 0; i < packet.count; i++) {
-      const batch = packet.batches[i]!;
-      const repair = packet.repairs[i];
-      if (!this.#live.has(batch.id)) continue;
-      if (repair === null) {
-        batch.sourceLost(packet.indices[i]);
-      } else {
-        batch.repairLost(repair);
-      }
-      if (batch.deficit > 0) this.#lacking.add(batch);
+  symbolLost(batch: SendBatch, name: number, split: SplitRepair | null): void {
+    if (name >= 0) {
+      batch.sourceLost(name);
+    } else if (split === null || !split.lost) {
+      batch.repairLost(coveredOf(name), roundOf(name));
+      if (split !== null) split.lost = true;
     }
-    // Whom it asked for is asked for again.
-    if (packet.request !== 0 && packet.request === this.#asked) {
-      this.#asked = 0;
-      for (const batch of this.#live.values()) {
-        if (batch.request !== packet.request) continue;
-        batch.request = 0;
-        this.#settle(batch);
-      }
+    this.#settle(batch);
+  }
+
+  /** Those it asked for are asked for again. */
+  requestLost(request: number): void {
+    if (request !== this.#asked) return;
+    this.#asked = 0;
+    for (const batch of this.#live.values()) {
+      if (batch.request !== request) continue;
+      batch.request = 0;
+      if (batch.confirmable) this.#unasked.add(batch);
     }
-    this.#free(tag);
   }
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
     for (const { encoder } of this.#live.values()) encoder.destroy();
-    for (const encoder of this.#idle) encoder.destroy();
+    for (const { encoder } of this.#idle) encoder.destroy();
     this.#live.clear();
     this.#lacking.clear();
     this.#idle.length = 0;
@@ -224,8 +186,8 @@ export class BatchSender {
   }
 
   #openBatch(): SendBatch {
-    const encoder = this.#idle.pop() ?? new BatchEncoder({ pool: this.#pool, batchSize: this.#batchSize });
-    const batch = new SendBatch(this.#nextBatch++, encoder);
+    const batch = this.#idle.pop() ?? new SendBatch(new BatchEncoder({ pool: this.#pool, batchSize: this.#batchSize }));
+    batch.begin(this.#nextBatch++);
     this.#live.set(batch.id, batch);
     this.#open = batch;
     return batch;
@@ -243,13 +205,25 @@ export class BatchSender {
       this.#live.delete(batch.id);
       this.#lacking.delete(batch);
       this.#unasked.delete(batch);
-      batch.encoder.reset();
-      this.#idle.push(batch.encoder);
+      this.#redundancy.batchDone(batch.round);
+      batch.end();
+      this.#idle.push(batch);
     } else if (batch.confirmable) {
       if (batch.request === 0) this.#unasked.add(batch);
-    } else if (batch.deficit > 0) {
+    } else if (!batch.lacking && this.#lacks(batch)) {
+      batch.lacking = true;
       this.#lacking.add(batch);
     }
+  }
+
+  /** Whether a repair of it should leave now. */
+  #lacks(batch: SendBatch): boolean {
+    if (batch.deficit > 0) return true;
+    if (!batch.sealed) return false;
+    const { missing } = batch;
+    if (missing === 0) return false;
+    if (batch.roundSettled) batch.nextRound(this.#redundancy.margin(missing, batch.repairsInFlight, batch.round));
+    return batch.quota > 0;
   }
 
   #writeRepairOf(batch: SendBatch, tag: number, bytes: Uint8Array, at: number, end: number): number {
@@ -259,65 +233,38 @@ export class BatchSender {
     const half = Math.ceil(length / 2);
     if (room < half) return at;
     // In a packet of its own it may still not fit, if the MTU fell.
-    if (room < length && this.#packets[tag].count > 0) return at;
-    const seed = batch.nextSeed();
+    if (room < length && this.#packets.count(tag) > 0) return at;
+    const name = repairName(covered, batch.nextRepairRound);
+    const seed = batch.repairSent();
     const lowest = this.#lowestLive;
     this.counts.repairs++;
     if (room >= length) {
       const next = writeRepairHeader(bytes, at, SYMBOL_REPAIR, batch.id, lowest, covered, seed, length);
       batch.encoder.repair(covered, seed, bytes.subarray(next, next + length));
-      this.#book(tag, batch, -1, batch.repairSent(1));
+      this.#packets.book(tag, this, batch, name, null);
       return next + length;
     }
     const payload = new Uint8Array(length);
     batch.encoder.repair(covered, seed, payload);
-    const repair = batch.repairSent(2);
-    this.#half = { batch, repair, covered, seed, payload: payload.subarray(half) };
+    const split: SplitRepair = { name, covered, arrived: 0, lost: false };
+    this.#half = { batch, id: batch.id, split, seed, payload: payload.subarray(half) };
     const next = writeRepairHeader(bytes, at, SYMBOL_REPAIR_FIRST_HALF, batch.id, lowest, covered, seed, half);
     bytes.set(payload.subarray(0, half), next);
-    this.#book(tag, batch, -1, repair);
+    this.#packets.book(tag, this, batch, name, split);
     return next + half;
   }
 
   #writeSecondHalf(tag: number, bytes: Uint8Array, at: number, end: number): number {
-    const { batch, repair, covered, seed, payload } = this.#half!;
+    const { batch, id, split, seed, payload } = this.#half!;
     if (at + SYMBOL_HEADER_MOST + payload.length > end) return at;
     this.#half = null;
+    // Done since.
+    if (batch.id !== id) return at;
+    const { covered } = split;
     const type = SYMBOL_REPAIR_SECOND_HALF;
-    const next = writeRepairHeader(
-      bytes,
-      at,
-      type,
-      batch.id,
-      this.#lowestLiveOr(batch.id),
-      covered,
-      seed,
-      payload.length,
-    );
+    const next = writeRepairHeader(bytes, at, type, id, this.#lowestLive, covered, seed, payload.length);
     bytes.set(payload, next);
-    this.#book(tag, batch, -1, repair);
+    this.#packets.book(tag, this, batch, split.name, split);
     return next + payload.length;
-  }
-
-  /** The batch may be done since: no frame names a batch below the lowest live one. */
-  #lowestLiveOr(id: number): number {
-    return Math.min(this.#lowestLive, id);
-  }
-
-  #book(tag: number, batch: SendBatch, index: number, repair: SentRepair | null): void {
-    const packet = this.#packets[tag];
-    packet.batches[packet.count] = batch;
-    packet.indices[packet.count] = index;
-    packet.repairs[packet.count] = repair;
-    packet.count++;
-  }
-
-  #free(tag: number): void {
-    const packet = this.#packets[tag];
-    packet.batches.fill(null);
-    packet.repairs.fill(null);
-    packet.count = 0;
-    packet.request = 0;
-    this.#freePackets.push(tag);
   }
 }

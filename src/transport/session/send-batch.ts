@@ -1,6 +1,9 @@
 /**
  * A batch at its source: what it holds, what of it is on its way, and how many repairs it lacks. Knows no packets and no
  * streams.
+ *
+ * The receiver can compute a missing symbol with each repair that covers it: any repairs over the same symbols do (Cauchy), so that
+ * counting by ascending cover is exact but for a chance of about 1 in 250 where covers differ. Batch status has the last word.
  */
 import { type BatchEncoder, REPAIR_SEEDS } from "../../codec/index.ts";
 
@@ -8,15 +11,17 @@ const NOT_SENT = 0;
 const IN_FLIGHT = 1;
 const ARRIVED = 2;
 
-/** A repair on its way, or arrived; lost ones are forgotten. */
-export interface SentRepair {
+/** A repair that travels in two packets. */
+export interface SplitRepair {
+  readonly name: number;
   readonly covered: number;
-  /** How many packets that carry it, or part of it, did not arrive yet. */
-  missing: number;
+  arrived: number;
+  lost: boolean;
 }
 
 export class SendBatch {
-  readonly id: number;
+  /** Used for one batch after another. -1: none. */
+  id = -1;
   readonly encoder: BatchEncoder;
   /** It takes no more source symbols. */
   sealed = false;
@@ -24,19 +29,66 @@ export class SendBatch {
   confirmed = 0;
   /** The number of the status request that asks for it; 0 when none does. */
   request = 0;
-  /** How many symbols it had when that was sent. */
+  /** It waits for a repair. */
+  lacking = false;
+  /**
+   * Rounds of repair: repairs sent until all is settled that was under way when a round began are the next round's. Source symbols
+   * are round 0.
+   */
+  round = 0;
+  /** Repairs still to be sent in this round. */
+  quota = 0;
+  /** Symbols in flight of this round. */
+  #ofRound = 0;
+  /** How many symbols it had when `request` was sent. */
   #requestSize = 0;
   readonly #source: Uint8Array;
+  #sourcesInFlight = 0;
+  #sourcesArrived = 0;
+  /** Repairs in flight, and arrived, by how many symbols they cover; their sums; and of those the ones that cover all. */
+  readonly #inFlight: Uint16Array;
+  readonly #arrived: Uint16Array;
+  #repairsInFlight = 0;
+  #repairsArrived = 0;
+  #shortRepairs = 0;
   /** Repairs that arrived and turned out to add nothing. */
   #useless = 0;
-  /** Those in flight or arrived, by what they cover, ascending, for a batch only grows. */
-  readonly #repairs: SentRepair[] = [];
   #nextSeed = 0;
 
-  constructor(id: number, encoder: BatchEncoder) {
-    this.id = id;
+  constructor(encoder: BatchEncoder) {
     this.encoder = encoder;
     this.#source = new Uint8Array(encoder.batchSize);
+    this.#inFlight = new Uint16Array(encoder.batchSize + 1);
+    this.#arrived = new Uint16Array(encoder.batchSize + 1);
+  }
+
+  /** Begins another batch. */
+  begin(id: number): void {
+    this.id = id;
+    this.round = 0;
+    this.quota = 0;
+    this.#ofRound = 0;
+    this.sealed = false;
+    this.confirmed = 0;
+    this.request = 0;
+    this.lacking = false;
+    this.#requestSize = 0;
+    this.#source.fill(NOT_SENT);
+    this.#sourcesInFlight = 0;
+    this.#sourcesArrived = 0;
+    this.#inFlight.fill(0);
+    this.#arrived.fill(0);
+    this.#repairsInFlight = 0;
+    this.#repairsArrived = 0;
+    this.#shortRepairs = 0;
+    this.#useless = 0;
+    this.#nextSeed = 0;
+  }
+
+  /** Ends the batch; its memory is free for another. */
+  end(): void {
+    this.id = -1;
+    this.encoder.reset();
   }
 
   /** k, its source symbols so far. */
@@ -56,7 +108,7 @@ export class SendBatch {
 
   /** Whether by what arrived the receiver must have all of it, but has not said so. */
   get confirmable(): boolean {
-    return this.outstanding && this.#rank(ARRIVED) === this.size;
+    return this.outstanding && this.missing === 0;
   }
 
   /** The status request of this number asks for it. */
@@ -77,65 +129,102 @@ export class SendBatch {
     return this.size - this.#rank(IN_FLIGHT);
   }
 
+  /** How many symbols it takes to complete it if nothing arrives that is in flight. */
+  get missing(): number {
+    return this.size - this.#rank(ARRIVED);
+  }
+
+  /** Whether all that was to be sent in this round is settled. */
+  get roundSettled(): boolean {
+    return this.#ofRound === 0 && this.quota === 0;
+  }
+
+  /** Begins the next round, of all repairs in flight and `more` that are to be sent. */
+  nextRound(more: number): void {
+    this.round++;
+    this.#ofRound = this.#repairsInFlight;
+    this.quota = more;
+  }
+
+  get repairsInFlight(): number {
+    return this.#repairsInFlight;
+  }
+
+  /** A source symbol was added, and leaves. */
   sourceSent(index: number): void {
     this.#source[index] = IN_FLIGHT;
+    this.#sourcesInFlight++;
+    this.#ofRound++;
+    this.#shortRepairs = this.#repairsInFlight + this.#repairsArrived;
   }
 
   sourceArrived(index: number): void {
     this.#source[index] = ARRIVED;
+    this.#sourcesInFlight--;
+    this.#ofRound--;
+    this.#sourcesArrived++;
   }
 
   sourceLost(index: number): void {
-    if (this.#source[index] === IN_FLIGHT) this.#source[index] = NOT_SENT;
+    this.#source[index] = NOT_SENT;
+    this.#sourcesInFlight--;
+    this.#ofRound--;
   }
 
-  /** Makes the next repair, which covers all symbols so far; returns the seed. Count it with `repairSent`. */
-  nextSeed(): number {
+  /** The round of the next repair. */
+  get nextRepairRound(): number {
+    return this.quota > 0 ? this.round : this.round + 1;
+  }
+
+  /** Makes the next repair, which covers all symbols so far; returns the seed. */
+  repairSent(): number {
+    if (this.quota > 0) {
+      this.quota--;
+      this.#ofRound++;
+    }
+    this.#inFlight[this.size]++;
+    this.#repairsInFlight++;
     const seed = this.#nextSeed;
     this.#nextSeed = (seed + 1) % REPAIR_SEEDS;
     return seed;
   }
 
-  /** `packets` is how many packets carry it. */
-  repairSent(packets: number): SentRepair {
-    const repair = { covered: this.size, missing: packets };
-    this.#repairs.push(repair);
-    return repair;
+  repairArrived(covered: number, round: number): void {
+    if (round <= this.round) this.#ofRound--;
+    this.#inFlight[covered]--;
+    this.#arrived[covered]++;
+    this.#repairsInFlight--;
+    this.#repairsArrived++;
   }
 
-  repairLost(repair: SentRepair): void {
-    const index = this.#repairs.indexOf(repair);
-    if (index >= 0 && repair.missing > 0) this.#repairs.splice(index, 1);
+  repairLost(covered: number, round: number): void {
+    if (round <= this.round) this.#ofRound--;
+    this.#inFlight[covered]--;
+    this.#repairsInFlight--;
+    if (covered < this.size) this.#shortRepairs--;
   }
 
-  repairArrived(repair: SentRepair): void {
-    repair.missing--;
-  }
-
-  /**
-   * The rank of what is at least in state `least`. A repair stands for one missing symbol that it covers; any repairs over the
-   * same symbols do (Cauchy), so that counting by ascending cover is exact but for a chance of about 1 in 250 where covers differ. Batch status has the last word.
-   */
+  /** The rank of what is at least in state `least`. */
   #rank(least: number): number {
-    let rank = 0;
+    const inFlight = least === IN_FLIGHT;
+    let repairs = this.#repairsArrived + (inFlight ? this.#repairsInFlight : 0);
+    const sources = this.#sourcesArrived + (inFlight ? this.#sourcesInFlight : 0);
+    let useless = Math.min(this.#useless, repairs);
+    const { size } = this;
+    if (repairs === 0) return sources;
+    repairs -= useless;
+    if (this.#shortRepairs === 0) return Math.min(size, sources + repairs);
     let missing = 0;
     let used = 0;
-    let r = 0;
-    let useless = this.#useless;
-    const size = this.size;
-    for (let i = 0; i <= size; i++) {
-      // Repairs that cover symbols 0 to i - 1.
-      while (r < this.#repairs.length && this.#repairs[r].covered <= i) {
-        const counts = least === IN_FLIGHT || this.#repairs[r].missing === 0;
-        r++;
-        if (!counts) continue;
-        if (useless > 0) useless--;
-        else if (used < missing) used++;
-      }
-      if (i === size) break;
-      if (this.#source[i] >= least) rank++;
-      else missing++;
+    for (let i = 0; i < size; i++) {
+      if (this.#source[i] < least) missing++;
+      // Repairs that cover symbols 0 to i.
+      let here = this.#arrived[i + 1] + (inFlight ? this.#inFlight[i + 1] : 0);
+      const ignored = Math.min(useless, here);
+      useless -= ignored;
+      here -= ignored;
+      used = Math.min(missing, used + here);
     }
-    return rank + used;
+    return sources + used;
   }
 }

@@ -33,12 +33,15 @@ import {
   writeControlFrame,
   writeStreamHeader,
 } from "./frames.ts";
+import { PathEstimate } from "./path-estimate.ts";
 import type { RangeCount } from "./range-set.ts";
 import { CREDIT_STEP, ReceiveStream } from "./receive-stream.ts";
+import { Redundancy } from "./redundancy.ts";
 import { SendStream } from "./send-stream.ts";
+import { SentPackets } from "./sent-packets.ts";
 
 /** M of live batches. */
-export const SESSION_BATCH_SIZE = 32;
+export const SESSION_BATCH_SIZE = 64;
 
 /** What a session's receiver lets come before it was read, bytes, when nothing else is said. */
 export const DEFAULT_SESSION_WINDOW = 64 * 2 ** 20;
@@ -89,6 +92,8 @@ export class Session implements LinkUser {
   readonly #sessionWindow: number;
   readonly #streamWindow: number;
   readonly #pool: SymbolPool;
+  readonly #path = new PathEstimate();
+  readonly #packets = new SentPackets();
   readonly #sender: BatchSender;
   readonly #receiver: BatchReceiver;
   readonly #streams: Map<number, Stream> = new Map();
@@ -125,7 +130,7 @@ export class Session implements LinkUser {
     this.#sendMaximum = sessionWindow;
     this.#receiveMaximum = sessionWindow;
     this.#pool = new SymbolPool({ symbolSize: 1472, ...(arena === undefined ? {} : { arena }) });
-    this.#sender = new BatchSender(this.#pool, SESSION_BATCH_SIZE);
+    this.#sender = new BatchSender(this.#pool, SESSION_BATCH_SIZE, this.#packets, new Redundancy(this.#path));
     this.#receiver = new BatchReceiver(this.#pool, SESSION_BATCH_SIZE);
     this.#symbol = new Uint8Array(this.#pool.symbolSize);
     this.#nextStream = isClient ? 0 : 1;
@@ -247,14 +252,14 @@ export class Session implements LinkUser {
     return Number.POSITIVE_INFINITY;
   }
 
-  fill(packet: PacketFill): void {
+  fill(packet: PacketFill, nowMs: number): void {
     if (!this.#established || this.#over) return;
     const { buffer, start } = packet;
     const end = start + packet.room;
-    const tag = this.#sender.beginPacket();
+    const tag = this.#packets.begin(this.#path.packetSent(), nowMs);
     let at = this.#writeStatus(tag, buffer, start, end);
     if (this.#sender.requestDue) at = this.#sender.writeRequest(tag, buffer, at, end);
-    while (!this.#sender.isFull(tag)) {
+    while (!this.#packets.isFull(tag)) {
       const before = at;
       at = this.#sender.writeRepair(tag, buffer, at, end);
       if (at === before) at = this.#writeSymbol(tag, buffer, at, end);
@@ -263,22 +268,25 @@ export class Session implements LinkUser {
     if (at === start && packet.probe) at = this.#sender.writeProbe(tag, buffer, at, end);
     packet.length = at - start;
     packet.tag = tag;
-    // Nothing to report on: as if it had arrived.
-    if (packet.length === 0) this.#sender.packetArrived(tag);
+    if (packet.length === 0) this.#packets.discard(tag);
   }
 
-  acked(tag: number): void {
+  acked(tag: number, nowMs: number): void {
     this.#answers.delete(tag);
-    this.#sender.packetArrived(tag);
+    this.#path.packetArrived(this.#packets.number(tag), this.#packets.sentMs(tag), nowMs);
+    this.#packets.arrived(tag);
   }
 
   lost(tag: number): void {
     if (this.#answers.delete(tag)) this.#requested = Math.max(this.#requested, this.#answered);
-    this.#sender.packetLost(tag);
+    this.#path.packetLost(this.#packets.number(tag));
+    this.#packets.lost(tag);
   }
 
   /** A repair has made up for it meanwhile, or is under way. */
-  spurious(): void {}
+  spurious(): void {
+    this.#path.spurious();
+  }
 
   receive(bytes: Uint8Array, start: number, end: number): void {
     let at = start;
@@ -335,7 +343,9 @@ export class Session implements LinkUser {
     this.#sender.seal();
   }
 
-  pathChanged(_remote: Address, _restarted: boolean): void {}
+  pathChanged(_remote: Address, restarted: boolean): void {
+    if (restarted) this.#path.reset();
+  }
 
   closed(reason: CloseReason): void {
     this.#over = true;

@@ -1,0 +1,106 @@
+/**
+ * What a session knows of its path from the fates of its own packets: round-trip time, the share of packets lost, and how losses
+ * cluster. For redundancy alone: what congestion control and loss detection need, the link measures for itself.
+ *
+ * Losses are modelled as Gilbert did ("Capacity of a Burst-Noise Channel", Bell System Technical Journal 39, 1960), packet by packet:
+ * `loss` is their share, `persistence` the chance that the packet after a lost one is lost too. Where losses are independent the two
+ * are equal; the mean burst is 1 / (1 - persistence).
+ */
+
+/** Packets over which the loss is averaged: few, for the beginning of a thin flow, to many. */
+const LEAST_MEMORY = 32;
+const MEMORY = 800;
+/** Losses over which their persistence is averaged, and as how many the assumption of independence counts. */
+const PERSISTENCE_MEMORY = 200;
+const PERSISTENCE_PRIOR = 10;
+/** Packets whose fate is remembered: losses are known far less than this after the packets next to them. */
+const FATES = 4096;
+const ARRIVED = 1;
+const LOST = 2;
+/** Before anything is known. */
+const INITIAL_LOSS = 0.02;
+const INITIAL_RTT_MS = 200;
+/** Beyond this no redundancy helps. */
+const MOST_LOSS = 0.7;
+
+export class PathEstimate {
+  #rttMs = Number.NaN;
+  #loss = INITIAL_LOSS;
+  #packets = 0;
+  #next = 0;
+  readonly #fates = new Uint8Array(FATES);
+  #afterLoss = 0;
+  #bothLost = 0;
+
+  /** Smoothed, from a packet's leaving to the word that it arrived; what is assumed before the first. */
+  get rttMs(): number {
+    return this.sampled ? this.#rttMs : INITIAL_RTT_MS;
+  }
+
+  get sampled(): boolean {
+    return !Number.isNaN(this.#rttMs);
+  }
+
+  get loss(): number {
+    return Math.min(this.#loss, MOST_LOSS);
+  }
+
+  get persistence(): number {
+    const { loss } = this;
+    const mean = (this.#bothLost + PERSISTENCE_PRIOR * loss) / (this.#afterLoss + PERSISTENCE_PRIOR);
+    return Math.min(Math.max(mean, loss), 0.95);
+  }
+
+  /** A packet leaves; its number. */
+  packetSent(): number {
+    this.#fates[this.#next % FATES] = 0;
+    return this.#next++;
+  }
+
+  packetArrived(packet: number, sentMs: number, nowMs: number): void {
+    const sampleMs = Math.max(nowMs - sentMs, 0);
+    this.#rttMs = this.sampled ? this.#rttMs + (sampleMs - this.#rttMs) / 16 : sampleMs;
+    this.#loss -= this.#loss * this.#weight();
+    this.#settle(packet, ARRIVED);
+  }
+
+  packetLost(packet: number): void {
+    this.#loss += (1 - this.#loss) * this.#weight();
+    this.#settle(packet, LOST);
+  }
+
+  /** A packet that was given up for lost arrived. */
+  spurious(): void {
+    this.#loss = Math.max(0, this.#loss - 1 / MEMORY);
+  }
+
+  /** A new path: nothing is known of it. */
+  reset(): void {
+    this.#rttMs = Number.NaN;
+    this.#loss = INITIAL_LOSS;
+    this.#packets = 0;
+    this.#afterLoss = 0;
+    this.#bothLost = 0;
+  }
+
+  #weight(): number {
+    return 1 / Math.min(LEAST_MEMORY + this.#packets++, MEMORY);
+  }
+
+  #settle(packet: number, fate: number): void {
+    if (this.#next - packet >= FATES) return;
+    this.#fates[packet % FATES] = fate;
+    const before = this.#fates[(packet + FATES - 1) % FATES];
+    if (before === LOST) this.#pair(fate);
+    if (fate !== LOST || packet + 1 === this.#next) return;
+    const after = this.#fates[(packet + 1) % FATES];
+    if (after !== 0) this.#pair(after);
+  }
+
+  /** The fate of a packet after a lost one. */
+  #pair(fate: number): void {
+    const keep = 1 - 1 / PERSISTENCE_MEMORY;
+    this.#afterLoss = this.#afterLoss * keep + 1;
+    this.#bothLost = this.#bothLost * keep + (fate === LOST ? 1 : 0);
+  }
+}

@@ -1,0 +1,60 @@
+import { expect, test } from "vitest";
+import { TinyMt32 } from "../../../src/codec/index.ts";
+import { LossOdds } from "../../../src/transport/session/loss-odds.ts";
+import { PathEstimate } from "../../../src/transport/session/path-estimate.ts";
+import { Redundancy } from "../../../src/transport/session/redundancy.ts";
+
+/** Gives an estimate the fates of `packets`, of which a share is lost, in bursts of `burst` on average. */
+function travel(path: PathEstimate, packets: number, loss: number, burst: number): void {
+  const generator = new TinyMt32(3);
+  const chance = () => generator.next() / 2 ** 32;
+  let lost = false;
+  for (let i = 0; i < packets; i++) {
+    lost = chance() < (lost ? 1 - 1 / burst : loss / burst / (1 - loss));
+    const packet = path.packetSent();
+    if (lost) path.packetLost(packet);
+    else path.packetArrived(packet, i, i + 30);
+  }
+}
+
+test("a path's loss, its bursts and its round trip are found from the fates of packets", () => {
+  for (const [loss, burst] of [
+    [0.06, 1 / 0.94],
+    [0.2, 1 / 0.8],
+    [0.1, 2],
+    [0.05, 8],
+  ]) {
+    const path = new PathEstimate();
+    travel(path, 20_000, loss, burst);
+    expect(path.rttMs).toBeCloseTo(30);
+    expect(Math.abs(path.loss - loss)).toBeLessThan(0.5 * loss);
+    expect(Math.abs(path.persistence - (1 - 1 / burst))).toBeLessThan(0.1);
+  }
+});
+
+test("the odds of independent losses are binomial, and bursts make many losses likelier", () => {
+  const odds = new LossOdds();
+  odds.update(0.1, 0.1);
+  expect(odds.moreLost(0, 1)).toBeCloseTo(0.1);
+  expect(odds.moreLost(0, 10)).toBeCloseTo(1 - 0.9 ** 10);
+  expect(odds.moreLost(1, 2)).toBeCloseTo(0.01);
+  expect(odds.moreLost(-1, 5)).toBe(1);
+  expect(odds.moreLost(5, 5)).toBe(0);
+  expect(odds.surplus(0, 10)).toBeCloseTo(9);
+  const independent = odds.moreLost(6, 20);
+  odds.update(0.1, 0.8);
+  expect(odds.moreLost(6, 20)).toBeGreaterThan(5 * independent);
+});
+
+test("the margin of repair is nothing to speak of in a batch's first round and large in the last of a few batches", () => {
+  const path = new PathEstimate();
+  travel(path, 5000, 0.1, 1 / 0.9);
+  const redundancy = new Redundancy(path);
+  for (let batch = 0; batch < 1000; batch++) redundancy.batchDone(batch % 50 === 0 ? 3 : batch % 2);
+  expect(redundancy.margin(6, 6, 0)).toBe(0);
+  expect(redundancy.margin(1, 1, 2)).toBeGreaterThanOrEqual(2);
+  // Nothing to gain where nothing is lost.
+  const clean = new PathEstimate();
+  travel(clean, 20_000, 0, 1);
+  expect(new Redundancy(clean).margin(1, 1, 2)).toBe(0);
+});
