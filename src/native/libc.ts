@@ -8,6 +8,7 @@
  */
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
+import { isMainThread } from "node:worker_threads";
 
 type Pointer = bigint;
 
@@ -77,6 +78,9 @@ async function load(): Promise<Libc | string> {
   if (process.platform !== "linux") return `system calls are only made directly on Linux, this is ${process.platform}`;
   if (!["x64", "arm64", "riscv64", "loong64"].includes(process.arch) || endianness() !== "LE") {
     return `system calls are only made directly on 64-bit little-endian processors, this is ${process.arch}`;
+  }
+  if (!isMainThread) {
+    return "system calls are only made directly on the main thread: ending a worker with a koffi poll handle open crashes";
   }
   try {
     const { default: koffi } = await import("koffi");

@@ -111,14 +111,12 @@ export class NativeSend {
       this.#bufferAddress = this.#libc.addressOf(buffer);
     }
     const step = segmentBytes === 0 ? length : segmentBytes;
-    const together = this.segmentation
-      ? Math.max(1, Math.min(UDP_MAX_SEGMENTS, Math.floor(LARGEST_PAYLOAD / step))) * step
-      : step;
+    const train = Math.max(1, Math.min(UDP_MAX_SEGMENTS, Math.floor(LARGEST_PAYLOAD / step))) * step;
     let at = from;
     while (at < length) {
-      const end = Math.min(at + together, length);
+      const end = Math.min(at + train, length);
       const done =
-        together > step && end - at > step ? this.#sendTrain(at, end, step) : this.#sendEach(at, length, step);
+        this.segmentation && end - at > step ? this.#sendTrain(at, end, step) : this.#sendEach(at, end, step);
       if (done === at) return at;
       at = done;
     }

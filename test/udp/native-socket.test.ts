@@ -1,8 +1,10 @@
 /** What only the native socket can: ECN, trains in one piece, local addresses, don't-fragment. And where it cannot. */
-import { afterEach, expect, test, vi } from "vitest";
-import { loadLibc } from "../../src/native/libc.ts";
+import { afterEach, expect, onTestFinished, test, vi } from "vitest";
+import { type Libc, loadLibc } from "../../src/native/libc.ts";
 import type { EcnCodepoint } from "../../src/transport/endpoint.ts";
 import { openUdpSocket } from "../../src/udp/index.ts";
+import { EAGAIN, EIO } from "../../src/udp/linux-abi.ts";
+import { NativeSocket } from "../../src/udp/native-socket.ts";
 import { listening, transmit, until } from "./sockets.ts";
 
 const libc = await loadLibc();
@@ -11,6 +13,7 @@ if (!native) console.warn(`skipped: ${libc}`);
 
 afterEach(() => {
   vi.doUnmock("koffi");
+  vi.doUnmock("node:worker_threads");
   vi.resetModules();
 });
 
@@ -90,4 +93,94 @@ test("without koffi, io auto takes dgram and io native says what is missing", as
   expect(socket.kind).toBe("dgram");
   await socket.close();
   await expect(open({ io: "native" })).rejects.toThrow(/io "native" does not work here: .*koffi/);
+});
+
+test("a worker thread takes dgram, since ending it would not close a native socket", async () => {
+  vi.resetModules();
+  vi.doMock("node:worker_threads", () => ({ isMainThread: false }));
+  const { openUdpSocket: open } = await import("../../src/udp/index.ts");
+  const socket = await open();
+  expect(socket.kind).toBe("dgram");
+  await socket.close();
+});
+
+/** A socket for which `refuses` says, before each call that sends, which error the kernel answers; 0 for none. */
+function socketOver(refuses: (call: "sendmsg" | "sendmmsg") => number): NativeSocket {
+  const real = libc as Libc;
+  let errno = 0;
+  const refuse = (call: "sendmsg" | "sendmmsg", send: () => number): number => {
+    errno = refuses(call);
+    return errno === 0 ? send() : -1;
+  };
+  const fake: Libc = {
+    ...real,
+    sendmsg: (...args) => refuse("sendmsg", () => real.sendmsg(...args)),
+    sendmmsg: (...args) => refuse("sendmmsg", () => real.sendmmsg(...args)),
+    errno: () => (errno === 0 ? real.errno() : errno),
+  };
+  const sizes = { receiveBufferBytes: 1 << 20, sendBufferBytes: 1 << 20 };
+  const socket = NativeSocket.open(fake, { ip: "127.0.0.1", port: 0, ipv6Only: false, ...sizes });
+  onTestFinished(() => socket.close());
+  socket.start();
+  return socket;
+}
+
+test.runIf(native)(
+  "a route that cannot carry trains gets single datagrams from then on, and none is lost",
+  async () => {
+    const calls: string[] = [];
+    const b = await listening("native");
+    const socket = socketOver((call) => {
+      calls.push(call);
+      return call === "sendmsg" ? EIO : 0;
+    });
+    const train = transmit({ length: 70 * 900 + 5, segmentBytes: 900, destination: b.socket.localAddress });
+    socket.send(train);
+    socket.send(train);
+    await until(() => b.arrived.length === 142);
+    expect(b.arrived.map(({ bytes }) => bytes.length)).toEqual(
+      [...Array(2)].flatMap(() => [...Array(70).fill(900), 5]),
+    );
+    expect(calls.filter((call) => call === "sendmsg").length).toBe(1);
+    expect([socket.features.segmentation, socket.maxSegments]).toEqual([false, 1]);
+    expect(socket.counters).toMatchObject({ sentDatagrams: 142, sendErrors: {} });
+  },
+);
+
+test.runIf(native).each([
+  ["with trains in one piece", 0],
+  ["with single datagrams", EIO],
+])("what a full kernel buffer holds up goes out first when there is room, %s", async (_how, trains) => {
+  let full = false;
+  const b = await listening("native");
+  const socket = socketOver((call) => (full ? EAGAIN : call === "sendmsg" ? trains : 0));
+  const to = { segmentBytes: 1000, destination: b.socket.localAddress };
+  let writable = 0;
+  socket.onWritable = () => writable++;
+  expect(socket.send(transmit({ ...to, length: 10_000 }))).toBe(true);
+  full = true;
+  const held = transmit({ ...to, length: 64_500 }, 1);
+  expect(socket.send(held)).toBe(false);
+  held.buffer.fill(0);
+  expect(socket.send(transmit({ ...to, length: 3000 }))).toBe(false);
+  expect(socket.counters).toMatchObject({ sendStalls: 1, sendDropped: 3 });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(writable).toBe(0);
+  full = false;
+  await until(() => writable === 1);
+  expect(socket.send(transmit({ ...to, length: 1000 }, 2))).toBe(true);
+  await until(() => b.arrived.length === 76);
+  expect(b.arrived.map(({ bytes }) => bytes[0])).toEqual(
+    [...Array.from({ length: 10 }, (_, i) => 1000 * i), ...Array.from({ length: 65 }, (_, i) => 1 + 1000 * i), 2].map(
+      (first) => first & 0xff,
+    ),
+  );
+  expect(writable).toBe(1);
+});
+
+test.runIf(native)("a socket closed with datagrams held up counts them as dropped", async () => {
+  const socket = socketOver(() => EAGAIN);
+  socket.send(transmit({ length: 5000, segmentBytes: 1000, destination: socket.localAddress }));
+  await socket.close();
+  expect(socket.counters.sendDropped).toBe(5);
 });

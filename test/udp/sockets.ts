@@ -1,8 +1,9 @@
 /** What the tests of UDP sockets share: sockets that close themselves, datagrams collected, transmits made. */
 import { onTestFinished } from "vitest";
 import type { Address } from "../../src/transport/address.ts";
-import type { EcnCodepoint, Transmit } from "../../src/transport/endpoint.ts";
+import type { EcnCodepoint } from "../../src/transport/endpoint.ts";
 import { openUdpSocket, type UdpIo, type UdpSocket, type UdpSocketOptions } from "../../src/udp/index.ts";
+import { Outgoing } from "./outgoing.ts";
 
 export interface Arrived {
   readonly bytes: Uint8Array;
@@ -34,15 +35,6 @@ export async function listening(io: UdpIo, options: Omit<UdpSocketOptions, "io">
   };
   socket.start();
   return { socket, arrived, batches };
-}
-
-export class Outgoing implements Transmit {
-  readonly buffer = new Uint8Array(65_536);
-  length = 0;
-  segmentBytes = 0;
-  destination: Address | null = null;
-  source: Address | null = null;
-  ecn: EcnCodepoint = 0;
 }
 
 export function transmit(fields: Partial<Omit<Outgoing, "buffer">>, fill = 0): Outgoing {
