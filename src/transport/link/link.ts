@@ -127,6 +127,16 @@ export class Link implements Endpoint {
     return this.#core.path.remote;
   }
 
+  /** Probes since the peer last acknowledged anything. */
+  get unansweredProbes(): number {
+    return this.#recovery.probes;
+  }
+
+  /** When the last genuine packet came, or the link was made. */
+  get receivedMs(): number {
+    return this.#core.idle.receivedMs;
+  }
+
   /** Whether the peer proved to be at its address. */
   get pathValidated(): boolean {
     return this.#core.path.validated;
@@ -185,6 +195,11 @@ export class Link implements Endpoint {
   localAddressChanged(nowMs: number): void {
     this.#enter(nowMs);
     this.#paths.localAddressChanged(nowMs);
+  }
+
+  /** Asks the peer for a sign of life at once, as after a sleep. */
+  ping(): void {
+    if (this.#core.confirmed) this.#core.pingWanted = true;
   }
 
   /** Takes new keys for what is sent from now on; the peer follows. False when the last update is not through yet. */
