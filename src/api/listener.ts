@@ -1,0 +1,148 @@
+/** Taking sessions from clients. */
+import { EventEmitter } from "node:events";
+import { isIP } from "node:net";
+import { Host } from "../endpoint/host.ts";
+import { SessionRegistry } from "../endpoint/session-registry.ts";
+import type { Address } from "../transport/address.ts";
+import { Session as CoreSession } from "../transport/session/session.ts";
+import { type HostPort, parseHostPort, resolveHost } from "./address.ts";
+import { type ConnectOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
+import { BatsError } from "./errors.ts";
+import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
+import { clientSecurity, type SecurityOptions, serverSecurity } from "./security.ts";
+import { type CloseOptions, Session } from "./session.ts";
+
+export interface ListenOptions extends CommonOptions, SecurityOptions {
+  /** "PORT", "HOST:PORT" or "[IPV6]:PORT"; port 0 lets the system choose, no host means all addresses. */
+  listen: string;
+  /** How long a session whose link is gone waits for its client, ms. Default 180,000. */
+  keepSessionMs?: number;
+  /** How many such sessions are kept; the one that waits longest is given up first. Default 4096. */
+  maximumKeptSessions?: number;
+  /** Handshakes of clients that have not proved their address yet; beyond it they are asked to, first. Default 256. */
+  maximumUnvalidated?: number;
+  /** Closes the listener, as `close` does. */
+  signal?: AbortSignal;
+}
+
+export interface ListenerEvents {
+  /** A client opened a session. */
+  session: [session: Session];
+  /** The listener is closed, and so are its sessions. */
+  close: [];
+}
+
+const DEFAULT_KEEP_SESSION_MS = 180_000;
+const DEFAULT_MAXIMUM_KEPT = 4096;
+
+/** Opens a UDP port and takes sessions on it. Rejects with a `BatsError` when the port cannot be had or an option is wrong. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const { keepSessionMs = DEFAULT_KEEP_SESSION_MS, maximumKeptSessions = DEFAULT_MAXIMUM_KEPT, signal } = options;
+  checkNumber("keepSessionMs", keepSessionMs, 0, 2 ** 31 - 1);
+  checkNumber("maximumKeptSessions", maximumKeptSessions, 0, 2 ** 31 - 1);
+  checkNumber("maximumUnvalidated", options.maximumUnvalidated, 0, 2 ** 31 - 1);
+  const hostPort = parseHostPort(options.listen, "listen", false);
+  const security = serverSecurity(options);
+  const settings = linkSettings(options);
+  signal?.throwIfAborted();
+  const socket = await openSocket(options, await bindAddress(hostPort));
+  if (signal?.aborted === true) {
+    await socket.close();
+    throw signal.reason;
+  }
+  const host = new Host(socket, security, options.maximumUnvalidated);
+  const listener = new Listener(host, options);
+  const registry: SessionRegistry = new SessionRegistry({
+    driver: host.driver,
+    security,
+    createSession: () => new CoreSession({ isClient: false }),
+    settings,
+    parameters: new Uint8Array(0),
+    keepMs: keepSessionMs,
+    maximumKept: maximumKeptSessions,
+    onSession: (holder) => {
+      const session = new Session(holder);
+      queueMicrotask(() => listener.onSession(session));
+    },
+  });
+  host.endpoint.acceptor = registry;
+  signal?.addEventListener("abort", () => void listener.close({ timeoutMs: 0 }), { once: true });
+  return listener;
+}
+
+async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; port: number }> {
+  if (host === "" || host === "*") return { port };
+  return isIP(host) === 0 ? resolveHost({ host, port }) : { ip: host, port };
+}
+
+export class Listener extends EventEmitter<ListenerEvents> {
+  readonly #host: Host;
+  readonly #options: ListenOptions;
+  readonly #sessions = new Set<Session>();
+  #closed: Promise<void> | null = null;
+
+  /** @internal Listeners come from `listen`. */
+  constructor(host: Host, options: ListenOptions) {
+    super();
+    this.#host = host;
+    this.#options = options;
+  }
+
+  /** Where it listens, with the port that the system chose. */
+  get address(): Address {
+    return this.#host.driver.socket.localAddress;
+  }
+
+  /** How datagrams get in and out of the kernel. */
+  get io(): "dgram" | "native" {
+    return this.#host.driver.socket.kind;
+  }
+
+  /** The sessions that are open, those waiting for their clients too. */
+  get sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  /** Opens a session to another listener from this one's port, with this one's certificate. Otherwise as `connect`. */
+  async connect(target: string, options: Partial<ConnectOptions> = {}): Promise<Session> {
+    if (this.#closed !== null) throw new BatsError("ERR_BATS_SESSION_CLOSED", "the listener is closed");
+    const merged: ConnectOptions = { ...this.#options, ...options };
+    const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+    const hostPort = parseHostPort(target, "target", true);
+    const settings = linkSettings(merged);
+    signal?.throwIfAborted();
+    const remote = await resolveHost(hostPort);
+    const holder = clientHolder(this.#host, clientSecurity(merged), hostPort, merged, settings);
+    await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
+    const session = startSession(holder, () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Takes no more sessions, closes those that are there as `Session.close` does, then the port. */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closed ??= this.#close(options);
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal */
+  onSession(session: Session): void {
+    if (session.closed) return;
+    this.#sessions.add(session);
+    session.once("close", () => this.#sessions.delete(session));
+    if (this.#closed !== null || this.listenerCount("session") === 0) session.destroy();
+    else this.emit("session", session);
+    session.start();
+  }
+
+  async #close(options: CloseOptions): Promise<void> {
+    this.#host.endpoint.acceptor = null;
+    await Promise.all([...this.#sessions].map((session) => session.close(options)));
+    await this.#host.close();
+    this.emit("close");
+  }
+}

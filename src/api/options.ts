@@ -1,0 +1,66 @@
+/** Options of the socket API that listeners and clients share, and what becomes of them. */
+
+import { Bbr, type CongestionController, Cubic, FixedRate } from "../congestion/index.ts";
+import { PACING_BURST_MS } from "../endpoint/socket-driver.ts";
+import type { LinkSettings } from "../endpoint/transport-endpoint.ts";
+import { openUdpSocket, type UdpIo, type UdpSocket } from "../udp/index.ts";
+import { BatsError } from "./errors.ts";
+
+export interface CommonOptions {
+  /** How datagrams get in and out of the kernel: "native" moves many at once, where that works. Default "auto". */
+  io?: UdpIo;
+  /**
+   * Congestion control: "bbr", which tells loss by congestion from other loss, "cubic", or a fixed rate in bits a second, for links of
+   * one's own. Default "bbr".
+   */
+  congestion?: "bbr" | "cubic" | { fixedRateBps: number };
+  /** Silence after which a link is dead, ms; the smaller of both ends' counts. Default 120,000. */
+  idleTimeoutMs?: number;
+  /** A ping leaves after this long without traffic, ms; 0 for never. Default 15,000. */
+  keepAliveMs?: number;
+  /** The largest UDP payload to send or take, from 1200. Default 1472. */
+  maxDatagramBytes?: number;
+}
+
+/** Checks and translates what concerns links. */
+export function linkSettings(options: CommonOptions): () => Omit<LinkSettings, "user" | "handshake" | "session"> {
+  const { idleTimeoutMs, keepAliveMs, maxDatagramBytes, congestion = "bbr" } = options;
+  checkNumber("idleTimeoutMs", idleTimeoutMs, 0, 2 ** 31);
+  checkNumber("keepAliveMs", keepAliveMs, 0, 2 ** 31);
+  checkNumber("maxDatagramBytes", maxDatagramBytes, 1200, 65_507);
+  const create = congestionOf(congestion);
+  const fixed = {
+    ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
+    ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
+    ...(maxDatagramBytes === undefined ? {} : { maxDatagramBytes }),
+  };
+  return () => ({ ...fixed, congestion: create(), pacingBurstMs: PACING_BURST_MS });
+}
+
+function congestionOf(choice: NonNullable<CommonOptions["congestion"]>): () => CongestionController {
+  if (choice === "bbr") return () => new Bbr({ random: Math.random });
+  if (choice === "cubic") return () => new Cubic();
+  const rate = typeof choice === "object" ? choice.fixedRateBps : Number.NaN;
+  if (!(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
+    throw new BatsError(
+      "ERR_BATS_ARGUMENT",
+      `congestion is ${JSON.stringify(choice)}, wanted "bbr", "cubic" or { fixedRateBps: a number above 0 }`,
+    );
+  }
+  return () => new FixedRate(rate / 8000);
+}
+
+/** Throws ERR_BATS_ARGUMENT when a number is there and out of range. */
+export function checkNumber(name: string, value: number | undefined, least: number, most: number): void {
+  if (value === undefined || (value >= least && value <= most)) return;
+  throw new BatsError("ERR_BATS_ARGUMENT", `${name} is ${value}, wanted a number from ${least} to ${most}`);
+}
+
+export async function openSocket(options: CommonOptions, address: { ip?: string; port?: number }): Promise<UdpSocket> {
+  try {
+    return await openUdpSocket({ address, ...(options.io === undefined ? {} : { io: options.io }) });
+  } catch (error) {
+    const code = error instanceof TypeError ? "ERR_BATS_ARGUMENT" : "ERR_BATS_BIND";
+    throw new BatsError(code, (error as Error).message, { cause: error });
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * A session as the application has it: streams, messages and datagrams with one peer, over whatever link there is. It outlives the
+ * link: writes wait while there is none.
+ */
+import { EventEmitter } from "node:events";
+import type { PeerIdentity } from "../endpoint/link-security.ts";
+import { CLOSE_ABORTED, CLOSE_NORMAL, type SessionEnd, type SessionHolder } from "../endpoint/session-holder.ts";
+import type { Address } from "../transport/address.ts";
+import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
+import type { Session as CoreSession } from "../transport/session/session.ts";
+import { BatsError, endError } from "./errors.ts";
+import { type SessionStats, sessionStats } from "./stats.ts";
+import { Stream, type StreamCarrier } from "./stream.ts";
+
+/** How long `close` waits for what was written to arrive, when nothing else is said. */
+export const DEFAULT_CLOSE_TIMEOUT_MS = 10_000;
+
+export interface SessionPeer {
+  /** Who the peer is, by its certificate. */
+  readonly identity: PeerIdentity;
+  /** Where the peer is, or was last. */
+  readonly address: Address;
+}
+
+export interface SessionEvents {
+  /** The peer opened a stream. */
+  stream: [stream: Stream];
+  /** The peer is, or this end reaches it, at another address. */
+  path: [address: Address];
+  /** The peer does not answer. Everything waits; a new link is being looked for. */
+  suspended: [];
+  /** The session goes on. */
+  resumed: [];
+  /** The session is over; null when one of both ends closed it as it should be. Once, after its streams have ended. */
+  close: [error: BatsError | null];
+}
+
+export interface CloseOptions {
+  /** How long to wait for what was written to arrive, ms. Default 10,000. */
+  timeoutMs?: number;
+}
+
+export class Session extends EventEmitter<SessionEvents> {
+  readonly #holder: SessionHolder;
+  readonly #core: CoreSession;
+  readonly #streams = new Map<number, Stream>();
+  /** Streams that are done with here while the peer's bytes may still come: they are read and thrown away. */
+  readonly #abandoned = new Set<number>();
+  readonly #carrier: StreamCarrier;
+  readonly #closed: Promise<void>;
+  #resolveClosed!: () => void;
+  #started = false;
+  #closing = false;
+  #closeTimer: NodeJS.Timeout | null = null;
+  #over = false;
+  #error: BatsError | null = null;
+
+  /** @internal Sessions come from `connect` and listeners. */
+  constructor(holder: SessionHolder) {
+    super();
+    this.#holder = holder;
+    this.#core = holder.session;
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#carrier = {
+      session: this,
+      core: holder.session,
+      wake: () => holder.wake(),
+      forget: (stream) => this.#forget(stream),
+    };
+    holder.listener = {
+      opened: () => {},
+      progressed: () => this.#pump(),
+      suspended: () => this.emit("suspended"),
+      resumed: () => this.emit("resumed"),
+      pathChanged: (remote) => this.emit("path", remote),
+      ended: (end) => this.#onEnd(end),
+    };
+  }
+
+  get peer(): SessionPeer {
+    return { identity: this.#holder.peer!, address: this.#holder.remote! };
+  }
+
+  /** Whether the session is over. */
+  get closed(): boolean {
+    return this.#over;
+  }
+
+  /** Whether there is no link at the moment that answers. */
+  get suspended(): boolean {
+    return this.#holder.state === "suspended";
+  }
+
+  /** Streams that are open at this end. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Opens a stream. It can be written to at once; the peer hears of it with the first bytes or its end.
+   * Throws ERR_BATS_SESSION_CLOSED when the session is over or closing.
+   */
+  openStream(): Stream {
+    if (this.#over || this.#closing) throw this.#closedError();
+    return this.#addStream(this.#core.openStream());
+  }
+
+  /** A snapshot of counters and estimates. Cheap enough for once a second. */
+  stats(): SessionStats {
+    return sessionStats(this.#holder, this.#streams.size);
+  }
+
+  /**
+   * Closes the session: opens no more streams, waits until all that was written has arrived (at most `timeoutMs`), then tells the peer.
+   * Streams that are still open get an error at both ends. Resolves when it is over.
+   */
+  close({ timeoutMs = DEFAULT_CLOSE_TIMEOUT_MS }: CloseOptions = {}): Promise<void> {
+    if (this.#over || this.#closing) return this.#closed;
+    this.#closing = true;
+    this.#closeTimer = setTimeout(() => this.#finishClose(), timeoutMs);
+    if (this.suspended) this.#finishClose();
+    else this.#pump();
+    return this.#closed;
+  }
+
+  /** Ends the session at once: streams at both ends get an error. */
+  destroy(error?: Error): void {
+    if (this.#over) return;
+    this.#error =
+      error instanceof BatsError
+        ? error
+        : error === undefined
+          ? null
+          : new BatsError("ERR_BATS_SESSION_CLOSED", error.message, { cause: error });
+    this.#holder.close(error === undefined ? CLOSE_NORMAL : CLOSE_ABORTED, error?.message ?? "", 0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal From now on events are emitted: whoever wants them listens. */
+  start(): void {
+    this.#started = true;
+    this.#pump();
+    this.#holder.wake();
+  }
+
+  // ---------------------------------------------------------------- what the session below says
+
+  #pump(): void {
+    if (!this.#started) return;
+    const core = this.#core;
+    for (let event = this.#over ? null : core.poll(); event !== null; event = this.#over ? null : core.poll()) {
+      switch (event.type) {
+        case "stream":
+          this.#onStream(event.stream);
+          break;
+        case "readable":
+          this.#streams.get(event.stream)?.onReadable();
+          if (this.#abandoned.has(event.stream)) this.#discard(event.stream);
+          break;
+        case "writable":
+          this.#streams.get(event.stream)?.onWritable();
+          break;
+        case "reset":
+          this.#abandoned.delete(event.stream);
+          this.#streams.get(event.stream)?.onReset(event.code, "reset");
+          break;
+        case "stopped":
+          this.#streams.get(event.stream)?.onReset(event.code, "stopped");
+          break;
+        case "error":
+          this.#holder.current?.routed.link.close(CLOSE_PROTOCOL, event.message, this.#holder.driver.now());
+          this.#holder.wake();
+          return;
+        default:
+          break;
+      }
+    }
+    if (this.#closing && !this.#over && this.#settled) this.#finishClose();
+  }
+
+  /** Whether all that was written has arrived. */
+  get #settled(): boolean {
+    for (const stream of this.#streams.values()) if (stream.writableLength > 0) return false;
+    return this.#core.idle;
+  }
+
+  #onStream(id: number): void {
+    if (this.#closing || this.listenerCount("stream") === 0) {
+      this.#core.reset(id, 0);
+      this.#core.stop(id, 0);
+      this.#abandoned.add(id);
+      this.#holder.wake();
+      return;
+    }
+    this.emit("stream", this.#addStream(id));
+  }
+
+  #addStream(id: number): Stream {
+    const stream = new Stream(id, this.#carrier);
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #forget(stream: Stream): void {
+    if (!this.#streams.delete(stream.id) || this.#over) return;
+    if (!this.#core.ended(stream.id)) {
+      this.#abandoned.add(stream.id);
+      this.#discard(stream.id);
+    }
+  }
+
+  #discard(id: number): void {
+    while (this.#core.read(id) !== null);
+    if (this.#core.ended(id)) this.#abandoned.delete(id);
+    this.#holder.wake();
+  }
+
+  #finishClose(): void {
+    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    this.#closeTimer = null;
+    if (!this.#over) this.#holder.close(CLOSE_NORMAL, "", 0);
+  }
+
+  #onEnd(end: SessionEnd): void {
+    this.#pump();
+    this.#over = true;
+    if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+    this.#error ??= endError(end);
+    const forStreams = this.#error ?? new BatsError("ERR_BATS_SESSION_CLOSED", "the session was closed");
+    for (const stream of this.#streams.values()) stream.onSessionEnd(forStreams);
+    this.#streams.clear();
+    this.#abandoned.clear();
+    const error = this.#error;
+    this.#resolveClosed();
+    // After the streams' own events, which Node emits on the next tick.
+    setImmediate(() => this.emit("close", error));
+  }
+
+  #closedError(): BatsError {
+    return this.#error ?? new BatsError("ERR_BATS_SESSION_CLOSED", "the session is closed");
+  }
+}

@@ -1,0 +1,69 @@
+/** What a session tells of itself. */
+import type { SessionHolder } from "../endpoint/session-holder.ts";
+
+/** Counters are since the session, or for the link's since its present link, began. Rates are averages of the estimators. */
+export interface SessionStats {
+  state: "open" | "suspended" | "closed";
+  streams: number;
+  /** Round-trip time: smoothed and least, ms; NaN before the first sample. */
+  rttMs: number;
+  minRttMs: number;
+  /** Share of packets lost of late, 0 to 1. */
+  lossRate: number;
+  /** Of the congestion controller: its name and state, window and bytes in flight, pacing rate in bits a second. */
+  congestion: string;
+  congestionState: string;
+  windowBytes: number;
+  inFlightBytes: number;
+  pacingRateBps: number;
+  /** Bytes of the largest datagram that is known to pass. */
+  datagramBytes: number;
+  sentPackets: number;
+  sentBytes: number;
+  receivedPackets: number;
+  receivedBytes: number;
+  lostPackets: number;
+  /** Symbols that carried new bytes, and those that repaired lost ones. */
+  sentSymbols: number;
+  sentRepairs: number;
+  receivedSymbols: number;
+  /** Repairs sent for each new symbol. */
+  redundancy: number;
+  /** Times that the path changed. */
+  pathChanges: number;
+  /** How datagrams get in and out of the kernel. */
+  io: "dgram" | "native";
+}
+
+export function sessionStats(holder: SessionHolder, streams: number): SessionStats {
+  const link = holder.current?.routed.link ?? null;
+  const metrics = link?.congestion.metrics();
+  const over = holder.state === "over";
+  const symbols = over ? null : holder.session.stats;
+  const sentSymbols = symbols?.sentSymbols ?? 0;
+  const sentRepairs = symbols?.sentRepairs ?? 0;
+  return {
+    state: over ? "closed" : holder.state === "suspended" ? "suspended" : "open",
+    streams,
+    rttMs: link?.rtt.smoothedMs ?? Number.NaN,
+    minRttMs: link?.rtt.minMs ?? Number.NaN,
+    lossRate: link?.lossRate ?? 0,
+    congestion: metrics?.name ?? "",
+    congestionState: metrics?.state ?? "",
+    windowBytes: metrics?.windowBytes ?? 0,
+    inFlightBytes: link?.inFlightBytes ?? 0,
+    pacingRateBps: (metrics?.pacingRate ?? 0) * 8000,
+    datagramBytes: link?.datagramBytes ?? 0,
+    sentPackets: link?.stats.sentPackets ?? 0,
+    sentBytes: link?.stats.sentBytes ?? 0,
+    receivedPackets: link?.stats.receivedPackets ?? 0,
+    receivedBytes: link?.stats.receivedBytes ?? 0,
+    lostPackets: link?.stats.lostPackets ?? 0,
+    sentSymbols,
+    sentRepairs,
+    receivedSymbols: symbols?.receivedSymbols ?? 0,
+    redundancy: sentSymbols === 0 ? 0 : sentRepairs / sentSymbols,
+    pathChanges: link?.stats.pathChanges ?? 0,
+    io: holder.driver.socket.kind,
+  };
+}

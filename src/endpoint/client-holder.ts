@@ -1,0 +1,176 @@
+/**
+ * The client's end of a session: dials, and when the peer falls silent or the link is gone, dials anew and goes on with the same
+ * session. The old link stays beside the new one until that is there, for it may be quicker to come back.
+ */
+import { randomBytes } from "node:crypto";
+import type { Address } from "../transport/address.ts";
+import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
+import type { Session } from "../transport/session/session.ts";
+import { Attachment } from "./attachment.ts";
+import type { LinkSecurity } from "./link-security.ts";
+import { SessionHolder } from "./session-holder.ts";
+import { SESSION_ID_BYTES, withSessionName } from "./session-name.ts";
+import type { SocketDriver } from "./socket-driver.ts";
+import type { LinkSettings } from "./transport-endpoint.ts";
+
+/** The peer counts as silent after this many unanswered probes, and this long without a packet. */
+const SILENT_PROBES = 3;
+const SILENT_MS = 1000;
+/** An attempt to make a new link may take this long; between two there is a pause that grows. */
+const ATTEMPT_MS = 10_000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5000;
+
+export interface ClientHolderOptions {
+  session: Session;
+  driver: SocketDriver;
+  security: LinkSecurity;
+  serverName: string;
+  /** Where the server is, looked up afresh for each new link. */
+  resolve: () => Promise<Address>;
+  /** Everything of a link but user, handshake and session parameters. Asked for each. */
+  settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
+  /** The session layer's own parameters. */
+  parameters: Uint8Array;
+  /** How long a session waits for a link, ms. */
+  resumeTimeoutMs: number;
+}
+
+export class ClientHolder extends SessionHolder {
+  readonly #options: ClientHolderOptions;
+  readonly #id = randomBytes(SESSION_ID_BYTES);
+  /** A link in the making, beside the current one or after it. */
+  #attempt: Attachment | null = null;
+  #attempts = 0;
+  /** The new link carries the session, but the server has not said anything in it yet. */
+  #unconfirmed = false;
+  #retryTimer: NodeJS.Timeout | null = null;
+  #patienceTimer: NodeJS.Timeout | null = null;
+
+  constructor(options: ClientHolderOptions) {
+    super(options.session, options.driver);
+    this.#options = options;
+  }
+
+  /** Begins. `listener` hears how it went. */
+  dial(remote: Address, timeoutMs: number): void {
+    this.#dial(remote, false, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
+  }
+
+  established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
+    if (attachment !== this.#attempt) return;
+    this.#attempt = null;
+    this.attach(attachment, nowMs);
+    if (this.state === "opening") {
+      this.begin(peer, nowMs);
+    } else {
+      this.#unconfirmed = true;
+    }
+  }
+
+  override progressed(attachment: Attachment, nowMs: number): void {
+    if (attachment === this.current) this.#watch(attachment, nowMs);
+    super.progressed(attachment, nowMs);
+  }
+
+  override closed(attachment: Attachment, reason: CloseReason, nowMs: number): void {
+    if (attachment !== this.#attempt) {
+      super.closed(attachment, reason, nowMs);
+      return;
+    }
+    this.#attempt = null;
+    if (this.state === "opening") this.end({ cause: "link", reason });
+    else this.#retryLater();
+  }
+
+  protected onLinkGone(): void {
+    this.#unconfirmed = false;
+    this.#startPatience();
+    this.#retry();
+  }
+
+  protected onEnd(): void {
+    this.#giveUpAttempt();
+    if (this.#patienceTimer !== null) clearTimeout(this.#patienceTimer);
+    this.#patienceTimer = null;
+  }
+
+  /** Looks whether the peer has fallen silent, or is back. */
+  #watch({ routed: { link } }: Attachment, nowMs: number): void {
+    if (link.closeReason !== null || this.state === "over") return;
+    if (this.#unconfirmed) {
+      if (link.confirmed) {
+        this.#unconfirmed = false;
+        this.#back();
+      }
+    } else if (this.state === "suspended" && link.unansweredProbes === 0) {
+      this.#back();
+    } else if (
+      this.state === "open" &&
+      link.unansweredProbes >= SILENT_PROBES &&
+      nowMs - link.receivedMs >= SILENT_MS
+    ) {
+      this.suspend();
+      this.#startPatience();
+      this.#retry();
+    }
+  }
+
+  #back(): void {
+    this.#giveUpAttempt();
+    if (this.#patienceTimer !== null) clearTimeout(this.#patienceTimer);
+    this.#patienceTimer = null;
+    this.#attempts = 0;
+    this.resume();
+  }
+
+  #giveUpAttempt(): void {
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.#retryTimer = null;
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    if (attempt !== null) this.driver.endpoint.destroy(attempt.routed, this.driver.now());
+  }
+
+  #startPatience(): void {
+    const { resumeTimeoutMs } = this.#options;
+    this.#patienceTimer ??= setTimeout(() => {
+      const text = `no link to the server for ${Math.round(resumeTimeoutMs / 1000)} s`;
+      this.end({ cause: "timeout", text });
+    }, resumeTimeoutMs);
+  }
+
+  #retryLater(): void {
+    if (this.state === "over" || this.#retryTimer !== null) return;
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** this.#attempts++, LONGEST_PAUSE_MS);
+    // Thousands of clients of one server must not come back in step.
+    this.#retryTimer = setTimeout(() => this.#retry(), pauseMs * (0.5 + Math.random()));
+  }
+
+  #retry(): void {
+    this.#retryTimer = null;
+    if (this.#attempt !== null) return;
+    this.#options.resolve().then(
+      (remote) => {
+        if (this.state !== "suspended" || this.#attempt !== null) return;
+        this.#dial(remote, true, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
+      },
+      () => this.#retryLater(),
+    );
+  }
+
+  #dial(remote: Address, resumes: boolean, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {
+    const { security, serverName, parameters, driver } = this.#options;
+    const attachment = new Attachment(this);
+    this.#attempt = attachment;
+    const handshake = security.handshake("client", serverName, () => {
+      driver.endpoint.wake(attachment.routed);
+      driver.wake();
+    });
+    attachment.handshake = handshake;
+    const session = withSessionName(parameters, { id: this.#id, resumes });
+    const nowMs = driver.now();
+    driver.endpoint.connect(remote, { ...settings, user: attachment, handshake, session }, attachment, nowMs);
+    driver.wake();
+  }
+}

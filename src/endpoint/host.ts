@@ -1,0 +1,48 @@
+/** A UDP port of this process with an endpoint on it: socket, driver and router put together, and taken apart in order. */
+import { createHmac, randomFillSync } from "node:crypto";
+import { ControlCoder } from "../transport/link/index.ts";
+import type { UdpSocket } from "../udp/index.ts";
+import type { LinkSecurity } from "./link-security.ts";
+import { SocketDriver } from "./socket-driver.ts";
+import { TransportEndpoint } from "./transport-endpoint.ts";
+
+/** How long links may take to say goodbye before the socket closes, ms. */
+const FAREWELL_MS = 1000;
+const FAREWELL_STEP_MS = 20;
+const RESET_TOKEN_BYTES = 16;
+
+let coder: ControlCoder | null = null;
+
+export class Host {
+  readonly driver: SocketDriver;
+  readonly endpoint: TransportEndpoint;
+  #closed: Promise<void> | null = null;
+
+  constructor(socket: UdpSocket, security: LinkSecurity, maximumUnvalidated?: number) {
+    coder ??= new ControlCoder();
+    this.endpoint = new TransportEndpoint({
+      protection: security.protection,
+      coder,
+      random: (bytes) => randomFillSync(bytes),
+      resetToken: (id) => createHmac("sha256", security.resetKey).update(id).digest().subarray(0, RESET_TOKEN_BYTES),
+      ...(maximumUnvalidated === undefined ? {} : { maximumUnvalidated }),
+    });
+    this.driver = new SocketDriver(this.endpoint, socket);
+  }
+
+  /** Closes the socket as soon as all links are gone. They should be closing already; those that stay too long are cut off. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.endpoint.acceptor = null;
+    const endMs = performance.now() + FAREWELL_MS;
+    while (this.endpoint.linkCount > 0 && performance.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, FAREWELL_STEP_MS));
+    }
+    for (const routed of [...this.endpoint.links]) this.endpoint.destroy(routed, this.driver.now());
+    await this.driver.close();
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The server's sessions: takes links, makes a session for each new one, and finds the session again that a client had over an
+ * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over. Those
+ * without a link are kept for a bounded time and in a bounded number.
+ */
+import type { Address } from "../transport/address.ts";
+import type { LinkParameters } from "../transport/link/index.ts";
+import type { Session } from "../transport/session/session.ts";
+import { Attachment, type AttachmentOwner } from "./attachment.ts";
+import { identityKey, type LinkSecurity } from "./link-security.ts";
+import type { LinkObserver } from "./routed-link.ts";
+import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
+import { readSessionName } from "./session-name.ts";
+import type { SocketDriver } from "./socket-driver.ts";
+import type { AddressTokens, LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
+
+export interface SessionRegistryOptions {
+  driver: SocketDriver;
+  security: LinkSecurity;
+  createSession: () => Session;
+  /** Everything of a link but user, handshake and session parameters. Asked for each. */
+  settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
+  /** The session layer's own parameters. */
+  parameters: Uint8Array;
+  /** How long a session without a link is kept, ms. */
+  keepMs: number;
+  /** How many of those are kept; beyond it the one that waits longest is given up. */
+  maximumKept: number;
+  /** A client opened a session. Called from within the endpoint. */
+  onSession: (holder: ServerHolder) => void;
+}
+
+export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
+  readonly tokens: AddressTokens;
+  readonly #options: SessionRegistryOptions;
+  readonly #byName = new Map<string, ServerHolder>();
+  /** Those without a link, the one that waits longest first. */
+  readonly #kept = new Set<ServerHolder>();
+  /** Links whose client asked for a session that is not here. */
+  readonly #refused = new Set<Attachment>();
+
+  constructor(options: SessionRegistryOptions) {
+    this.#options = options;
+    this.tokens = options.security.tokens;
+  }
+
+  get sessionCount(): number {
+    return this.#byName.size;
+  }
+
+  accept(): { settings: LinkSettings; observer: LinkObserver } {
+    const { driver, security, settings, parameters } = this.#options;
+    const attachment = new Attachment(this);
+    const handshake = security.handshake("server", "", () => {
+      driver.endpoint.wake(attachment.routed);
+      driver.wake();
+    });
+    attachment.handshake = handshake;
+    return { settings: { ...settings(), user: attachment, handshake, session: parameters }, observer: attachment };
+  }
+
+  established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
+    const identity = attachment.handshake.peer;
+    const name = readSessionName(peer.session);
+    if (identity === null || name === null) {
+      this.#refused.add(attachment);
+      return;
+    }
+    const key = `${Buffer.from(name.id).toString("hex")} ${identityKey(identity)}`;
+    const known = this.#byName.get(key);
+    if (name.resumes) {
+      if (known === undefined) this.#refused.add(attachment);
+      else known.takeUp(attachment, nowMs);
+      return;
+    }
+    known?.end({ cause: "lost", text: "the client opened it anew" });
+    const { driver, createSession, onSession } = this.#options;
+    const holder = new ServerHolder(createSession(), driver, this, key);
+    this.#byName.set(key, holder);
+    onSession(holder);
+    holder.start(attachment, peer, nowMs);
+  }
+
+  progressed(attachment: Attachment, nowMs: number): void {
+    if (!this.#refused.delete(attachment)) return;
+    attachment.routed.link.close(CLOSE_SESSION_UNKNOWN, "the session is not known here", nowMs);
+    this.#options.driver.endpoint.wake(attachment.routed);
+  }
+
+  pathChanged(_attachment: Attachment, _remote: Address, _restarted: boolean): void {}
+
+  closed(attachment: Attachment): void {
+    this.#refused.delete(attachment);
+  }
+
+  /** Ends all sessions that wait for a link. */
+  endKept(): void {
+    for (const holder of this.#kept) holder.end({ cause: "timeout", text: "the listener closed" });
+  }
+
+  /** @internal */
+  keep(holder: ServerHolder): void {
+    this.#kept.add(holder);
+    if (this.#kept.size <= this.#options.maximumKept) return;
+    for (const oldest of this.#kept) {
+      oldest.end({ cause: "timeout", text: "too many sessions wait for their clients" });
+      return;
+    }
+  }
+
+  /** @internal */
+  unkeep(holder: ServerHolder): void {
+    this.#kept.delete(holder);
+  }
+
+  /** @internal */
+  forget(holder: ServerHolder): void {
+    this.#kept.delete(holder);
+    if (this.#byName.get(holder.key) === holder) this.#byName.delete(holder.key);
+  }
+
+  /** @internal */
+  get keepMs(): number {
+    return this.#options.keepMs;
+  }
+}
+
+/** The server's end of a session: waits for its client to come back. */
+export class ServerHolder extends SessionHolder {
+  readonly key: string;
+  readonly #registry: SessionRegistry;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(session: Session, driver: SocketDriver, registry: SessionRegistry, key: string) {
+    super(session, driver);
+    this.#registry = registry;
+    this.key = key;
+  }
+
+  /** Its first link. */
+  start(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
+    this.attach(attachment, nowMs);
+    this.begin(peer, nowMs);
+  }
+
+  /** The client came back. */
+  takeUp(attachment: Attachment, nowMs: number): void {
+    this.#stopWaiting();
+    this.attach(attachment, nowMs);
+    this.resume();
+  }
+
+  established(): void {}
+
+  protected onLinkGone(): void {
+    this.#registry.keep(this);
+    if (this.state === "over") return;
+    const { keepMs } = this.#registry;
+    this.#timer = setTimeout(() => {
+      this.end({ cause: "timeout", text: `the client did not come back within ${Math.round(keepMs / 1000)} s` });
+    }, keepMs);
+    this.#timer.unref();
+  }
+
+  protected onEnd(): void {
+    this.#stopWaiting();
+    this.#registry.forget(this);
+  }
+
+  #stopWaiting(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#registry.unkeep(this);
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Drives a `TransportEndpoint` with a real socket, clock and timers. It handles all datagrams of a burst, lets the sessions
+ * work, then sends what is due: ACKs and data of a turn leave together. What the application does in a turn of the event loop is
+ * gathered up to its end.
+ *
+ * The clock is `performance.now()`. Node's timers tick in milliseconds and come late rather than early, so links save up
+ * `PACING_BURST_MS` of pacing for them; only what is due within a fraction of a tick is waited for by immediates.
+ *
+ * It lives through whatever happens to the network: a socket that cannot send is replaced, other addresses of this machine and
+ * waking from sleep are noticed, and links told.
+ */
+import type { Transmit } from "../transport/endpoint.ts";
+import type { UdpSocket } from "../udp/index.ts";
+import type { TransportEndpoint } from "./transport-endpoint.ts";
+
+/** For `LinkOptions.pacingBurstMs`: what a late timer makes a link wait, and a little more. */
+export const PACING_BURST_MS = 4;
+
+/** What is due sooner than this is waited for by an immediate: a timer would be later than that. */
+const IMMEDIATE_MS = 0.3;
+/** The longest that a timer is set for; Node's limit is 2^31 - 1 ms. */
+const LONGEST_WAIT_MS = 60_000;
+/** Rounds of sending and of sessions' work in one turn, before the event loop is let go on. */
+const MOST_ROUNDS = 4;
+/** Bytes sent in one turn: sockets are read in between, and acknowledgements among what comes. */
+const MOST_BYTES = 128 * 1024;
+/** A socket that was full and says nothing is tried again after this long. */
+const FULL_PATIENCE_MS = 50;
+
+export class SocketDriver {
+  readonly endpoint: TransportEndpoint;
+  #socket: UdpSocket;
+  readonly #transmit: Transmit = {
+    buffer: Buffer.allocUnsafeSlow(65_536),
+    length: 0,
+    segmentBytes: 0,
+    destination: null,
+    source: null,
+    ecn: 0,
+  };
+  #timer: NodeJS.Timeout | null = null;
+  #timerMs = Number.POSITIVE_INFINITY;
+  #immediate: NodeJS.Immediate | null = null;
+  #working = false;
+  #full = false;
+  #fullMs = 0;
+  #closed = false;
+  #referenced = true;
+
+  constructor(endpoint: TransportEndpoint, socket: UdpSocket) {
+    this.endpoint = endpoint;
+    this.#socket = socket;
+    this.#attach(socket);
+  }
+
+  get socket(): UdpSocket {
+    return this.#socket;
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  /** Something may be to send: it is at the end of this turn of the event loop. */
+  wake(): void {
+    if (this.#working || this.#closed || this.#immediate !== null) return;
+    this.#immediate = setImmediate(this.#onImmediate);
+    if (!this.#referenced) this.#immediate.unref();
+  }
+
+  /** Sends what is due at once: for the last words before `close`. */
+  flush(): void {
+    this.#work();
+  }
+
+  /** Goes on with another socket, from another local port; the caller tells the links. */
+  async replaceSocket(socket: UdpSocket): Promise<void> {
+    const old = this.#socket;
+    if (this.#closed) {
+      await socket.close();
+      return;
+    }
+    this.#socket = socket;
+    this.#full = false;
+    this.#attach(socket);
+    this.wake();
+    await old.close();
+  }
+
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      if (this.#timer !== null) clearTimeout(this.#timer);
+      if (this.#immediate !== null) clearImmediate(this.#immediate);
+      this.#timer = null;
+      this.#immediate = null;
+    }
+    await this.#socket.close();
+  }
+
+  ref(): void {
+    this.#referenced = true;
+    this.#socket.ref();
+    this.#timer?.ref();
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.#socket.unref();
+    this.#timer?.unref();
+  }
+
+  #attach(socket: UdpSocket): void {
+    socket.onDatagram = (datagram) => {
+      if (socket === this.#socket && !this.#closed) this.endpoint.handleDatagram(datagram, performance.now());
+    };
+    socket.onBatchEnd = () => this.#work();
+    socket.onWritable = () => {
+      if (socket !== this.#socket) return;
+      this.#full = false;
+      this.#work();
+    };
+    socket.start();
+    if (!this.#referenced) socket.unref();
+  }
+
+  readonly #onImmediate = (): void => {
+    this.#immediate = null;
+    this.#work();
+  };
+
+  readonly #onTimer = (): void => {
+    this.#timer = null;
+    this.#timerMs = Number.POSITIVE_INFINITY;
+    this.#work();
+  };
+
+  /** One turn: timeouts, sessions, sends, until there is nothing more or it has been long enough; then sets the timer. */
+  #work(): void {
+    if (this.#working || this.#closed) return;
+    this.#working = true;
+    try {
+      const { endpoint } = this;
+      let nowMs = performance.now();
+      if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS) this.#full = false;
+      let bytes = 0;
+      for (let round = 0; round < MOST_ROUNDS; round++) {
+        if (endpoint.nextTimeoutMs() <= nowMs) endpoint.handleTimeout(nowMs);
+        const progressed = endpoint.progress(nowMs);
+        nowMs = performance.now();
+        const before = bytes;
+        while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
+        if (!progressed && bytes === before) break;
+      }
+    } finally {
+      this.#working = false;
+    }
+    if (!this.#closed) this.#schedule();
+  }
+
+  #sendOne(nowMs: number): boolean {
+    const transmit = this.#transmit;
+    transmit.length = 0;
+    transmit.segmentBytes = 0;
+    transmit.destination = null;
+    transmit.source = null;
+    transmit.ecn = 0;
+    if (!this.endpoint.pollTransmit(transmit, nowMs)) return false;
+    if (!this.#socket.send(transmit)) {
+      this.#full = true;
+      this.#fullMs = nowMs;
+    }
+    return true;
+  }
+
+  #schedule(): void {
+    if (this.#immediate !== null) return;
+    const nowMs = performance.now();
+    // With a full socket only the clock or the socket itself can change anything.
+    const nextMs = this.#full ? nowMs + FULL_PATIENCE_MS : this.endpoint.nextTimeoutMs();
+    if (nextMs <= nowMs + IMMEDIATE_MS) {
+      this.#immediate = setImmediate(this.#onImmediate);
+      return;
+    }
+    // A timer that fires too early does no harm, so one that is set for long is left alone.
+    if (nextMs >= this.#timerMs || nextMs === Number.POSITIVE_INFINITY) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerMs = Math.min(nextMs, nowMs + LONGEST_WAIT_MS);
+    this.#timer = setTimeout(this.#onTimer, this.#timerMs - nowMs);
+    if (!this.#referenced) this.#timer.unref();
+  }
+}

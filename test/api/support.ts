@@ -1,0 +1,95 @@
+/** What the tests of the socket API share: a listener with a connected session, and tidying up after each test. */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { afterEach } from "vitest";
+import {
+  type ConnectOptions,
+  connect,
+  type Listener,
+  type ListenOptions,
+  listen,
+  type SecurityOptions,
+  type Session,
+  type Stream,
+} from "../../src/index.ts";
+
+const open: { close(options?: { timeoutMs?: number }): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close({ timeoutMs: 0 });
+});
+
+/** Closes it after the test, at once. */
+export function closeLater<T extends { close(options?: { timeoutMs?: number }): Promise<void> }>(one: T): T {
+  open.push(one);
+  return one;
+}
+
+export function credentials(): SecurityOptions {
+  return { ca: "", cert: "", key: "" };
+}
+
+export async function listener(options: Partial<ListenOptions> = {}): Promise<Listener> {
+  return closeLater(await listen({ listen: "127.0.0.1:0", ...credentials(), ...options }));
+}
+
+export async function dial(to: Listener | number, options: Partial<ConnectOptions> = {}): Promise<Session> {
+  const port = typeof to === "number" ? to : to.address.port;
+  return closeLater(await connect(`127.0.0.1:${port}`, { ...credentials(), ...options }));
+}
+
+/** A session, both its ends. */
+export async function pair(
+  options: { listen?: Partial<ListenOptions>; connect?: Partial<ConnectOptions>; via?: number } = {},
+): Promise<{ listener: Listener; client: Session; server: Session }> {
+  const listening = await listener(options.listen);
+  const accepted = once(listening, "session");
+  const client = await dial(options.via ?? listening, options.connect);
+  const [server] = (await accepted) as [Session];
+  return { listener: listening, client, server };
+}
+
+/** A stream, both its ends: the peer hears of it with the first bytes, which are `hello`. */
+export async function streamPair(
+  client: Session,
+  server: Session,
+  hello = "hello",
+): Promise<{ near: Stream; far: Stream }> {
+  const opened = once(server, "stream");
+  const near = client.openStream();
+  near.write(hello);
+  const [far] = (await opened) as [Stream];
+  let got = "";
+  while (got.length < hello.length) {
+    await once(far, "readable");
+    for (let chunk = far.read(); chunk !== null; chunk = far.read()) got += chunk;
+  }
+  return { near, far };
+}
+
+/** Writes `bytes` bytes that depend on `seed`, minding back-pressure, and ends the stream; their SHA-1. */
+export async function pour(stream: Stream, bytes: number, seed = 1): Promise<string> {
+  const hash = createHash("sha1");
+  const chunk = Buffer.alloc(60_001);
+  for (let i = 0; i < chunk.length; i++) chunk[i] = (i * 31 + (i >>> 8) * 17 + seed * 101) & 255;
+  for (let sent = 0; sent < bytes; ) {
+    const part = chunk.subarray(0, Math.min(chunk.length, bytes - sent));
+    hash.update(part);
+    sent += part.length;
+    // The chunk itself is never changed, so it may be written again and again.
+    if (!stream.write(part)) await once(stream, "drain");
+  }
+  stream.end();
+  return hash.digest("hex");
+}
+
+/** Reads to the end; how many bytes there were, and their SHA-1. */
+export async function drain(stream: Stream): Promise<{ bytes: number; sha1: string }> {
+  const hash = createHash("sha1");
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    hash.update(chunk);
+  }
+  return { bytes, sha1: hash.digest("hex") };
+}
