@@ -30,13 +30,18 @@ const BANDWIDTH_ROUNDS = 10;
 const DELIVERY_ROUNDS = 3;
 const MIN_RTT_WINDOW_MS = 10_000;
 
+/** What the window grows by in a round trip. */
 const STARTUP_GAIN = 2.5;
+/** Rates are means of a round trip in which they grew; for a growth of g a round trip pacing must be g ln g / (1 - 1/g) times those. */
+const STARTUP_PACING_GAIN = 3.8;
 /** Growth of the bandwidth in a round from which on startup goes on. */
 const STARTUP_GROWTH = 1.25;
 /** Growth that proves that the round before was below the path's capacity. */
 const PROVING_GROWTH = 1.3;
 /** Of rounds with fewer packets a single burst of losses can hide the growth. */
 const TELLING_PACKETS = 200;
+/** In these the window grows by what was sent, whatever was lost of it up to this share: too little to harm, too little to judge. */
+const SMALL_ROUND_LOSS = 0.5;
 /** Samples in a row above the RTT threshold that end startup (RFC 9406 takes 8 too). */
 const HIGH_RTTS = 8;
 
@@ -111,6 +116,8 @@ export class Bbr implements CongestionController {
   #smoothedRttMs = Number.NaN;
 
   // Startup.
+  /** What small rounds passed, losses not yet proved to be the path's counted as passed. */
+  #smallRate = 0;
   #fullBandwidth = 0;
   #fullRounds = 0;
   #pendingPassed = 0;
@@ -267,6 +274,7 @@ export class Bbr implements CongestionController {
     this.#bandwidth.clear();
     this.#minRtt.clear();
     this.#phase = "startup";
+    this.#smallRate = 0;
     this.#fullBandwidth = 0;
     this.#fullRounds = 0;
     this.#fall = this.#highRtts = 0;
@@ -336,6 +344,10 @@ export class Bbr implements CongestionController {
     const rate = Math.min(deliveredBytes / (1 - lost), passedBytes) / intervalMs;
     if (!appLimited || rate > this.#bandwidth.value) this.#bandwidth.update(rate, this.#round);
     this.#deliveryRate.update(deliveredBytes / intervalMs, this.#round);
+    if (this.#phase === "startup" && packets < TELLING_PACKETS) {
+      const small = Math.min(passedBytes, deliveredBytes / (1 - SMALL_ROUND_LOSS)) / intervalMs;
+      this.#smallRate = Math.max(this.#smallRate, small);
+    }
   }
 
   #startRound(nowMs: number): void {
@@ -599,9 +611,10 @@ export class Bbr implements CongestionController {
     const pacing = Math.max(gain * rate, packetBytes / 100);
     if (this.#phase === "startup") {
       // Never slower than the initial window in a round trip: the first rates tell of the application, not of the path.
-      const initial = (STARTUP_GAIN * INITIAL_WINDOW_PACKETS * packetBytes) / this.#minRtt.value;
-      this.pacingRate = Math.max(pacing, initial, this.pacingRate);
-      const model = gain * bandwidth * this.#minRtt.value;
+      const initial = (INITIAL_WINDOW_PACKETS * packetBytes) / this.#minRtt.value;
+      const grown = Math.max(bandwidth, this.#smallRate);
+      this.pacingRate = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), this.pacingRate);
+      const model = STARTUP_GAIN * grown * this.#minRtt.value;
       this.windowBytes = Math.max(this.windowBytes, model + 3 * packetBytes);
     } else {
       this.pacingRate = pacing;
