@@ -3,6 +3,13 @@
  * and what it does not: docs/threat-model.md.
  */
 export {
+  ADDRESS_TOKEN_BYTES,
+  type AddressTokenKind,
+  AddressTokens,
+  type AddressTokensOptions,
+  type CheckedAddressToken,
+} from "./address-tokens.ts";
+export {
   type AeadImplementation,
   type AeadName,
   aeadImplementation,
@@ -13,6 +20,7 @@ export { type CredentialSources, Credentials, type PemSource } from "./credentia
 export { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
 export { packetProtection } from "./key-schedule.ts";
 export { identityOf, type PeerIdentity } from "./peer-identity.ts";
+export { ResetTokens } from "./reset-tokens.ts";
 export {
   type ClientHandshakeOptions,
   DEFAULT_ALPN,
