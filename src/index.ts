@@ -2,15 +2,15 @@
  * `bats-transport`: a network-coding transport after BATS codes. The socket API; and its foundations `codec` (also
  * `bats-transport/codec`) and `gf` (also `bats-transport/gf`).
  */
-export { type ConnectOptions, connect } from "./api/connect.ts";
+export { type ClientOptions, type ConnectOptions, connect } from "./api/connect.ts";
 export { BatsError, type BatsErrorCode } from "./api/errors.ts";
-export { Listener, type ListenerEvents, type ListenOptions, listen } from "./api/listener.ts";
+export { Listener, type ListenerEvents, type ListenerOptions, type ListenOptions, listen } from "./api/listener.ts";
 export type { CommonOptions } from "./api/options.ts";
 export type { SecurityOptions } from "./api/security.ts";
 export { type CloseOptions, Session, type SessionEvents, type SessionPeer } from "./api/session.ts";
 export type { SessionStats } from "./api/stats.ts";
 export { Stream } from "./api/stream.ts";
 export * as codec from "./codec/index.ts";
-export type { PeerIdentity } from "./endpoint/link-security.ts";
 export * as gf from "./gf/index.ts";
+export { type CredentialSources, Credentials, type PeerIdentity, type PemSource } from "./tls/index.ts";
 export type { Address } from "./transport/address.ts";

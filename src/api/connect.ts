@@ -7,10 +7,11 @@ import { Session as CoreSession } from "../transport/session/session.ts";
 import { parseHostPort, resolveHost } from "./address.ts";
 import { connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
-import { clientSecurity, type SecurityOptions } from "./security.ts";
+import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { Session } from "./session.ts";
 
-export interface ConnectOptions extends CommonOptions, SecurityOptions {
+/** Options of a client beside those of its credentials. */
+export interface ClientOptions extends CommonOptions {
   /** The name that the server's certificate must have. Default the host of the target. */
   serverName?: string;
   /** How long to wait for the server, ms. Default 10,000. */
@@ -20,6 +21,8 @@ export interface ConnectOptions extends CommonOptions, SecurityOptions {
   /** Gives up the attempt; has no effect on an established session. */
   signal?: AbortSignal;
 }
+
+export type ConnectOptions = ClientOptions & SecurityOptions;
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RESUME_TIMEOUT_MS = 300_000;
@@ -32,7 +35,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   checkNumber("connectTimeoutMs", connectTimeoutMs, 1, 2 ** 31 - 1);
   const hostPort = parseHostPort(target, "target", true);
-  const security = clientSecurity(options);
+  const security = linkSecurity(credentialsOf(options), options.alpn);
   const settings = linkSettings(options);
   signal?.throwIfAborted();
   const remote = await resolveHost(hostPort);
@@ -54,7 +57,7 @@ export function clientHolder(
   { driver }: Host,
   security: LinkSecurity,
   hostPort: { host: string; port: number },
-  options: ConnectOptions,
+  options: ClientOptions,
   settings: ReturnType<typeof linkSettings>,
 ): ClientHolder {
   const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS } = options;

@@ -7,6 +7,8 @@ import { CLOSE_HANDSHAKE, CLOSE_PROTOCOL, type CloseReason } from "../transport/
 export type BatsErrorCode =
   /** An option or argument is wrong. */
   | "ERR_BATS_ARGUMENT"
+  /** A certificate, key, CA or CRL cannot be used. */
+  | "ERR_BATS_CREDENTIALS"
   /** A host name could not be looked up. */
   | "ERR_BATS_LOOKUP"
   /** The UDP socket could not be opened. */

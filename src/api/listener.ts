@@ -2,17 +2,21 @@
 import { EventEmitter } from "node:events";
 import { isIP } from "node:net";
 import { Host } from "../endpoint/host.ts";
+import type { LinkSecurity } from "../endpoint/link-security.ts";
 import { SessionRegistry } from "../endpoint/session-registry.ts";
 import type { Address } from "../transport/address.ts";
 import { Session as CoreSession } from "../transport/session/session.ts";
 import { type HostPort, parseHostPort, resolveHost } from "./address.ts";
-import { type ConnectOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
+import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
-import { clientSecurity, type SecurityOptions, serverSecurity } from "./security.ts";
+import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { type CloseOptions, Session } from "./session.ts";
 
-export interface ListenOptions extends CommonOptions, SecurityOptions {
+export type ListenOptions = ListenerOptions & SecurityOptions;
+
+/** Options of a listener beside those of its credentials. */
+export interface ListenerOptions extends CommonOptions {
   /** "PORT", "HOST:PORT" or "[IPV6]:PORT"; port 0 lets the system choose, no host means all addresses. */
   listen: string;
   /** How long a session whose link is gone waits for its client, ms. Default 180,000. */
@@ -42,7 +46,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   checkNumber("maximumKeptSessions", maximumKeptSessions, 0, 2 ** 31 - 1);
   checkNumber("maximumUnvalidated", options.maximumUnvalidated, 0, 2 ** 31 - 1);
   const hostPort = parseHostPort(options.listen, "listen", false);
-  const security = serverSecurity(options);
+  const security = linkSecurity(credentialsOf(options), options.alpn);
   const settings = linkSettings(options);
   signal?.throwIfAborted();
   const socket = await openSocket(options, await bindAddress(hostPort));
@@ -51,7 +55,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw signal.reason;
   }
   const host = new Host(socket, security, options.maximumUnvalidated);
-  const listener = new Listener(host, options);
+  const listener = new Listener(host, options, security);
   const registry: SessionRegistry = new SessionRegistry({
     driver: host.driver,
     security,
@@ -77,15 +81,17 @@ async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; por
 
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly #host: Host;
-  readonly #options: ListenOptions;
+  readonly #options: CommonOptions;
+  readonly #security: LinkSecurity;
   readonly #sessions = new Set<Session>();
   #closed: Promise<void> | null = null;
 
   /** @internal Listeners come from `listen`. */
-  constructor(host: Host, options: ListenOptions) {
+  constructor(host: Host, options: CommonOptions, security: LinkSecurity) {
     super();
     this.#host = host;
     this.#options = options;
+    this.#security = security;
   }
 
   /** Where it listens, with the port that the system chose. */
@@ -103,16 +109,16 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#sessions;
   }
 
-  /** Opens a session to another listener from this one's port, with this one's certificate. Otherwise as `connect`. */
-  async connect(target: string, options: Partial<ConnectOptions> = {}): Promise<Session> {
+  /** Opens a session to another listener from this one's port, with this one's certificate. Otherwise as `connect`; `io` is this one's. */
+  async connect(target: string, options: ClientOptions = {}): Promise<Session> {
     if (this.#closed !== null) throw new BatsError("ERR_BATS_SESSION_CLOSED", "the listener is closed");
-    const merged: ConnectOptions = { ...this.#options, ...options };
+    const merged: ClientOptions = { ...this.#options, ...options };
     const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     const hostPort = parseHostPort(target, "target", true);
     const settings = linkSettings(merged);
     signal?.throwIfAborted();
     const remote = await resolveHost(hostPort);
-    const holder = clientHolder(this.#host, clientSecurity(merged), hostPort, merged, settings);
+    const holder = clientHolder(this.#host, this.#security, hostPort, merged, settings);
     await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
     const session = startSession(holder, () => this.#sessions.delete(session));
     this.#sessions.add(session);

@@ -3,8 +3,8 @@
  * link: writes wait while there is none.
  */
 import { EventEmitter } from "node:events";
-import type { PeerIdentity } from "../endpoint/link-security.ts";
 import { CLOSE_ABORTED, CLOSE_NORMAL, type SessionEnd, type SessionHolder } from "../endpoint/session-holder.ts";
+import type { PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
@@ -231,7 +231,10 @@ export class Session extends EventEmitter<SessionEvents> {
     this.#over = true;
     if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
     this.#error ??= endError(end);
-    const forStreams = this.#error ?? new BatsError("ERR_BATS_SESSION_CLOSED", "the session was closed");
+    // Whoever closed it knows; the other end must not take a stream for whole that was cut.
+    const local = end.cause === "link" && end.reason.cause === "local";
+    const closed = local ? null : new BatsError("ERR_BATS_PEER_CLOSED", "the peer closed the session");
+    const forStreams = this.#error ?? closed;
     for (const stream of this.#streams.values()) stream.onSessionEnd(forStreams);
     this.#streams.clear();
     this.#abandoned.clear();

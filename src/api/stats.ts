@@ -33,6 +33,8 @@ export interface SessionStats {
   pathChanges: number;
   /** How datagrams get in and out of the kernel. */
   io: "dgram" | "native";
+  /** How packets are sealed: "aes-128-gcm" or "chacha20-poly1305"; "" without a link. */
+  aead: string;
 }
 
 export function sessionStats(holder: SessionHolder, streams: number): SessionStats {
@@ -65,5 +67,6 @@ export function sessionStats(holder: SessionHolder, streams: number): SessionSta
     redundancy: sentSymbols === 0 ? 0 : sentRepairs / sentSymbols,
     pathChanges: link?.stats.pathChanges ?? 0,
     io: holder.driver.socket.kind,
+    aead: holder.current?.handshake.aead ?? "",
   };
 }

@@ -186,7 +186,7 @@ export class Stream extends Duplex {
   }
 
   /** @internal The session is over: whatever has arrived is still handed over, and a stream that is not whole is an error. */
-  onSessionEnd(error: BatsError): void {
+  onSessionEnd(error: BatsError | null): void {
     for (let chunk = this.#gather(); chunk !== null; chunk = this.#gather()) this.push(chunk);
     const { core } = this.#carrier;
     if (core.ended(this.id) && !this.#ended) {
@@ -194,7 +194,7 @@ export class Stream extends Duplex {
       this.push(null);
     }
     // The half that this end writes may be whole too, but whether all of it arrived is known only of a session that ended well.
-    if (!this.#ended || !this.#finished) this.destroy(error);
+    if (!this.#ended || !this.#finished) this.destroy(error ?? undefined);
   }
 
   #take(chunk: Uint8Array): number {

@@ -42,6 +42,8 @@ export class ClientHolder extends SessionHolder {
   /** A link in the making, beside the current one or after it. */
   #attempt: Attachment | null = null;
   #attempts = 0;
+  /** From the server, for the next link: proof of this end's address. */
+  #token: Uint8Array | null = null;
   /** The new link carries the session, but the server has not said anything in it yet. */
   #unconfirmed = false;
   #retryTimer: NodeJS.Timeout | null = null;
@@ -69,7 +71,10 @@ export class ClientHolder extends SessionHolder {
   }
 
   override progressed(attachment: Attachment, nowMs: number): void {
-    if (attachment === this.current) this.#watch(attachment, nowMs);
+    if (attachment === this.current) {
+      this.#token = attachment.routed.link.receivedToken ?? this.#token;
+      this.#watch(attachment, nowMs);
+    }
     super.progressed(attachment, nowMs);
   }
 
@@ -170,7 +175,8 @@ export class ClientHolder extends SessionHolder {
     attachment.handshake = handshake;
     const session = withSessionName(parameters, { id: this.#id, resumes });
     const nowMs = driver.now();
-    driver.endpoint.connect(remote, { ...settings, user: attachment, handshake, session }, attachment, nowMs);
+    const token = this.#token === null ? {} : { token: this.#token };
+    driver.endpoint.connect(remote, { ...settings, ...token, user: attachment, handshake, session }, attachment, nowMs);
     driver.wake();
   }
 }

@@ -1,5 +1,5 @@
 /** A UDP port of this process with an endpoint on it: socket, driver and router put together, and taken apart in order. */
-import { createHmac, randomFillSync } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { ControlCoder } from "../transport/link/index.ts";
 import type { UdpSocket } from "../udp/index.ts";
 import type { LinkSecurity } from "./link-security.ts";
@@ -9,7 +9,6 @@ import { TransportEndpoint } from "./transport-endpoint.ts";
 /** How long links may take to say goodbye before the socket closes, ms. */
 const FAREWELL_MS = 1000;
 const FAREWELL_STEP_MS = 20;
-const RESET_TOKEN_BYTES = 16;
 
 let coder: ControlCoder | null = null;
 
@@ -24,7 +23,7 @@ export class Host {
       protection: security.protection,
       coder,
       random: (bytes) => randomFillSync(bytes),
-      resetToken: (id) => createHmac("sha256", security.resetKey).update(id).digest().subarray(0, RESET_TOKEN_BYTES),
+      resetToken: (id) => security.resetTokens.tokenFor(id),
       ...(maximumUnvalidated === undefined ? {} : { maximumUnvalidated }),
     });
     this.driver = new SocketDriver(this.endpoint, socket);

@@ -2,6 +2,8 @@
  * A session together with the link that carries it at the moment, or with none: what is common to both ends. How a new link is
  * found is the client's business (`client-holder.ts`), how an old session is found again the server's (`session-registry.ts`).
  */
+
+import type { PeerIdentity } from "../tls/index.ts";
 import { type Address, sameAddress } from "../transport/address.ts";
 import {
   CLOSE_APPLICATION,
@@ -12,7 +14,6 @@ import {
 } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import type { Attachment, AttachmentOwner } from "./attachment.ts";
-import type { PeerIdentity } from "./link-security.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 
 /** Codes of CLOSE that an endpoint itself says. */

@@ -3,6 +3,8 @@
  * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over. Those
  * without a link are kept for a bounded time and in a bounded number.
  */
+
+import type { AddressTokens } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import type { LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
@@ -12,7 +14,7 @@ import type { LinkObserver } from "./routed-link.ts";
 import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
 import { readSessionName } from "./session-name.ts";
 import type { SocketDriver } from "./socket-driver.ts";
-import type { AddressTokens, LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
+import type { LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
 
 export interface SessionRegistryOptions {
   driver: SocketDriver;
@@ -130,6 +132,8 @@ export class ServerHolder extends SessionHolder {
   readonly key: string;
   readonly #registry: SessionRegistry;
   #timer: NodeJS.Timeout | null = null;
+  /** The link whose client was given a token for its next one. */
+  #tokenFor: Attachment | null = null;
 
   constructor(session: Session, driver: SocketDriver, registry: SessionRegistry, key: string) {
     super(session, driver);
@@ -151,6 +155,16 @@ export class ServerHolder extends SessionHolder {
   }
 
   established(): void {}
+
+  override progressed(attachment: Attachment, nowMs: number): void {
+    const { link } = attachment.routed;
+    if (this.#tokenFor !== attachment && link.confirmed && link.closeReason === null) {
+      this.#tokenFor = attachment;
+      link.sendToken(this.#registry.tokens.issue("later", link.remote, nowMs));
+      this.wake();
+    }
+    super.progressed(attachment, nowMs);
+  }
 
   protected onLinkGone(): void {
     this.#registry.keep(this);

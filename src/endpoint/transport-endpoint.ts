@@ -8,6 +8,8 @@
  *
  * Cost: a datagram or a send concerns one link; links that wait cost nothing. Nothing is allocated for a packet.
  */
+
+import type { AddressTokens } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import type { Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
 import {
@@ -29,14 +31,6 @@ import { AnswerLimit } from "./answer-limit.ts";
 import { CONNECTION_ID_BYTES, ConnectionIdMap } from "./connection-id-map.ts";
 import { type LinkObserver, RoutedLink } from "./routed-link.ts";
 import { TimerHeap } from "./timer-heap.ts";
-
-/** Proof that a client is where its packets say, for whoever does not want to keep state for it. */
-export interface AddressTokens {
-  /** A token for a retry. */
-  issueRetry(remote: Address): Uint8Array;
-  /** Whether a token, of a retry or of an earlier link, proves that its bearer is at `remote`. Anything may be in it. */
-  verify(token: Uint8Array, remote: Address): boolean;
-}
 
 /** What whoever dials or accepts a link has to say about it; the endpoint knows the rest. */
 export type LinkSettings = Omit<
@@ -377,7 +371,7 @@ export class TransportEndpoint implements Endpoint {
       return;
     }
     const token = header.tokenEnd > header.tokenStart ? bytes.slice(header.tokenStart, header.tokenEnd) : EMPTY;
-    const validated = token.length > 0 && acceptor.tokens.verify(token, source);
+    const validated = token.length > 0 && acceptor.tokens.check(token, source, nowMs) !== null;
     if (!validated && this.#unvalidated >= this.#maximumUnvalidated) {
       this.#retry(datagram, acceptor.tokens, nowMs);
       return;
@@ -428,7 +422,7 @@ export class TransportEndpoint implements Endpoint {
     const fresh = new Uint8Array(CONNECTION_ID_BYTES);
     this.#options.random(fresh);
     const packet = new Uint8Array(256);
-    const end = writeRetryHeader(packet, 0, client, fresh, tokens.issueRetry(source));
+    const end = writeRetryHeader(packet, 0, client, fresh, tokens.issue("retry", source, nowMs, first));
     this.#options.protection.handshakeKeys(first, "server").sealer.seal(packet, 0, end, end, 0);
     this.counters.retries++;
     this.#answer(packet.subarray(0, end + 16), datagram);

@@ -3,15 +3,16 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { afterEach } from "vitest";
 import {
-  type ConnectOptions,
+  type ClientOptions,
+  Credentials,
   connect,
   type Listener,
-  type ListenOptions,
+  type ListenerOptions,
   listen,
-  type SecurityOptions,
   type Session,
   type Stream,
 } from "../../src/index.ts";
+import { Authority, CLIENT_AUTH, SERVER_AUTH } from "../tls/certificates.ts";
 
 const open: { close(options?: { timeoutMs?: number }): Promise<void> }[] = [];
 
@@ -25,22 +26,37 @@ export function closeLater<T extends { close(options?: { timeoutMs?: number }): 
   return one;
 }
 
-export function credentials(): SecurityOptions {
-  return { ca: "", cert: "", key: "" };
+const authority = await Authority.root("test CA");
+const serverCertificate = await authority.issue("CN=cloud", {
+  usage: [SERVER_AUTH, CLIENT_AUTH],
+  ip: ["127.0.0.1", "::1"],
+  dns: ["localhost"],
+});
+const clientCertificate = await authority.issue("O=system:nodes, CN=system:node:edge-1", { usage: [CLIENT_AUTH] });
+
+export const serverCredentials = new Credentials({
+  ca: authority.pem,
+  cert: serverCertificate.chain,
+  key: serverCertificate.key,
+});
+export const clientCredentials = new Credentials({
+  ca: authority.pem,
+  cert: clientCertificate.chain,
+  key: clientCertificate.key,
+});
+
+export async function listener(options: Partial<ListenerOptions> = {}): Promise<Listener> {
+  return closeLater(await listen({ listen: "127.0.0.1:0", credentials: serverCredentials, ...options }));
 }
 
-export async function listener(options: Partial<ListenOptions> = {}): Promise<Listener> {
-  return closeLater(await listen({ listen: "127.0.0.1:0", ...credentials(), ...options }));
-}
-
-export async function dial(to: Listener | number, options: Partial<ConnectOptions> = {}): Promise<Session> {
+export async function dial(to: Listener | number, options: ClientOptions = {}): Promise<Session> {
   const port = typeof to === "number" ? to : to.address.port;
-  return closeLater(await connect(`127.0.0.1:${port}`, { ...credentials(), ...options }));
+  return closeLater(await connect(`127.0.0.1:${port}`, { credentials: clientCredentials, ...options }));
 }
 
 /** A session, both its ends. */
 export async function pair(
-  options: { listen?: Partial<ListenOptions>; connect?: Partial<ConnectOptions>; via?: number } = {},
+  options: { listen?: Partial<ListenerOptions>; connect?: ClientOptions; via?: number } = {},
 ): Promise<{ listener: Listener; client: Session; server: Session }> {
   const listening = await listener(options.listen);
   const accepted = once(listening, "session");
@@ -83,13 +99,14 @@ export async function pour(stream: Stream, bytes: number, seed = 1): Promise<str
   return hash.digest("hex");
 }
 
-/** Reads to the end; how many bytes there were, and their SHA-1. */
+/** Reads to the end, and leaves the other half alone; how many bytes there were, and their SHA-1. */
 export async function drain(stream: Stream): Promise<{ bytes: number; sha1: string }> {
   const hash = createHash("sha1");
   let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  stream.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
     hash.update(chunk);
-  }
+  });
+  await once(stream, "end");
   return { bytes, sha1: hash.digest("hex") };
 }
