@@ -3,7 +3,7 @@
  * handshakes go on. A handshake takes the material that is current when it begins. Not here: watching files, issuing
  * certificates.
  */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import { preferredAeads } from "./aead.ts";
@@ -36,6 +36,7 @@ export interface CredentialMaterial {
   readonly clientContext: SecureContext;
   /** Sessions that a client may resume: with these credentials only. */
   readonly sessions: SessionStore;
+  /** The same for the same sources. */
   readonly fingerprint: string;
 }
 
@@ -108,7 +109,9 @@ function load(sources: CredentialSources): CredentialMaterial {
     options,
     clientContext: createContext(options, sources),
     sessions: new SessionStore(),
-    fingerprint: JSON.stringify([ca, chain, crl, keyPem]),
+    fingerprint: createHash("sha256")
+      .update(JSON.stringify([ca, chain, crl, keyPem]))
+      .digest("hex"),
   };
 }
 
@@ -128,11 +131,13 @@ function checkKey(sources: CredentialSources, pem: string, leaf: X509Certificate
   try {
     const { passphrase } = sources;
     matches = leaf.checkPrivateKey(createPrivateKey(passphrase === undefined ? pem : { key: pem, passphrase }));
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    if (code === "ERR_MISSING_PASSPHRASE")
-      throw new CredentialsError("key", `${place} is encrypted: give its passphrase`);
-    if (pem.includes("ENCRYPTED")) throw new CredentialsError("key", `${place} does not open with this passphrase`);
+  } catch {
+    // Both PEM forms of an encrypted key say so in their headers.
+    if (pem.includes("ENCRYPTED")) {
+      const how =
+        sources.passphrase === undefined ? "is encrypted: give its passphrase" : "does not open with this passphrase";
+      throw new CredentialsError("key", `${place} ${how}`);
+    }
     throw new CredentialsError("key", `${place} holds no private key in PEM that OpenSSL can read`);
   }
   if (!matches) {

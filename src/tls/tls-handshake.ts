@@ -69,6 +69,8 @@ export class TlsHandshake implements Handshake {
   #transcriptHash: Buffer | null = null;
   /** TLS says that the peer is authenticated; whether its own last bytes were written is another matter. */
   #secure = false;
+  /** TLS has written encrypted records: a client's only ones before tickets are its certificate to finished. */
+  #encrypted = false;
   /** All bytes that the peer needs were written. */
   #complete = false;
   #keys: LinkKeys | null = null;
@@ -85,13 +87,11 @@ export class TlsHandshake implements Handshake {
     this.#options = options;
     this.#material = options.credentials.current;
     this.#alpn = options.alpn ?? DEFAULT_ALPN;
-    this.#pipe = new HandshakePipe({
-      onBytes: (bytes) => {
-        if (this.#over) return;
-        this.#out.push(bytes);
-        this.#settleSoon();
-      },
-      onClosed: () => this.#settleSoon(),
+    this.#pipe = new HandshakePipe((bytes) => {
+      if (this.#over) return;
+      this.#out.push(bytes);
+      this.#encrypted ||= hasEncryptedRecord(bytes);
+      this.#settleSoon();
     });
     if (options.role === "client") this.#connect(options);
     else this.#accept();
@@ -234,7 +234,9 @@ export class TlsHandshake implements Handshake {
 
   #watch(socket: TLSSocket): void {
     socket.on("data", () => this.#fail(`the ${this.#peerRole} sent data of its own inside the handshake`));
-    socket.on("close", () => this.#settleSoon());
+    socket.on("close", () => {
+      if (!this.#secure) this.#fail("TLS ended without saying why");
+    });
   }
 
   #onSecure(socket: TLSSocket, peer: PeerIdentity, chainEnd: number): void {
@@ -254,13 +256,12 @@ export class TlsHandshake implements Handshake {
     }
   }
 
-  /** TLS writes the rest of its flight right after it reported success, in the same turn: looks again when that is over. */
+  /** TLS reports success before it has written the rest of its flight, and alerts after failures: looks again in the next turn. */
   #settleSoon(): void {
     if (this.#over) return;
     this.#settling ??= setImmediate(() => {
       this.#settling = null;
-      this.#complete = this.#secure;
-      if (!this.#secure && this.#pipe.destroyed) this.#fail("TLS ended without saying why");
+      this.#complete = this.#secure && this.#encrypted;
       this.#options.onProgress?.();
     });
   }
@@ -280,6 +281,14 @@ export class TlsHandshake implements Handshake {
     socket?.destroy();
     this.#pipe.destroy();
   }
+}
+
+/** Whether there is a record of TLS's outer type application_data, which all encrypted ones bear (RFC 8446, section 5.2). */
+function hasEncryptedRecord(bytes: Buffer): boolean {
+  for (let at = 0; at + 5 <= bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) {
+    if (bytes[at] === 23) return true;
+  }
+  return false;
 }
 
 /** The server's certificate is genuine and another's, or not a server's. */

@@ -117,7 +117,8 @@ export class Authority {
       signingKey: this.#keys.privateKey,
       entries: revoked.map(({ serialNumber }) => ({ serialNumber, revocationDate: notBefore })),
     });
-    return crl.toString("pem");
+    // The library writes "CRL"; RFC 7468, section 6 says otherwise.
+    return crl.toString("pem").replaceAll(/(BEGIN|END) CRL/g, "$1 X509 CRL");
   }
 
   #create(
