@@ -10,6 +10,7 @@ import { benchBatch } from "./batch.ts";
 import { benchEfficiency } from "./efficiency.ts";
 import { benchGf } from "./gf.ts";
 import { type Options, passes, print, type Report } from "./harness.ts";
+import { benchLink } from "./link.ts";
 import { benchObject } from "./object.ts";
 import { benchScaling } from "./scaling.ts";
 import { benchUdp } from "./udp.ts";
@@ -21,6 +22,7 @@ const benchmarks: Record<string, (options: Options) => Report | Promise<Report>>
   scaling: benchScaling,
   efficiency: benchEfficiency,
   udp: benchUdp,
+  link: benchLink,
 };
 
 const { values, positionals } = parseArgs({
