@@ -22,6 +22,7 @@ export class KeySchedule {
   #previousOpenerEndMs = 0;
   #phase = 0;
   #phaseFirstSent = 0;
+  /** The lowest number that came in this phase; Infinity until the peer follows an update of this end's. */
   #phaseFirstReceived = 0;
   #phaseSealed = 0;
   #failedOpens = 0;
@@ -56,19 +57,22 @@ export class KeySchedule {
   /** Takes new keys for what is sent from now on; the peer follows. False when the last update is not through yet. */
   update(nowMs: number): boolean {
     if (this.#data === null || !this.#core.confirmed || this.#core.closing !== null) return false;
-    if (this.#recovery.largestAcked < this.#phaseFirstSent || this.#previousOpener !== null) return false;
+    if (this.#recovery.largestAcked < this.#phaseFirstSent) {
+      // An end that sends ACKs alone is never answered unless it asks.
+      if (this.#recovery.outstanding === 0) this.#core.pingWanted = true;
+      return false;
+    }
+    if (this.#previousOpener !== null) return false;
     this.#turn(nowMs, Number.POSITIVE_INFINITY);
     return true;
   }
 
-  /** Opens a short packet in place. A packet of the next phase turns the keys. Only after `establish`. */
-  open(bytes: Uint8Array, header: PacketHeader, packetNumber: number, nowMs: number): boolean {
-    if (this.#tryOpen(bytes, header, packetNumber, nowMs)) return true;
+  /** A packet did not open. */
+  onForgery(nowMs: number): void {
     this.#core.drops["not-authentic"]++;
     if (++this.#failedOpens > this.#data!.openLimit) {
       this.#core.close({ cause: "local", code: CLOSE_KEYS, text: "too many forged packets" }, true, nowMs);
     }
-    return false;
   }
 
   /** Seals a packet of the data epoch. */
@@ -82,26 +86,42 @@ export class KeySchedule {
     }
   }
 
-  #tryOpen(bytes: Uint8Array, header: PacketHeader, packetNumber: number, nowMs: number): boolean {
+  /** Opens a short packet in place. A packet of the next phase turns the keys. Only after `establish`. */
+  open(bytes: Uint8Array, header: PacketHeader, packetNumber: number, nowMs: number): boolean {
     const keys = this.#data!;
-    if (header.keyPhase === this.#phase) return keys.opener.open(bytes, header.headerEnd, packetNumber);
-    if (this.#previousOpener !== null && packetNumber < this.#phaseFirstReceived) {
-      return this.#previousOpener.open(bytes, header.headerEnd, packetNumber);
+    if (header.keyPhase === this.#phase) {
+      if (!keys.opener.open(bytes, header.headerEnd, packetNumber)) return false;
+      if (packetNumber < this.#phaseFirstReceived) this.#onFollowed(packetNumber, nowMs);
+      return true;
     }
-    // A phase that is not ours: the peer updated its keys. Another update before ours was heard of cannot be.
-    if (this.#previousOpener !== null || !this.#core.confirmed) return false;
+    // Another phase: of a lower number the one before, of a higher one the next, for the peer follows before it updates.
+    if (packetNumber < this.#phaseFirstReceived) {
+      return this.#previousOpener?.open(bytes, header.headerEnd, packetNumber) ?? false;
+    }
+    if (!this.#core.confirmed) return false;
     this.#next ??= keys.next();
     if (!this.#next.opener.open(bytes, header.headerEnd, packetNumber)) return false;
     this.#turn(nowMs, packetNumber);
     return true;
   }
 
-  /** Enters the next key phase, for sending and receiving. */
+  /** A packet of this phase came with a lower number than any before: the first one shows that the peer has the keys too. */
+  #onFollowed(packetNumber: number, nowMs: number): void {
+    if (this.#phaseFirstReceived === Number.POSITIVE_INFINITY) this.#keepPreviousUntil(nowMs);
+    this.#phaseFirstReceived = packetNumber;
+  }
+
+  /** The old key stays for packets that come late. */
+  #keepPreviousUntil(nowMs: number): void {
+    this.#previousOpenerEndMs = nowMs + OLD_KEYS_PTOS * this.#recovery.probeTimeoutMs;
+  }
+
+  /** Enters the next key phase, for sending and receiving. `firstReceived`: Infinity when the peer has not done so. */
   #turn(nowMs: number, firstReceived: number): void {
     const keys = this.#data!;
     this.#previousOpener = keys.opener;
-    // The old key stays for packets that come late, and until the peer follows.
-    this.#previousOpenerEndMs = nowMs + OLD_KEYS_PTOS * this.#recovery.probeTimeoutMs;
+    if (firstReceived === Number.POSITIVE_INFINITY) this.#previousOpenerEndMs = firstReceived;
+    else this.#keepPreviousUntil(nowMs);
     this.#data = this.#next ?? keys.next();
     this.#next = null;
     this.#phase ^= 1;

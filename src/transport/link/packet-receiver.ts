@@ -84,12 +84,8 @@ export class PacketReceiver {
     const { bytes } = datagram;
     const core = this.#core;
     const idSequence = core.localIds.find(bytes, header.destinationStart, header.destinationEnd);
-    if (core.remoteIds.isReset(bytes) && core.closing === null) {
-      core.close({ cause: "reset", code: CLOSE_NO_ERROR, text: "the peer lost its state" }, false, nowMs);
-      return;
-    }
     if (idSequence < 0) {
-      core.drops["wrong-connection-id"]++;
+      if (!this.#reset(bytes, nowMs)) core.drops["wrong-connection-id"]++;
       return;
     }
     if (core.closing !== null) {
@@ -98,12 +94,19 @@ export class PacketReceiver {
       return;
     }
     if (!this.#keys.established) {
-      this.#keepEarly(datagram);
+      if (!this.#reset(bytes, nowMs)) this.#keepEarly(datagram);
       return;
     }
     const space = core.dataSpace;
     const packetNumber = this.#newNumber(bytes, header, space);
-    if (packetNumber < 0 || !this.#keys.open(bytes, header, packetNumber, nowMs)) return;
+    if (packetNumber < 0) {
+      if (!this.#reset(bytes, nowMs)) core.drops.replayed++;
+      return;
+    }
+    if (!this.#keys.open(bytes, header, packetNumber, nowMs)) {
+      if (!this.#reset(bytes, nowMs)) this.#keys.onForgery(nowMs);
+      return;
+    }
     const highest = packetNumber > space.window.largest;
     space.window.mark(packetNumber);
     if (!this.#openFrames(bytes, header)) return;
@@ -145,7 +148,10 @@ export class PacketReceiver {
     }
     const space = core.handshakeSpace;
     const packetNumber = this.#newNumber(bytes, header, space);
-    if (packetNumber < 0) return false;
+    if (packetNumber < 0) {
+      core.drops.replayed++;
+      return false;
+    }
     if (!keys.opener.open(bytes, header.headerEnd, packetNumber)) {
       core.drops["not-authentic"]++;
       return false;
@@ -176,13 +182,18 @@ export class PacketReceiver {
     else this.#early.push({ bytes: bytes.slice(), source, destination, ecn });
   }
 
-  /** The packet's number; -1, and counted, when it came already. */
+  /** Ends the link if the datagram, which is no packet of the peer's, is a stateless reset (RFC 9000, section 10.3.1). */
+  #reset(bytes: Uint8Array, nowMs: number): boolean {
+    if (this.#core.closing !== null || !this.#core.remoteIds.isReset(bytes)) return false;
+    this.#core.close({ cause: "reset", code: CLOSE_NO_ERROR, text: "the peer lost its state" }, false, nowMs);
+    return true;
+  }
+
+  /** The packet's number; -1 when it came already. */
   #newNumber(bytes: Uint8Array, header: PacketHeader, space: PacketSpace): number {
     const truncated = readPacketNumber(bytes, header.numberStart, header.numberBytes);
     const packetNumber = decodePacketNumber(space.window.largest, truncated, header.numberBytes);
-    if (!space.window.seen(packetNumber)) return packetNumber;
-    this.#core.drops.replayed++;
-    return -1;
+    return space.window.seen(packetNumber) ? -1 : packetNumber;
   }
 
   #openFrames(bytes: Uint8Array, header: PacketHeader): boolean {
