@@ -71,7 +71,7 @@ export class DataSender {
     if (bytes <= path.mtu.current) return false;
     if (!this.#recovery.fits(bytes, this.#core.congestion.windowBytes)) return false;
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out);
+    const headerEnd = this.#writer.beginShort(out, nowMs);
     let at = headerEnd;
     out[at++] = FRAME_PING;
     out[at++] = FRAME_IMMEDIATE_ACK;
@@ -103,7 +103,7 @@ export class DataSender {
       if (!ackDue) return false;
     }
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out);
+    const headerEnd = this.#writer.beginShort(out, nowMs);
     const limit = size - TAG_BYTES;
     let at = headerEnd;
     let flags = 0;

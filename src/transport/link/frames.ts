@@ -78,8 +78,10 @@ export class FrameReader {
     this.#at = start;
     this.#end = end;
     this.#failed = null;
-    while (this.next() !== NO_MORE_FRAMES) {
-      // Each step checks its frame.
+    // One ACK frame says all there is; reading many would only cost time.
+    let acks = 0;
+    for (let type = this.next(); type !== NO_MORE_FRAMES; type = this.next()) {
+      if ((type === FRAME_ACK || type === FRAME_ACK_ECN) && ++acks > 1) return "malformed-frame";
     }
     this.#at = start;
     return this.#failed;

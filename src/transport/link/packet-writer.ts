@@ -29,8 +29,8 @@ export class PacketWriter {
   }
 
   /** Writes the header of a short packet and returns its end. */
-  beginShort(out: Uint8Array): number {
-    if (this.#recovery.nextPacketNumber >= this.#nextSkip) this.#skipNumber();
+  beginShort(out: Uint8Array, nowMs: number): number {
+    if (this.#recovery.nextPacketNumber >= this.#nextSkip) this.#skipNumber(nowMs);
     const numberBytes = this.#recovery.numberBytes(EPOCH_DATA);
     const at = writeShortHeader(out, 0, this.#core.remoteIds.current, this.#keys.phase, numberBytes);
     return writePacketNumber(out, at, this.#recovery.nextPacketNumber, numberBytes);
@@ -61,7 +61,7 @@ export class PacketWriter {
     const bytes = end + TAG_BYTES;
     const packetNumber = recovery.nextPacketNumber;
     let ecn: EcnCodepoint = 0;
-    if ((flags & ~(SENT_ACK | SENT_HANDSHAKE)) === 0) recovery.onSentUnheeded();
+    if ((flags & ~(SENT_ACK | SENT_HANDSHAKE)) === 0) recovery.onSentUnheeded(nowMs);
     else ecn = recovery.onSent(epoch, bytes, flags, tag, name, ackFrame, nowMs);
     if (epoch === EPOCH_DATA) this.#keys.seal(transmit.buffer, headerEnd, end, packetNumber, nowMs);
     else this.#keys.handshake!.sealer.seal(transmit.buffer, 0, headerEnd, end, packetNumber);
@@ -79,11 +79,11 @@ export class PacketWriter {
    * Leaves a packet number out at a place that nobody can foresee: a peer that acknowledges what it did not get, to be
    * sent more than the path carries, gives itself away (RFC 9000, section 21.4).
    */
-  #skipNumber(): void {
+  #skipNumber(nowMs: number): void {
     const bytes = new Uint8Array(2);
     this.#core.random(bytes);
     const first = this.#nextSkip === 0;
     this.#nextSkip = this.#recovery.nextPacketNumber + SKIP_LEAST + (((bytes[0] << 8) | bytes[1]) % SKIP_LEAST);
-    if (!first) this.#recovery.skipNumber();
+    if (!first) this.#recovery.skipNumber(nowMs);
   }
 }

@@ -131,7 +131,8 @@ export class Recovery {
   }
 
   /** Leaves out a number: no packet bears it, and an ACK of it is a lie. */
-  skipNumber(): void {
+  skipNumber(nowMs: number): void {
+    if (this.#ledger.crowded) this.#giveUpOldest(nowMs);
     this.#ledger.skip(STATE_SKIPPED);
   }
 
@@ -171,7 +172,8 @@ export class Recovery {
   }
 
   /** The next number went to a packet that nobody waits for. */
-  onSentUnheeded(): void {
+  onSentUnheeded(nowMs: number): void {
+    if (this.#ledger.crowded) this.#giveUpOldest(nowMs);
     this.#ledger.skip();
   }
 
@@ -188,6 +190,7 @@ export class Recovery {
     ackFrame: number,
     nowMs: number,
   ): EcnCodepoint {
+    if (this.#ledger.crowded) this.#giveUpOldest(nowMs);
     let ecn: EcnCodepoint = 0;
     let sentFlags = flags;
     if ((flags & SENT_IN_FLIGHT) !== 0) {
@@ -294,7 +297,7 @@ export class Recovery {
       if ((flags & SENT_MTU_PROBE) !== 0) {
         if (mtu.onProbeAcked(bytes, nowMs)) core.payloadChanged(nowMs);
       } else {
-        mtu.onPacketAcked(bytes);
+        mtu.onPacketAcked(bytes, ledger.sentMs(n));
       }
     }
     if ((flags & SENT_ACK) !== 0) core.space(epoch).tracker.confirm(ledger.ackFrame(n));
@@ -317,6 +320,14 @@ export class Recovery {
     if (lost > 0) this.#updateCongestion(Number.NaN, 0, nowMs);
   }
 
+  /** So many numbers were used since a packet went out that its fate will never be known. */
+  #giveUpOldest(nowMs: number): void {
+    const oldest = this.#ledger.lowest;
+    this.#ledger.settle(oldest, STATE_LOST);
+    this.#onLost(oldest);
+    this.#updateCongestion(Number.NaN, 0, nowMs);
+  }
+
   #onLost(n: number): void {
     const core = this.#core;
     const { nowMs } = core;
@@ -336,7 +347,8 @@ export class Recovery {
       if (probe) mtu.onProbeLost(bytes, this.#lossRate, nowMs);
       else {
         this.#lossRate += (1 - this.#lossRate) / LOSS_RATE_PACKETS;
-        if (mtu.onPacketLost(bytes, this.#lossRate, nowMs)) core.payloadChanged(nowMs);
+        const blackHole = mtu.onPacketLost(bytes, ledger.sentMs(n), this.#lossRate, this.rtt.estimateMs, nowMs);
+        if (blackHole) core.payloadChanged(nowMs);
       }
     }
     if ((flags & SENT_CONTROL) !== 0) {
@@ -364,7 +376,7 @@ export class Recovery {
     const { closing, confirmed, isClient, idle, nowMs } = this.#core;
     if (closing !== null || this.#loss.lossMs !== Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
     if (this.#ledger.outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
-    const silence = nowMs - idle.receivedMs;
+    const silence = nowMs - idle.waitingSinceMs;
     let intervalMs = this.#loss.probeIntervalMs(this.#probes, silence, this.#peerAckDelayMs);
     if (!confirmed && silence < HASTE_MS) {
       // A handshake packet too many costs less than a round trip too many.

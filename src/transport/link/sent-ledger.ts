@@ -34,6 +34,8 @@ const INITIAL_CAPACITY = 1024;
 const MAX_CAPACITY = 1 << 18;
 /** The ring is this many times as long as what is outstanding, so that lost packets are remembered for some round trips. */
 const MEMORY = 4;
+/** Nothing is outstanding further back than this: less than the ring, so that no entry is ever lost to a newer one. */
+const MAX_SPAN = MAX_CAPACITY / 2;
 
 export class SentLedger {
   #mask = INITIAL_CAPACITY - 1;
@@ -67,6 +69,11 @@ export class SentLedger {
   /** Entries of memory, for tests. */
   get capacity(): number {
     return this.#mask + 1;
+  }
+
+  /** Whether the lowest packet must be settled before another number is used: its place will be needed. */
+  get crowded(): boolean {
+    return this.#outstanding > 0 && this.#next - this.#lowest >= MAX_SPAN;
   }
 
   /** Whether there is room for one more packet. */
