@@ -11,7 +11,7 @@ import type { LinkCore } from "./link-core.ts";
 import { EPOCH_DATA } from "./loss-detection.ts";
 import { TAG_BYTES } from "./packet-header.ts";
 import { type PacketWriter, SENT_NOTHING } from "./packet-writer.ts";
-import { LEAST_PACKET_BYTES, LEAST_PATH_PACKET_BYTES, Path, sameAddress, sameIp } from "./path.ts";
+import { LEAST_PATH_PACKET_BYTES, Path, sameAddress, sameIp } from "./path.ts";
 import { BASE_DATAGRAM_BYTES } from "./path-mtu.ts";
 import type { Recovery } from "./recovery.ts";
 
@@ -26,7 +26,9 @@ interface PendingResponse {
   data: Uint8Array;
   remote: Address;
   local: Address;
+  /** Bytes that came with the challenge, and the packet that they came in, counted. */
   bytes: number;
+  packet: number;
 }
 
 export class PathManager {
@@ -118,8 +120,12 @@ export class PathManager {
   /** A PATH_CHALLENGE with the bytes from `start` to `end`. */
   onChallenge(datagram: ReceivedDatagram, start: number, end: number): void {
     const { bytes, source, destination } = datagram;
-    if (this.#responses.length >= MAX_RESPONSES) this.#responses.shift();
-    this.#responses.push({ data: bytes.slice(start, end), remote: source, local: destination, bytes: bytes.length });
+    const packet = this.#core.stats.receivedPackets;
+    // A packet gets one answer, or its bytes would be returned several times.
+    if (this.#responses.at(-1)?.packet === packet) this.#responses.pop();
+    else if (this.#responses.length >= MAX_RESPONSES) this.#responses.shift();
+    const data = bytes.slice(start, end);
+    this.#responses.push({ data, remote: source, local: destination, bytes: bytes.length, packet });
     // The peer is not sure of this end's address and may send little: a ping, repeated until it is answered, gives it
     // leave to send and to ask again when the response is lost.
     this.#core.pingWanted = true;
@@ -155,8 +161,9 @@ export class PathManager {
     if (response !== undefined) {
       const here = sameAddress(response.remote, path.remote);
       // No more than came from there: an answer must not amplify.
-      const limit = Math.min(response.bytes, here ? path.allowance : response.bytes, BASE_DATAGRAM_BYTES);
-      if (limit >= LEAST_PACKET_BYTES || response.bytes < LEAST_PACKET_BYTES) {
+      const allowance = here ? path.allowance : response.bytes;
+      if (!here || allowance >= LEAST_PATH_PACKET_BYTES) {
+        const limit = Math.min(response.bytes, allowance, BASE_DATAGRAM_BYTES);
         this.#responses.shift();
         return this.#sendPacket(transmit, FRAME_PATH_RESPONSE, response.data, limit, response, nowMs);
       }
@@ -179,11 +186,11 @@ export class PathManager {
     type: number,
     data: Uint8Array,
     bytes: number,
-    to: { remote: Address },
+    to: { remote: Address; local: Address | null },
     nowMs: number,
   ): boolean {
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out);
+    const headerEnd = this.#writer.beginShort(out, nowMs);
     let at = writePathFrame(out, headerEnd, type, data);
     // Padded, as far as allowed, so that the path proves to carry full packets (RFC 9000, section 8.2.1).
     if (at + TAG_BYTES < bytes) {
@@ -193,6 +200,7 @@ export class PathManager {
     // Path frames have their own retry: nobody waits for their ACK.
     this.#writer.finish(transmit, EPOCH_DATA, headerEnd, at, SENT_NOTHING, 0, 0, 0, nowMs);
     transmit.destination = to.remote;
+    if (!this.#core.isClient) transmit.source = to.local;
     return true;
   }
 
@@ -205,6 +213,7 @@ export class PathManager {
 
   #restart(nowMs: number): void {
     this.#recovery.restart(nowMs);
+    this.#core.path.mtu.abandonProbe();
     this.#core.payloadChanged(nowMs);
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Path MTU discovery at the packetization layer, for one path: RFC 8899 with RFC 9000, section 14.3. Sizes are UDP payloads.
- * From the base of 1200 bytes it tries the largest first, then halves the range. Losses of full packets while small ones
- * arrive are a black hole: back to the base. The path may lose packets at random, so how many losses count as proof
- * depends on the loss rate.
+ * From the base of 1200 bytes it tries the largest first, then halves the range. When for some round trips all packets of a size
+ * are lost while smaller ones arrive, that is a black hole: back to the base. The path may lose packets at random, so how many
+ * losses count as proof depends on the loss rate.
  */
 
 export const BASE_DATAGRAM_BYTES = 1200;
@@ -11,6 +11,8 @@ const PRECISION_BYTES = 4;
 /** Losses that are this unlikely at random prove that a size does not pass. */
 const PROBE_DOUBT = 0.005;
 const BLACK_HOLE_DOUBT = 1e-6;
+/** Losses lie this many round trips apart, or a queue that overflows would do. */
+const BLACK_HOLE_RTTS = 2;
 /** RFC 8899, section 5.1.1: PMTU_RAISE_TIMER. */
 const RAISE_MS = 600_000;
 /** After a black hole the search starts again sooner: the path has just changed. */
@@ -24,8 +26,11 @@ export class PathMtu {
   #losses = 0;
   #inFlight = false;
   #searchMs = Number.NEGATIVE_INFINITY;
-  #largeLosses = 0;
-  #smallAcked = false;
+  // Packets above the base that were lost since the last of such a size arrived.
+  #lost = 0;
+  #leastLost = 0;
+  #firstLostMs = 0;
+  #smallerAcked = false;
   /** Times that a black hole was found. */
   blackHoles = 0;
 
@@ -92,29 +97,35 @@ export class PathMtu {
     if (this.#probe === 0) this.#searchMs = nowMs + RAISE_MS;
   }
 
-  onPacketAcked(bytes: number): void {
-    if (bytes > BASE_DATAGRAM_BYTES) {
-      this.#largeLosses = 0;
-      this.#smallAcked = false;
-    } else if (this.#largeLosses > 0) {
-      this.#smallAcked = true;
-    }
+  /** What is on its way will not be heard of: a probe counts as never sent. */
+  abandonProbe(): void {
+    this.#inFlight = false;
+  }
+
+  /** A packet that was no probe arrived. */
+  onPacketAcked(bytes: number, sentMs: number): void {
+    // What left before the first loss says nothing of the path since.
+    if (this.#lost === 0 || sentMs < this.#firstLostMs) return;
+    if (bytes >= this.#leastLost) this.#lost = 0;
+    else this.#smallerAcked = true;
   }
 
   /** A packet that was no probe is lost. Returns whether that proves a black hole: the MTU is then the base again. */
-  onPacketLost(bytes: number, lossRate: number, nowMs: number): boolean {
+  onPacketLost(bytes: number, sentMs: number, lossRate: number, rttMs: number, nowMs: number): boolean {
     if (bytes <= BASE_DATAGRAM_BYTES || this.#current === BASE_DATAGRAM_BYTES) return false;
-    this.#largeLosses++;
-    return this.#judge(lossRate, nowMs);
-  }
-
-  #judge(lossRate: number, nowMs: number): boolean {
-    if (!this.#smallAcked || this.#largeLosses < proof(lossRate, BLACK_HOLE_DOUBT, 6, 40)) return false;
+    if (this.#lost++ === 0) {
+      this.#firstLostMs = sentMs;
+      this.#leastLost = bytes;
+      this.#smallerAcked = false;
+    } else {
+      this.#leastLost = Math.min(this.#leastLost, bytes);
+    }
+    const lasted = sentMs - this.#firstLostMs >= BLACK_HOLE_RTTS * rttMs;
+    if (!lasted || !this.#smallerAcked || this.#lost < proof(lossRate, BLACK_HOLE_DOUBT, 6, 40)) return false;
     this.blackHoles++;
     this.#failed = this.#current;
     this.#current = BASE_DATAGRAM_BYTES;
-    this.#largeLosses = 0;
-    this.#smallAcked = false;
+    this.#lost = 0;
     this.#losses = 0;
     this.#inFlight = false;
     this.#plan();

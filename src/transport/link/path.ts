@@ -8,8 +8,8 @@ import { PathMtu } from "./path-mtu.ts";
 
 /** Bytes sent to an address that is not validated are at most this many times those that came from it. */
 export const AMPLIFICATION_LIMIT = 3;
-/** Nothing is sent where less than this is allowed: an ACK frame with a few ranges and its packet. */
-export const LEAST_PACKET_BYTES = 80;
+/** Nothing is sent where less than this is allowed: an ACK frame of one range and its packet, with the longest of all fields. */
+export const LEAST_PACKET_BYTES = 120;
 /** A path frame and its packet, the longest connection id and packet number counted. */
 export const LEAST_PATH_PACKET_BYTES = 50;
 /** Of what may be sent to an unproved address, this is kept for challenges. */
