@@ -16,6 +16,8 @@ export type DropCause =
   | "replayed"
   /** A client's first datagrams have a least size. */
   | "undersized"
+  /** Larger than this end said that it takes. */
+  | "oversized"
   /** From an address that the peer does not have during the handshake. */
   | "unexpected-address"
   /** A frame that its epoch does not allow. */
@@ -49,6 +51,7 @@ export function dropCounts(): DropCounts {
     "not-authentic": 0,
     replayed: 0,
     undersized: 0,
+    oversized: 0,
     "unexpected-address": 0,
     "wrong-epoch": 0,
     "impossible-ack": 0,

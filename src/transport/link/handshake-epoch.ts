@@ -45,6 +45,7 @@ export class HandshakeEpoch {
   #saidToken: Uint8Array;
   /** A client's: whether a packet of the server came. */
   #heardServer = false;
+  #retried = false;
 
   constructor(
     core: LinkCore,
@@ -138,7 +139,7 @@ export class HandshakeEpoch {
 
   onRetry(bytes: Uint8Array, header: PacketHeader, nowMs: number): void {
     const core = this.#core;
-    const first = core.isClient && !this.#heardServer && this.#token.length === 0 && core.closing === null;
+    const first = core.isClient && !this.#heardServer && !this.#retried && core.closing === null;
     const ours = equalAt(bytes, header.destinationStart, header.destinationEnd, core.firstLocalId);
     const tokenBytes = header.tokenEnd - header.tokenStart;
     if (!first || !ours || tokenBytes === 0 || header.headerEnd + TAG_BYTES !== bytes.length) {
@@ -150,6 +151,7 @@ export class HandshakeEpoch {
       core.drops["not-authentic"]++;
       return;
     }
+    this.#retried = true;
     this.#token = bytes.slice(header.tokenStart, header.tokenEnd);
     this.#saidToken = this.#token;
     this.#keyId = bytes.slice(header.sourceStart, header.sourceEnd);

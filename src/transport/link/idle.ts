@@ -2,6 +2,9 @@
  * Silence: when a link is dead of it (idle timeout, RFC 9000, section 10.1), and when a ping keeps it, and the NAT bindings on
  * its way, alive.
  */
+/** Pings in an idle timeout: one may be late without the link's end. */
+const PINGS_PER_TIMEOUT = 3;
+
 export class IdleTimer {
   readonly #keepAliveMs: number;
   #timeoutMs: number;
@@ -22,6 +25,11 @@ export class IdleTimer {
   /** When the last genuine packet came. */
   get receivedMs(): number {
     return this.#receivedMs;
+  }
+
+  /** Since when nothing came though something could: the last genuine packet, or the first question after it. */
+  get waitingSinceMs(): number {
+    return this.#startMs;
   }
 
   get timeoutMs(): number {
@@ -55,9 +63,10 @@ export class IdleTimer {
     return this.#startMs + Math.max(this.#timeoutMs, 3 * probeTimeoutMs);
   }
 
-  /** When a ping is due: nothing ack-eliciting left for the keep-alive interval. */
+  /** When a ping is due: nothing came or asked for an ACK for the keep-alive interval, or for much of either end's patience. */
   get keepAliveMs(): number {
     if (this.#keepAliveMs === 0) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#receivedMs, this.#sentMs) + this.#keepAliveMs;
+    const patience = this.#timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#timeoutMs / PINGS_PER_TIMEOUT;
+    return Math.max(this.#receivedMs, this.#sentMs) + Math.min(this.#keepAliveMs, patience);
   }
 }

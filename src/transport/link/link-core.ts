@@ -24,6 +24,8 @@ import { BASE_DATAGRAM_BYTES } from "./path-mtu.ts";
 
 export type LinkState = "handshaking" | "established" | "closing" | "closed";
 
+/** The largest UDP payload over IPv4 (RFC 768, RFC 791). */
+const LARGEST_DATAGRAM_BYTES = 65_507;
 /** The longest packet number in a header. */
 const PACKET_NUMBER_MOST = 4;
 
@@ -80,7 +82,8 @@ export class LinkCore {
     this.congestion = options.congestion;
     this.random = options.random;
     this.nowMs = nowMs;
-    this.maxDatagramBytes = Math.max(options.maxDatagramBytes ?? DEFAULT_MAX_DATAGRAM_BYTES, BASE_DATAGRAM_BYTES);
+    const wanted = options.maxDatagramBytes ?? DEFAULT_MAX_DATAGRAM_BYTES;
+    this.maxDatagramBytes = Math.min(Math.max(wanted, BASE_DATAGRAM_BYTES), LARGEST_DATAGRAM_BYTES);
     this.overheadBytes = remote.ip.includes(":") ? 48 : 28;
     this.idle = new IdleTimer(
       options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS,

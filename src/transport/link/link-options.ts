@@ -39,7 +39,7 @@ export interface LinkOptions {
   keepAliveMs?: number;
   /** The handshake must be done by then, ms. Default 30 s. */
   handshakeTimeoutMs?: number;
-  /** The largest UDP payload to send or take, from 1200. Default 1472. */
+  /** The largest UDP payload to send or take, 1200 to 65,507. Default 1472. */
   maxDatagramBytes?: number;
   /** Time that the pacer may save up, ms, about the granularity of the driver's timer: bursts are this long at most. Default 1. */
   pacingBurstMs?: number;

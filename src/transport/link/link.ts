@@ -234,6 +234,10 @@ export class Link implements Endpoint {
       core.drops.closed++;
       return;
     }
+    if (bytes.length > core.maxDatagramBytes) {
+      core.drops.oversized++;
+      return;
+    }
     if (header.kind === "short") this.#receiver.onShort(datagram, header, nowMs);
     else if (header.kind === "handshake") {
       if (this.#receiver.onHandshake(datagram, header, nowMs)) this.#pumpHandshake(nowMs);
