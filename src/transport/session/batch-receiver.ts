@@ -40,6 +40,8 @@ export class BatchReceiver {
   /** By batch, seed and cover. */
   readonly #halves: Map<string, { type: number; bytes: Uint8Array }> = new Map();
   #lowestLive = 0;
+  /** Memory is short: only symbols of the oldest incomplete batch are taken, which all that came later waits for. */
+  short = false;
   /** Above all that came. */
   #horizon = 0;
 
@@ -66,6 +68,10 @@ export class BatchReceiver {
       return;
     }
     this.#horizon = Math.max(this.#horizon, batch + 1);
+    if (this.short && batch > this.#oldestIncomplete()) {
+      this.counts.dropped++;
+      return;
+    }
     const decoder = this.#live.get(batch) ?? this.#open(batch);
     const symbol = bytes.subarray(frame.start, frame.end);
     const whole = frame.type === SYMBOL_SOURCE || frame.type === SYMBOL_REPAIR ? symbol : this.#join(frame, symbol);
@@ -125,6 +131,12 @@ export class BatchReceiver {
     whole.set(first);
     whole.set(second, first.length);
     return whole;
+  }
+
+  #oldestIncomplete(): number {
+    let batch = this.#lowestLive;
+    while (this.#complete.has(batch) || this.#live.get(batch)?.complete) batch++;
+    return batch;
   }
 
   #open(batch: number): BatchDecoder {

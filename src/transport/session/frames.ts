@@ -1,10 +1,8 @@
 /**
- * The session's formats: symbol frames, which travel in a link's packets, and session frames, which travel inside source
- * symbols. Layout: docs/wire-format-session.md. Numbers are varints (RFC 9000, section 16) unless a width is given.
- *
- * A source symbol is delivered exactly once, so that session frames are never sent again by themselves.
+ * Symbol frames, which travel in a link's packets: symbols of batches and word of them. What is inside source symbols is in
+ * session-frames.ts. Layout: docs/wire-format-session.md. Numbers are varints (RFC 9000, section 16) unless a width is given.
  */
-import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../link/varint.ts";
+import { readVarint, varintLengthAt, writeVarint } from "../link/varint.ts";
 
 /** Symbol frames: type, batch, lag (batch less the lowest live batch), then as below, then a length and that many bytes. */
 export const SYMBOL_SOURCE = 0x01;
@@ -17,14 +15,6 @@ export const SYMBOL_REPAIR_SECOND_HALF = 0x04;
 export const STATUS_REQUEST = 0x05;
 /** The receiver's word on batches: see `StatusFrame`. */
 export const BATCH_STATUS = 0x06;
-
-/** Session frames. */
-export const FRAME_STREAM = 0x10;
-export const FRAME_STREAM_FIN = 0x11;
-export const FRAME_RESET_STREAM = 0x12;
-export const FRAME_STOP_SENDING = 0x13;
-export const FRAME_MAX_DATA = 0x14;
-export const FRAME_MAX_STREAM_DATA = 0x15;
 
 /** The most bytes of a symbol frame before the symbol itself: type, batch, lag, two bytes of name, length. */
 export const SYMBOL_HEADER_MOST = 1 + 8 + 4 + 2 + 4;
@@ -176,100 +166,4 @@ export function writeRepairHeader(
   bytes[next] = covered;
   bytes[next + 1] = seed;
   return writeVarint(bytes, next + 2, length);
-}
-
-/** Bytes of a stream frame before its data, with a length of up to 16,383 bytes. */
-export function streamHeaderBytes(stream: number, offset: number): number {
-  return 1 + varintBytes(stream) + varintBytes(offset) + 2;
-}
-
-/** Writes a stream frame up to its data; its length always takes two bytes. Returns the offset where the data go. */
-export function writeStreamHeader(
-  bytes: Uint8Array,
-  at: number,
-  stream: number,
-  offset: number,
-  length: number,
-  fin: boolean,
-): number {
-  bytes[at] = fin ? FRAME_STREAM_FIN : FRAME_STREAM;
-  let next = writeVarint(bytes, at + 1, stream);
-  next = writeVarint(bytes, next, offset);
-  bytes[next] = 0x40 | (length >>> 8);
-  bytes[next + 1] = length;
-  return next + 2;
-}
-
-/** A control frame of a session: its type and up to three numbers. */
-export interface ControlFrame {
-  readonly type: number;
-  readonly fields: readonly number[];
-}
-
-export function controlFrameBytes({ fields }: ControlFrame): number {
-  return fields.reduce((sum, field) => sum + varintBytes(field), 1);
-}
-
-export function writeControlFrame(bytes: Uint8Array, at: number, { type, fields }: ControlFrame): number {
-  bytes[at] = type;
-  let next = at + 1;
-  for (const field of fields) next = writeVarint(bytes, next, field);
-  return next;
-}
-
-/** Who takes the session frames of a source symbol. Each says whether the frame was allowed. */
-export interface SessionFrameHandler {
-  onStreamData(stream: number, offset: number, data: Uint8Array, fin: boolean): boolean;
-  onResetStream(stream: number, code: number, finalSize: number): boolean;
-  onStopSending(stream: number, code: number): boolean;
-  onMaxData(maximum: number): boolean;
-  onMaxStreamData(stream: number, maximum: number): boolean;
-}
-
-const FIELDS: Record<number, number> = {
-  [FRAME_STREAM]: 3,
-  [FRAME_STREAM_FIN]: 3,
-  [FRAME_RESET_STREAM]: 3,
-  [FRAME_STOP_SENDING]: 2,
-  [FRAME_MAX_DATA]: 1,
-  [FRAME_MAX_STREAM_DATA]: 2,
-};
-
-/** Hands the frames of a source symbol over; returns false when one is malformed or was not allowed. */
-export function readSessionFrames(symbol: Uint8Array, handler: SessionFrameHandler): boolean {
-  const end = symbol.length;
-  let at = 0;
-  while (at < end) {
-    const type = symbol[at++];
-    const count = FIELDS[type];
-    if (count === undefined) return false;
-    for (let i = 0; i < count; i++) {
-      fields[i] = readVarint(symbol, at, end);
-      if (fields[i] < 0) return false;
-      at += varintLengthAt(symbol, at);
-    }
-    const [first, second, third] = fields;
-    let allowed: boolean;
-    switch (type) {
-      case FRAME_STREAM:
-      case FRAME_STREAM_FIN:
-        if (at + third > end) return false;
-        allowed = handler.onStreamData(first, second, symbol.subarray(at, at + third), type === FRAME_STREAM_FIN);
-        at += third;
-        break;
-      case FRAME_RESET_STREAM:
-        allowed = handler.onResetStream(first, second, third);
-        break;
-      case FRAME_STOP_SENDING:
-        allowed = handler.onStopSending(first, second);
-        break;
-      case FRAME_MAX_DATA:
-        allowed = handler.onMaxData(first);
-        break;
-      default:
-        allowed = handler.onMaxStreamData(first, second);
-    }
-    if (!allowed) return false;
-  }
-  return true;
 }

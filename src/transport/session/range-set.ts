@@ -30,6 +30,11 @@ export class RangeSet {
     return this.#tail - this.#head;
   }
 
+  /** Whether the session has as many as it may. */
+  get full(): boolean {
+    return this.#shared.ranges === MAX_RANGES;
+  }
+
   /** Adds `start` to `end`, at least one byte. Returns false when any of it was there already, or there are too many ranges. */
   add(start: number, end: number): boolean {
     const last = this.#tail - 1;
@@ -83,7 +88,7 @@ export class RangeSet {
   }
 
   #insert(index: number, start: number, end: number): boolean {
-    if (this.#shared.ranges === MAX_RANGES) return false;
+    if (this.full) return false;
     this.#shared.ranges++;
     let at = index;
     if (this.#tail === this.#starts.length) at -= this.#makeRoom();

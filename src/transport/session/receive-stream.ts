@@ -1,77 +1,95 @@
 /**
- * The receiving half of a stream: puts bytes in order and grants credit. Every byte comes once, for symbols do; a peer that sends
+ * The receiving half of a stream: puts bytes in order, and its credit. Every byte comes once, for symbols do; a peer that sends
  * bytes twice, beyond its credit or past the end breaks the protocol.
  */
-
+import { BlockReader } from "./compressed-blocks.ts";
+import type { Compressor } from "./compressor.ts";
 import { type RangeCount, RangeSet } from "./range-set.ts";
 import { ReceiveBuffer } from "./receive-buffer.ts";
-
-/** New credit is granted in steps of this share of a window: often, so that one lost grant does not stop the peer. */
-export const CREDIT_STEP = 1 / 8;
+import type { ReceiveWindow } from "./receive-window.ts";
+import {
+  BAD_COMPRESSION,
+  BAD_FINAL_SIZE,
+  BAD_STREAM_DATA,
+  BEYOND_STREAM_CREDIT,
+  type Fault,
+  NO_COMPRESSION,
+  TOO_MANY_GAPS,
+} from "./session-error.ts";
 
 export class ReceiveStream {
-  /** Credit: the peer may send bytes below this. */
-  maximum: number;
+  readonly window: ReceiveWindow;
   /** Its end, once known; else Infinity. */
   finalSize = Number.POSITIVE_INFINITY;
-  readonly #window: number;
+  /** What reading found to be wrong. */
+  fault: Fault | null = null;
   readonly #buffer = new ReceiveBuffer();
   /** What came beyond the first gap; null until there is one. */
   #beyond: RangeSet | null = null;
   readonly #shared: RangeCount;
+  /** Of a compressed stream. Undefined until the first byte says which it is. */
+  #blocks: BlockReader | null | undefined;
   /** All below came. */
   #next = 0;
-  #highest = 0;
 
-  /** `window` is how many bytes may be under way or waiting to be read. */
-  constructor(window: number, shared: RangeCount) {
-    this.#window = window;
-    this.maximum = window;
+  constructor(window: ReceiveWindow, shared: RangeCount) {
+    this.window = window;
     this.#shared = shared;
-  }
-
-  /** The highest offset that any byte came with: what counts against the session's credit. */
-  get highest(): number {
-    return this.#highest;
-  }
-
-  /** Bytes read by the application. */
-  get readBytes(): number {
-    return this.#buffer.readOffset;
   }
 
   /** Whether all was read. */
   get done(): boolean {
-    return this.#buffer.readOffset === this.finalSize;
+    return this.#buffer.readOffset === this.finalSize && (this.#blocks?.atEnd ?? true);
   }
 
   get readable(): boolean {
     return this.#buffer.readOffset < this.#next;
   }
 
-  /** Takes bytes; returns false when they break the protocol. */
-  receive(offset: number, data: Uint8Array, fin: boolean): boolean {
+  /** Takes bytes; returns what is wrong with them, or null. `compressor` is the session's, for a stream that is compressed. */
+  receive(
+    offset: number,
+    data: Uint8Array,
+    fin: boolean,
+    compressed: boolean,
+    compressor: Compressor | null,
+  ): Fault | null {
     const end = offset + data.length;
-    if (end > this.maximum || end > this.finalSize || (fin && end < this.#highest)) return false;
-    if (fin && this.finalSize !== Number.POSITIVE_INFINITY && this.finalSize !== end) return false;
+    if (end > this.window.maximum) return BEYOND_STREAM_CREDIT;
+    if (end > this.finalSize || (fin && end < this.window.highest)) return BAD_FINAL_SIZE;
+    if (fin && this.finalSize !== Number.POSITIVE_INFINITY && this.finalSize !== end) return BAD_FINAL_SIZE;
+    if (this.#blocks === undefined) {
+      if (compressed && compressor === null) return NO_COMPRESSION;
+      this.#blocks = compressed ? new BlockReader(compressor!) : null;
+    } else if ((this.#blocks !== null) !== compressed) {
+      return BAD_COMPRESSION;
+    }
     if (fin) this.finalSize = end;
-    this.#highest = Math.max(this.#highest, end);
-    if (data.length === 0) return true;
-    if (offset < this.#next) return false;
+    this.window.highest = Math.max(this.window.highest, end);
+    if (data.length === 0) return null;
+    if (offset < this.#next) return BAD_STREAM_DATA;
     if (offset === this.#next && (this.#beyond === null || this.#beyond.count === 0)) {
       this.#next = end;
     } else {
       this.#beyond ??= new RangeSet(this.#shared);
-      if (!this.#beyond.add(offset, end)) return false;
+      if (!this.#beyond.add(offset, end)) return this.#beyond.full ? TOO_MANY_GAPS : BAD_STREAM_DATA;
       this.#next = this.#beyond.takeFrom(this.#next);
     }
     this.#buffer.write(offset, data);
-    return true;
+    this.window.available = this.#next;
+    return null;
   }
 
   /** The next bytes in order, or null when there are none. A view that nothing is written to any more. */
   read(): Uint8Array | null {
-    return this.#buffer.read(this.#next);
+    const data = this.#blocks == null ? this.#buffer.read(this.#next) : this.#readBlock(this.#blocks);
+    this.window.read = this.#buffer.readOffset;
+    return data;
+  }
+
+  /** New credit is worth a frame. */
+  get creditDue(): boolean {
+    return this.finalSize === Number.POSITIVE_INFINITY && this.window.due;
   }
 
   /** The stream is forgotten. */
@@ -79,11 +97,16 @@ export class ReceiveStream {
     this.#beyond?.clear();
   }
 
-  /** New credit, when a part of the window was read since the last; else 0. */
-  grant(): number {
-    const maximum = this.#buffer.readOffset + this.#window;
-    if (this.finalSize !== Number.POSITIVE_INFINITY || maximum - this.maximum < this.#window * CREDIT_STEP) return 0;
-    this.maximum = maximum;
-    return maximum;
+  #readBlock(blocks: BlockReader): Uint8Array | null {
+    for (;;) {
+      const plain = blocks.next();
+      if (plain !== null) return plain;
+      const piece = blocks.malformed ? null : this.#buffer.read(this.#next);
+      if (piece === null) break;
+      blocks.feed(piece);
+    }
+    const cutOff = this.#buffer.readOffset === this.finalSize && !blocks.atEnd;
+    if (blocks.malformed || cutOff) this.fault = BAD_COMPRESSION;
+    return null;
   }
 }

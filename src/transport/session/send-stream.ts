@@ -2,23 +2,25 @@
  * The sending half of a stream: bytes that wait for their symbol. What is in a symbol is the batch's care and leaves here, for
  * symbols are delivered exactly once. Not flow control of the session, only the stream's own limit.
  */
+import { BLOCK_BYTES, BLOCK_HEADER_BYTES, writeBlock } from "./compressed-blocks.ts";
+import type { Compressor } from "./compressor.ts";
 import { SendBuffer } from "./send-buffer.ts";
 
 /** Bytes that wait in one stream before `write` takes no more. */
 export const SEND_BUFFER_BYTES = 1 << 20;
 
 export class SendStream {
-  readonly id: number;
   /** The next byte to be put into a symbol. */
   offset = 0;
   /** The peer takes bytes below this. */
   maximum: number;
+  /** Of a compressed stream; set before the first byte. */
+  compressor: Compressor | null = null;
   readonly #buffer = new SendBuffer();
   #finished = false;
   #finSent = false;
 
-  constructor(id: number, maximum: number) {
-    this.id = id;
+  constructor(maximum: number) {
     this.maximum = maximum;
   }
 
@@ -32,9 +34,15 @@ export class SendStream {
     return this.#finished;
   }
 
+  /** Bytes that wait. */
+  get buffered(): number {
+    return this.#buffer.length;
+  }
+
   /** Copies as much of `data` as there is room for; returns how many bytes that is. */
   write(data: Uint8Array): number {
     if (this.#finished) return 0;
+    if (this.compressor !== null) return this.#writeBlocks(data, this.compressor);
     const length = Math.min(data.length, SEND_BUFFER_BYTES - this.#buffer.length);
     this.#buffer.write(data, 0, length);
     return length;
@@ -53,12 +61,12 @@ export class SendStream {
 
   /** How many bytes could be sent under the stream's limit. */
   get sendableBytes(): number {
-    return Math.min(this.#buffer.length, this.maximum - this.offset);
+    return Math.max(0, Math.min(this.#buffer.length, this.maximum - this.offset));
   }
 
-  /** Whether there is anything to send under the stream's limit: bytes or its end. */
-  get ready(): boolean {
-    return this.sendableBytes > 0 || (this.#finished && !this.#finSent && this.#buffer.length === 0);
+  /** Whether nothing but its end is left to say. */
+  get ending(): boolean {
+    return this.#finished && !this.#finSent && this.#buffer.length === 0;
   }
 
   /** Whether the next `length` bytes are its last. */
@@ -71,5 +79,17 @@ export class SendStream {
     if (this.endsAfter(length)) this.#finSent = true;
     this.offset += length;
     this.#buffer.take(length, target, at);
+  }
+
+  #writeBlocks(data: Uint8Array, compressor: Compressor): number {
+    let at = 0;
+    while (at < data.length) {
+      const room = SEND_BUFFER_BYTES - this.#buffer.length - BLOCK_HEADER_BYTES;
+      const bytes = Math.min(BLOCK_BYTES, data.length - at);
+      if (bytes > room) break;
+      writeBlock(this.#buffer, data.subarray(at, at + bytes), compressor);
+      at += bytes;
+    }
+    return at;
   }
 }

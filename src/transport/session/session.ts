@@ -1,13 +1,21 @@
 /**
- * A session over one link: streams in both directions, carried in batches of coded symbols, under credit of the session and of
- * each stream. The layer above a `Link` (its `LinkUser`); without I/O, clock or randomness of its own. No packet number, ACK or
- * key is known here.
+ * A session: streams and messages in both directions, carried in batches of coded symbols, under credit of the session and of each
+ * stream. The layer above a `Link` (its `LinkUser`); without I/O, clock or randomness of its own. No packet number, ACK or key is
+ * known here.
  *
- * After any call that may have made something to send, the driver polls the link. Input from the peer never throws: a symbol
- * that breaks the protocol ends the session with an error that `poll` reports.
+ * After any call that may have made something to send, the driver polls the link. Input from the peer never throws: what breaks
+ * the protocol ends the session with an error that `poll` reports.
+ *
+ * A session may outlive its link:
+ *
+ *     connecting --established--> established <--established / suspend--> suspended
+ *          any --closed, or the peer breaks the protocol--> over
+ *
+ * Who keeps it calls `suspend` instead of `closed` once the old link has settled all its packets (those in flight as lost, so that
+ * their symbols are repaired and what was asked is asked again), and hands it to a new link, whose `established` resumes it. What
+ * the application does meanwhile waits.
  */
 import { SymbolPool } from "../../codec/index.ts";
-import type { Arena } from "../../gf/index.ts";
 import type { Address } from "../address.ts";
 import type { CloseReason } from "../link/close.ts";
 import type { LinkUser, PacketFill } from "../link/link-user.ts";
@@ -15,143 +23,109 @@ import type { LinkParameters } from "../link/parameters.ts";
 import { varintLengthAt } from "../link/varint.ts";
 import { BatchReceiver } from "./batch-receiver.ts";
 import { BatchSender } from "./batch-sender.ts";
-import {
-  BATCH_STATUS,
-  type ControlFrame,
-  controlFrameBytes,
-  FRAME_MAX_DATA,
-  FRAME_MAX_STREAM_DATA,
-  FRAME_RESET_STREAM,
-  FRAME_STOP_SENDING,
-  readSessionFrames,
-  readStatusRequest,
-  type SessionFrameHandler,
-  STATUS_REQUEST,
-  StatusFrame,
-  SymbolFrame,
-  streamHeaderBytes,
-  writeControlFrame,
-  writeStreamHeader,
-} from "./frames.ts";
+import { agreeOn, type Compressor, LEAST_COMPRESSED_BYTES } from "./compressor.ts";
+import { BATCH_STATUS, readStatusRequest, STATUS_REQUEST, StatusFrame, SymbolFrame } from "./frames.ts";
+import { Incoming } from "./incoming.ts";
+import { Outgoing } from "./outgoing.ts";
 import { PathEstimate } from "./path-estimate.ts";
 import type { RangeCount } from "./range-set.ts";
-import { CREDIT_STEP, ReceiveStream } from "./receive-stream.ts";
 import { Redundancy } from "./redundancy.ts";
-import { SendStream } from "./send-stream.ts";
+import { DEFAULT_URGENCY, type Sendable } from "./scheduler.ts";
+import { MESSAGE_BUFFER_BYTES } from "./send-messages.ts";
+import { SEND_BUFFER_BYTES } from "./send-stream.ts";
 import { SentPackets } from "./sent-packets.ts";
+import { BAD_PARAMETERS, type Fault, MALFORMED_PACKET, SessionError, UNKNOWN_SESSION } from "./session-error.ts";
+import { SessionEvents } from "./session-events.ts";
+import { FRAME_RESET_STREAM, FRAME_STOP_SENDING } from "./session-frames.ts";
+import { SessionMemory } from "./session-memory.ts";
+import {
+  type CheckedOptions,
+  checkOptions,
+  checkPriority,
+  MAX_MESSAGE_BYTES,
+  type MessageOptions,
+  type SessionEvent,
+  type SessionOptions,
+  type SessionStats,
+  type StreamOptions,
+} from "./session-options.ts";
+import { decodeSessionParameters, encodeSessionParameters, type SessionParameters } from "./session-parameters.ts";
+import { Stream } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** M of live batches. */
 export const SESSION_BATCH_SIZE = 64;
 
-/** What a session's receiver lets come before it was read, bytes, when nothing else is said. */
-export const DEFAULT_SESSION_WINDOW = 64 * 2 ** 20;
-export const DEFAULT_STREAM_WINDOW = 64 * 2 ** 20;
-
-/** Streams of the peer that may be open at once; one more ends the session. */
-export const MAX_PEER_STREAMS = 4096;
-
-export interface SessionOptions {
-  /** Which end opens streams with even numbers: the client. */
-  isClient: boolean;
-  /** Where symbols live. Default: the arena that the process shares. */
-  arena?: Arena;
-  /** Credit for the session and for each stream, bytes. The peer must have the same settings as its credit to begin with. */
-  sessionWindow?: number;
-  streamWindow?: number;
-}
-
-export type SessionEvent =
-  | { type: "established" }
-  | { type: "stream"; stream: number }
-  | { type: "readable"; stream: number }
-  | { type: "writable"; stream: number }
-  | { type: "reset"; stream: number; code: number }
-  | { type: "stopped"; stream: number; code: number }
-  | { type: "closed"; reason: CloseReason }
-  | { type: "error"; message: string };
-
-export interface SessionStats {
-  sentSymbols: number;
-  sentRepairs: number;
-  receivedSymbols: number;
-  redundantSymbols: number;
-  droppedSymbols: number;
-  liveBatches: number;
-}
-
-interface Stream {
-  readonly send: SendStream | null;
-  readonly receive: ReceiveStream | null;
-  blocked: boolean;
-  /** A "readable" event waits to be polled: one is enough. */
-  announced: boolean;
-}
-
 export class Session implements LinkUser {
   readonly #isClient: boolean;
-  readonly #sessionWindow: number;
-  readonly #streamWindow: number;
+  readonly #options: CheckedOptions;
   readonly #pool: SymbolPool;
   readonly #path = new PathEstimate();
   readonly #packets = new SentPackets();
   readonly #sender: BatchSender;
   readonly #receiver: BatchReceiver;
-  readonly #streams: Map<number, Stream> = new Map();
-  /** Streams with something to send, in turn. */
-  readonly #sending: Set<number> = new Set();
-  readonly #control: ControlFrame[] = [];
-  readonly #gaps: RangeCount = { ranges: 0 };
-  readonly #events: SessionEvent[] = [];
+  readonly #streams: StreamTable;
+  readonly #outgoing: Outgoing;
+  readonly #incoming: Incoming;
+  readonly #events: SessionEvents;
   readonly #frame = new SymbolFrame();
   readonly #status = new StatusFrame();
   readonly #symbol: Uint8Array;
-  readonly #handler: SessionFrameHandler;
   /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
   #requested = 0;
   #answered = 0;
   readonly #answers: Set<number> = new Set();
-  #established = false;
-  #over = false;
-  #nextStream: number;
-  #nextPeerStream: number;
-  #peerStreams = 0;
-  /** Credit: stream bytes sent and allowed, received and allowed. */
-  #sent = 0;
-  #sendMaximum: number;
-  #received = 0;
-  #receiveMaximum: number;
-  #read = 0;
+  #state: "connecting" | "established" | "suspended" | "over" = "connecting";
+  #peer: SessionParameters | null = null;
+  #compressor: Compressor | null = null;
+  /** Bytes that wait in streams to be sent. */
+  #buffered = 0;
+  /** When the packet came that is being read. */
+  #nowMs = 0;
+  readonly #memory: SessionMemory;
+  /** Streams whose writes were refused for lack of memory, and bytes of a message that was refused, else -1. */
+  readonly #refused: Set<Stream> = new Set();
+  #refusedMessageBytes = -1;
+  /** When less than a symbol began to wait for more; NaN when nothing does. */
+  #mergeSinceMs = Number.NaN;
+  /** Bytes of the last symbol that there was room for. */
+  #symbolRoom = 1024;
 
+  /** Throws a SessionError for options out of range. */
   constructor(options: SessionOptions) {
-    const { isClient, arena, sessionWindow = DEFAULT_SESSION_WINDOW, streamWindow = DEFAULT_STREAM_WINDOW } = options;
+    const { isClient, arena } = options;
     this.#isClient = isClient;
-    this.#sessionWindow = sessionWindow;
-    this.#streamWindow = Math.min(streamWindow, sessionWindow);
-    this.#sendMaximum = sessionWindow;
-    this.#receiveMaximum = sessionWindow;
+    this.#options = checkOptions(options);
     this.#pool = new SymbolPool({ symbolSize: 1472, ...(arena === undefined ? {} : { arena }) });
+    this.#memory = new SessionMemory(this.#options.memory, this.#pool);
     this.#sender = new BatchSender(this.#pool, SESSION_BATCH_SIZE, this.#packets, new Redundancy(this.#path));
     this.#receiver = new BatchReceiver(this.#pool, SESSION_BATCH_SIZE);
     this.#symbol = new Uint8Array(this.#pool.symbolSize);
-    this.#nextStream = isClient ? 0 : 1;
-    this.#nextPeerStream = isClient ? 1 : 0;
-    this.#handler = {
-      onStreamData: (stream, offset, data, fin) => this.#onStreamData(stream, offset, data, fin),
-      onResetStream: (stream, code, finalSize) => this.#onResetStream(stream, code, finalSize),
-      onStopSending: (stream, code) => this.#onStopSending(stream, code),
-      onMaxData: (maximum) => this.#onMaxData(maximum),
-      onMaxStreamData: (stream, maximum) => this.#onMaxStreamData(stream, maximum),
-    };
+    const gaps: RangeCount = { ranges: 0 };
+    this.#streams = new StreamTable({
+      isClient,
+      maxStreams: this.#options.maxStreams,
+      streamWindow: this.#options.streamWindow,
+      urgency: DEFAULT_URGENCY,
+      gaps,
+      onOpened: ({ id }) => this.#events.push({ type: "stream", stream: id }),
+    });
+    this.#events = new SessionEvents((id) => this.#streams.get(id));
+    this.#outgoing = new Outgoing((item) => this.#onTaken(item));
+    this.#incoming = new Incoming({
+      streams: this.#streams,
+      outgoing: this.#outgoing,
+      events: this.#events,
+      gaps,
+      window: this.#options.sessionWindow,
+      largestMessage: this.#options.largestMessage,
+      onStop: (stream, code) => this.reset(stream.id, code),
+    });
   }
 
   /** What happened since the last call, oldest first; null when nothing did. */
   poll(): SessionEvent | null {
-    const event = this.#events.shift() ?? null;
-    if (event?.type === "readable") {
-      const entry = this.#streams.get(event.stream);
-      if (entry !== undefined) entry.announced = false;
-    }
-    return event;
+    return this.#events.poll();
   }
 
   get stats(): SessionStats {
@@ -164,68 +138,114 @@ export class Session implements LinkUser {
       redundantSymbols: redundant + late,
       droppedSymbols: dropped,
       liveBatches: this.#sender.liveBatches + this.#receiver.liveBatches,
+      openStreams: this.#streams.size,
+      waitingStreams: this.#streams.waiting,
+      receiveWindow: this.#incoming.window.ahead,
+      memoryBytes: this.#memory.bytes,
     };
+  }
+
+  /** What goes into the handshake of the next link: `LinkOptions.session`. Says that it resumes once it was established. */
+  get localParameters(): Uint8Array {
+    const { sessionId, maxStreams, largestMessage, compressors } = this.#options;
+    return encodeSessionParameters({
+      sessionId: this.#isClient ? sessionId : (this.#peer?.sessionId ?? sessionId),
+      resumed: this.#peer !== null,
+      sessionWindow: this.#incoming.initialWindow,
+      streamWindow: this.#streams.initialWindow,
+      maxStreams,
+      largestMessage,
+      compression: compressors.map(({ algorithm }) => algorithm),
+    });
+  }
+
+  /** What the peer said when the session began; null before. */
+  get peerParameters(): SessionParameters | null {
+    return this.#peer;
   }
 
   /** Whether all that was written was delivered. */
   get idle(): boolean {
-    return this.#sending.size === 0 && this.#control.length === 0 && !this.#sender.outstanding;
+    if (this.#waitingBytes > 0) return false;
+    return !this.#outgoing.ready && !this.#sender.outstanding;
   }
 
-  /** Opens a stream for both directions; its number. */
-  openStream(): number {
-    const id = this.#nextStream;
-    this.#nextStream += 2;
-    this.#streams.set(id, this.#newStream(id));
-    return id;
+  /**
+   * Opens a stream for both directions; its number. Beyond what the peer lets be open it waits for its turn: it can be written to, and
+   * nothing of it leaves before. Throws a SessionError for a priority that is none.
+   */
+  openStream({ priority, compress = false }: StreamOptions = {}): number {
+    return this.#streams.open(checkPriority(priority), compress).id;
   }
 
-  /** Writes to a stream; returns how many bytes were taken. After less than all a "writable" event comes. */
+  /** Changes how a stream is sent from here, also one that the peer opened. */
+  setStreamOptions(stream: number, { priority, compress }: StreamOptions): void {
+    const entry = this.#streams.get(stream);
+    if (entry === undefined) return;
+    if (priority !== undefined) entry.urgency = checkPriority(priority);
+    if (compress !== undefined) entry.compress = compress;
+  }
+
+  /**
+   * Writes to a stream; returns how many bytes were taken. After less than all a "writable" event comes. A stream that is to be
+   * compressed takes none before the session is established, for only then is known what the peer can.
+   */
   write(stream: number, data: Uint8Array): number {
     const entry = this.#streams.get(stream);
-    if (entry?.send == null || this.#over) return 0;
-    const taken = entry.send.write(data);
+    if (entry === undefined || this.#state === "over") return 0;
+    const { send } = entry;
+    const before = send.buffered;
+    let taken = 0;
+    if (!this.#memory.mayBuffer(this.#waitingBytes)) {
+      this.#refused.add(entry);
+    } else if (!entry.compress || this.#peer !== null) {
+      if (entry.compress && send.offset + before === 0) send.compressor = this.#compressor;
+      taken = send.write(data);
+    }
     if (taken < data.length) entry.blocked = true;
-    this.#queue(stream, entry.send);
+    this.#buffered += send.buffered - before;
+    this.#account();
+    if (entry.ready) this.#outgoing.schedule(entry);
     return taken;
   }
 
   /** Ends the sending half: what was written is still delivered. */
   finish(stream: number): void {
-    const send = this.#streams.get(stream)?.send;
-    if (send == null) return;
-    send.finish();
-    this.#queue(stream, send);
+    const entry = this.#streams.get(stream);
+    if (entry === undefined) return;
+    entry.send.finish();
+    if (entry.ready) this.#outgoing.schedule(entry);
   }
 
   /** Gives up sending on a stream: what waits is thrown away, and the peer hears `code`. */
   reset(stream: number, code: number): void {
     const entry = this.#streams.get(stream);
-    if (entry?.send == null || entry.send.done) return;
-    const { offset } = entry.send;
-    entry.send.abandon();
-    this.#sending.delete(stream);
-    this.#control.push({ type: FRAME_RESET_STREAM, fields: [stream, code, offset] });
-    this.#forget(stream, entry);
+    if (entry === undefined || entry.send.done) return;
+    const { send } = entry;
+    this.#buffered -= send.buffered;
+    send.abandon();
+    this.#refused.delete(entry);
+    // The peer cannot know a stream that it did not let begin: it hears of its end when it may.
+    if (entry.open) this.#outgoing.pushControl(FRAME_RESET_STREAM, stream, code, send.offset);
+    else entry.resetCode = code;
+    this.#account();
+    this.#streams.forgetIfDone(entry);
   }
 
   /** Asks the peer to give up sending on a stream. */
   stop(stream: number, code: number): void {
-    const receive = this.#streams.get(stream)?.receive;
-    if (receive == null || receive.done) return;
-    this.#control.push({ type: FRAME_STOP_SENDING, fields: [stream, code] });
+    const entry = this.#streams.get(stream);
+    if (entry?.receive == null || entry.receive.done || !entry.open) return;
+    this.#outgoing.pushControl(FRAME_STOP_SENDING, stream, code);
   }
 
   /** The next bytes of a stream in order, or null when there are none. */
   read(stream: number): Uint8Array | null {
     const entry = this.#streams.get(stream);
-    const receive = entry?.receive;
-    if (entry === undefined || receive == null) return null;
-    const data = receive.read();
-    if (data === null) return null;
-    this.#read += data.length;
-    this.#grant(stream, receive);
-    this.#forget(stream, entry);
+    if (entry === undefined) return null;
+    const data = this.#incoming.read(entry);
+    if (entry.receive?.fault != null) this.#fail(entry.receive.fault);
+    this.#account();
     return data;
   }
 
@@ -234,26 +254,77 @@ export class Session implements LinkUser {
     return this.#streams.get(stream)?.receive?.done ?? true;
   }
 
+  /** The largest message that may be sent, bytes; 0 before the session is established. */
+  get largestMessage(): number {
+    return Math.min(MAX_MESSAGE_BYTES, this.#peer?.largestMessage ?? 0);
+  }
+
+  /**
+   * Sends a message, which arrives whole and once. False: there is no room now, or the session is not established yet, and a
+   * "messageWritable" event comes. Throws a SessionError for a message that is too large for the peer, or for a priority that is none.
+   */
+  sendMessage(data: Uint8Array, { ordered = true, priority, compress = false }: MessageOptions = {}): boolean {
+    const urgency = checkPriority(priority);
+    const largest = this.#peer === null ? MAX_MESSAGE_BYTES : this.largestMessage;
+    if (data.length > largest) {
+      throw new SessionError("ERR_MESSAGE", `the message has ${data.length} bytes, wanted at most ${largest}`);
+    }
+    if (this.#state === "over") return false;
+    const { messages } = this.#outgoing;
+    if (this.#peer === null || !messages.hasRoom(data.length) || !this.#memory.mayBuffer(this.#waitingBytes)) {
+      this.#refusedMessageBytes = data.length;
+      return false;
+    }
+    const packs = compress && data.length >= LEAST_COMPRESSED_BYTES;
+    const packed = packs ? (this.#compressor?.compress(data) ?? null) : null;
+    this.#outgoing.schedule(messages.push(packed ?? data.slice(), data.length, packed !== null, ordered, urgency));
+    this.#account();
+    return true;
+  }
+
+  /** The next message, or null when there is none. */
+  readMessage(): Uint8Array | null {
+    const message = this.#incoming.readMessage();
+    this.#account();
+    return message;
+  }
+
+  /** Its link is gone and has settled its packets; a new one may follow. Nothing is sent until then. */
+  suspend(): void {
+    if (this.#state !== "established") return;
+    this.#state = "suspended";
+    // What was settled as lost says nothing of the next path.
+    this.#path.reset();
+    this.#events.push({ type: "suspended" });
+  }
+
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
+    this.#state = "over";
     this.#sender.destroy();
     this.#receiver.destroy();
     this.#pool.destroy();
+    this.#memory.release();
   }
 
   // What the link calls.
 
-  ready(): boolean {
-    if (!this.#established || this.#over) return false;
-    return this.#requested > 0 || this.#sender.requestDue || this.#sender.repairDue || this.#symbolReady();
+  ready(nowMs: number): boolean {
+    if (this.#state !== "established") return false;
+    if (this.#refused.size > 0 || this.#refusedMessageBytes >= 0) this.#sayRoom(nowMs);
+    if (this.#requested > 0 || this.#sender.requestDue || this.#sender.repairDue) return true;
+    return this.#symbolReady(nowMs);
   }
 
   nextTimeoutMs(): number {
-    return Number.POSITIVE_INFINITY;
+    const mergedMs = Number.isNaN(this.#mergeSinceMs)
+      ? Number.POSITIVE_INFINITY
+      : this.#mergeSinceMs + this.#options.mergeMs;
+    return Math.min(this.#memory.retryMs, mergedMs);
   }
 
   fill(packet: PacketFill, nowMs: number): void {
-    if (!this.#established || this.#over) return;
+    if (this.#state !== "established") return;
     const { buffer, start } = packet;
     const end = start + packet.room;
     const tag = this.#packets.begin(this.#path.packetSent(), nowMs);
@@ -262,13 +333,14 @@ export class Session implements LinkUser {
     while (!this.#packets.isFull(tag)) {
       const before = at;
       at = this.#sender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#writeSymbol(tag, buffer, at, end);
+      if (at === before) at = this.#writeSymbol(tag, buffer, at, end, nowMs);
       if (at === before) break;
     }
     if (at === start && packet.probe) at = this.#sender.writeProbe(tag, buffer, at, end);
     packet.length = at - start;
     packet.tag = tag;
     if (packet.length === 0) this.#packets.discard(tag);
+    this.#account();
   }
 
   acked(tag: number, nowMs: number): void {
@@ -288,16 +360,61 @@ export class Session implements LinkUser {
     this.#path.spurious();
   }
 
-  receive(bytes: Uint8Array, start: number, end: number): void {
+  receive(bytes: Uint8Array, start: number, end: number, nowMs: number): void {
+    this.#nowMs = nowMs;
     let at = start;
-    while (at < end && !this.#over) {
+    while (at < end && this.#state !== "over") {
       const next = this.#receiveFrame(bytes, at, end);
       if (next < 0) {
-        this.#fail("a malformed frame");
+        this.#fail(MALFORMED_PACKET);
         return;
       }
       at = next;
     }
+    this.#account();
+  }
+
+  established(peer: LinkParameters): void {
+    const parameters = decodeSessionParameters(peer.session);
+    if (this.#state === "over") return;
+    if (parameters === null) {
+      this.#fail(BAD_PARAMETERS);
+      return;
+    }
+    const begins = this.#peer === null;
+    const known = begins || parameters.sessionId.every((byte, i) => byte === this.#peer!.sessionId[i]);
+    if (!known || parameters.resumed === begins) {
+      this.#fail(UNKNOWN_SESSION);
+      return;
+    }
+    this.#state = "established";
+    this.#events.push({ type: begins ? "established" : "resumed" });
+    // What a resumed session has granted since holds; what the peer said at its beginning does too.
+    if (begins) this.#begin(parameters);
+  }
+
+  payloadBytesChanged(): void {
+    // Symbols take what room a packet has; a batch of larger ones is sealed so that its repairs do not outgrow packets.
+    this.#sender.seal();
+  }
+
+  pathChanged(_remote: Address, restarted: boolean): void {
+    if (restarted) this.#path.reset();
+  }
+
+  closed(reason: CloseReason): void {
+    this.#state = "over";
+    this.#events.push({ type: "closed", reason });
+  }
+
+  #begin(peer: SessionParameters): void {
+    this.#peer = peer;
+    this.#compressor = agreeOn(this.#options.compressors, peer.compression, this.#isClient);
+    this.#incoming.compressor = this.#compressor;
+    this.#outgoing.allow(peer.sessionWindow);
+    this.#streams.begin(peer.streamWindow);
+    this.#incoming.onMaxStreams(peer.maxStreams);
+    for (const stream of this.#streams.values()) if (stream.blocked) this.#sayWritable(stream);
   }
 
   #receiveFrame(bytes: Uint8Array, at: number, end: number): number {
@@ -315,6 +432,7 @@ export class Session implements LinkUser {
       }
       default: {
         const next = this.#frame.read(bytes, at, end);
+        this.#receiver.short = this.#memory.short;
         if (next >= 0) this.#receiver.take(this.#frame, bytes, this.#deliver);
         return next;
       }
@@ -333,200 +451,85 @@ export class Session implements LinkUser {
     return this.#status.write(buffer, at);
   }
 
-  established(_peer: LinkParameters): void {
-    this.#established = true;
-    this.#events.push({ type: "established" });
-  }
-
-  payloadBytesChanged(): void {
-    // Symbols take what room a packet has; a batch of larger ones is sealed so that its repairs do not outgrow packets.
-    this.#sender.seal();
-  }
-
-  pathChanged(_remote: Address, restarted: boolean): void {
-    if (restarted) this.#path.reset();
-  }
-
-  closed(reason: CloseReason): void {
-    this.#over = true;
-    this.#events.push({ type: "closed", reason });
-  }
-
   readonly #deliver = (symbol: Uint8Array): void => {
-    if (!this.#over && !readSessionFrames(symbol, this.#handler)) this.#fail("a session frame that is not allowed");
+    if (this.#state === "over") return;
+    const fault = this.#incoming.take(symbol, this.#nowMs, this.#path.sampled ? this.#path.rttMs : 0);
+    if (fault !== null) this.#fail(fault);
   };
 
-  #fail(message: string): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#events.push({ type: "error", message });
+  #fail({ code, message }: Fault): void {
+    if (this.#state === "over") return;
+    this.#state = "over";
+    this.#events.push({ type: "error", code, message });
   }
 
-  #newStream(id: number): Stream {
-    return {
-      send: new SendStream(id, this.#streamWindow),
-      receive: new ReceiveStream(this.#streamWindow, this.#gaps),
-      blocked: false,
-      announced: false,
-    };
-  }
-
-  #queue(id: number, send: SendStream): void {
-    if (send.ready) this.#sending.add(id);
-  }
-
-  #symbolReady(): boolean {
-    if (this.#control.length > 0) return true;
-    if (this.#sending.size === 0) return false;
-    if (this.#sent < this.#sendMaximum) return true;
-    // Without credit an end of a stream may still be said.
-    for (const id of this.#sending) if (this.#streams.get(id)?.send?.sendableBytes === 0) return true;
-    return false;
+  /** Whether a source symbol can be made, and need not wait for more to share it. */
+  #symbolReady(nowMs: number): boolean {
+    const { mergeMs } = this.#options;
+    const creditDue = this.#incoming.credit.due;
+    const maySend = this.#memory.maySend(this.#sender.liveBatches);
+    if (!maySend || (creditDue && this.#memory.short)) this.#memory.retryFrom(nowMs);
+    else if (this.#refused.size === 0) this.#memory.settled();
+    if (!maySend) return false;
+    if (creditDue && !this.#memory.short) return true;
+    if (!this.#outgoing.ready) {
+      this.#mergeSinceMs = Number.NaN;
+      return false;
+    }
+    if (mergeMs === 0 || this.#outgoing.controlWaits || this.#waitingBytes >= this.#symbolRoom) return true;
+    if (Number.isNaN(this.#mergeSinceMs)) this.#mergeSinceMs = nowMs;
+    return nowMs - this.#mergeSinceMs >= mergeMs;
   }
 
   /** Makes one source symbol of what waits; returns the offset after its frame, or `at`. */
-  #writeSymbol(tag: number, buffer: Uint8Array, at: number, end: number): number {
+  #writeSymbol(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
     const room = this.#sender.symbolBytes(end - at);
-    if (room < 64) return at;
+    if (room < 64 || !this.#symbolReady(nowMs)) return at;
+    this.#symbolRoom = room;
     let length = 0;
-    while (this.#control.length > 0 && length + controlFrameBytes(this.#control[0]) <= room) {
-      length = writeControlFrame(this.#symbol, length, this.#control.shift()!);
+    if (this.#incoming.credit.due && !this.#memory.short) {
+      length = this.#incoming.credit.write(this.#symbol, 0, room);
     }
-    for (const id of this.#sending) {
-      const entry = this.#streams.get(id);
-      const send = entry?.send;
-      if (entry === undefined || send == null) {
-        this.#sending.delete(id);
-        continue;
-      }
-      const header = streamHeaderBytes(id, send.offset);
-      const bytes = Math.min(send.sendableBytes, this.#sendMaximum - this.#sent, room - length - header);
-      if (bytes < 0) break;
-      const fin = send.endsAfter(bytes);
-      if (bytes === 0 && !fin) {
-        if (room - length - header <= 0 || this.#sent >= this.#sendMaximum) break;
-        this.#sending.delete(id);
-        continue;
-      }
-      length = writeStreamHeader(this.#symbol, length, id, send.offset, bytes, fin);
-      send.take(bytes, this.#symbol, length);
-      length += bytes;
-      this.#sent += bytes;
-      // Streams take turns, one symbol each.
-      this.#sending.delete(id);
-      if (send.ready) this.#sending.add(id);
-      if (entry.blocked && !send.finished) {
-        entry.blocked = false;
-        this.#events.push({ type: "writable", stream: id });
-      }
-      this.#forget(id, entry);
-      if (room - length < 32) break;
-    }
+    length = this.#outgoing.write(this.#symbol, length, room);
     if (length === 0) return at;
+    this.#mergeSinceMs = Number.NaN;
     return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at);
   }
 
-  /** A stream that ended both ways is forgotten. */
-  #forget(id: number, { send, receive }: Stream): void {
-    if ((send !== null && !send.done) || (receive !== null && !receive.done)) return;
-    this.#streams.delete(id);
-    if (this.#isPeers(id)) this.#peerStreams--;
+  /** Something of a stream, or of the messages, went into a symbol. */
+  #onTaken(item: Sendable): void {
+    if (!(item instanceof Stream)) return;
+    this.#buffered -= item.spent;
+    if (item.blocked && item.send.buffered <= SEND_BUFFER_BYTES / 2) this.#sayWritable(item);
+    this.#streams.forgetIfDone(item);
   }
 
-  #isPeers(id: number): boolean {
-    return (id % 2 === 1) === this.#isClient;
-  }
-
-  /** The stream that a frame names; opens it when it is a new one of the peer's; undefined when it ended or cannot be. */
-  #lookUp(id: number): Stream | undefined {
-    if (!this.#isPeers(id) || id < this.#nextPeerStream) return this.#streams.get(id);
-    // Those in between are open too: their frames may be on their way.
-    while (this.#nextPeerStream <= id) {
-      if (this.#peerStreams === MAX_PEER_STREAMS) return undefined;
-      const opened = this.#nextPeerStream;
-      this.#nextPeerStream += 2;
-      this.#peerStreams++;
-      this.#streams.set(opened, this.#newStream(opened));
-      this.#events.push({ type: "stream", stream: opened });
+  /** Tells of room those who were refused, once there is. */
+  #sayRoom(nowMs: number): void {
+    if (!this.#memory.mayBuffer(2 * this.#waitingBytes)) {
+      this.#memory.retryFrom(nowMs);
+      return;
     }
-    return this.#streams.get(id);
+    for (const stream of this.#refused) this.#sayWritable(stream);
+    this.#refused.clear();
+    const bytes = this.#refusedMessageBytes;
+    if (bytes < 0 || !this.#outgoing.messages.hasRoom(Math.max(bytes, MESSAGE_BUFFER_BYTES / 2))) return;
+    this.#refusedMessageBytes = -1;
+    this.#events.push({ type: "messageWritable" });
   }
 
-  /** Whether a number may be a stream's at all: the peer's, or one that was opened here. */
-  #plausible(id: number): boolean {
-    if (!this.#isPeers(id)) return id < this.#nextStream;
-    return id < this.#nextPeerStream + 2 * (MAX_PEER_STREAMS - this.#peerStreams);
+  #sayWritable(stream: Stream): void {
+    if (!stream.blocked || stream.send.finished) return;
+    stream.blocked = false;
+    this.#events.push({ type: "writable", stream: stream.id });
   }
 
-  #onStreamData(id: number, offset: number, data: Uint8Array, fin: boolean): boolean {
-    if (!this.#plausible(id)) return false;
-    const entry = this.#lookUp(id);
-    const receive = entry?.receive;
-    // Symbols come in any order: after a reset there may still come what was sent before it.
-    if (entry === undefined || receive == null) return true;
-    const before = receive.highest;
-    if (!receive.receive(offset, data, fin)) return false;
-    this.#received += receive.highest - before;
-    if (this.#received > this.#receiveMaximum) return false;
-    if ((receive.readable || receive.done) && !entry.announced) {
-      entry.announced = true;
-      this.#events.push({ type: "readable", stream: id });
-    }
-    this.#forget(id, entry);
-    return true;
+  /** Bytes that wait to be put into symbols. */
+  get #waitingBytes(): number {
+    return this.#buffered + this.#outgoing.messages.buffered;
   }
 
-  #onResetStream(id: number, code: number, finalSize: number): boolean {
-    if (!this.#plausible(id)) return false;
-    const entry = this.#lookUp(id);
-    const receive = entry?.receive;
-    if (entry === undefined || receive == null) return true;
-    if (finalSize < receive.highest) return false;
-    this.#received += finalSize - receive.highest;
-    if (finalSize > receive.maximum || this.#received > this.#receiveMaximum) return false;
-    // What was not read will not be: its credit goes back.
-    this.#read += finalSize - receive.readBytes;
-    this.#grantSession();
-    receive.abandon();
-    this.#streams.set(id, { ...entry, receive: null });
-    this.#events.push({ type: "reset", stream: id, code });
-    this.#forget(id, { ...entry, receive: null });
-    return true;
-  }
-
-  #onStopSending(id: number, code: number): boolean {
-    if (!this.#plausible(id)) return false;
-    const entry = this.#lookUp(id);
-    if (entry?.send == null || entry.send.done) return true;
-    this.#events.push({ type: "stopped", stream: id, code });
-    this.reset(id, code);
-    return true;
-  }
-
-  #onMaxData(maximum: number): boolean {
-    this.#sendMaximum = Math.max(this.#sendMaximum, maximum);
-    return true;
-  }
-
-  #onMaxStreamData(id: number, maximum: number): boolean {
-    if (!this.#plausible(id)) return false;
-    const send = this.#lookUp(id)?.send;
-    if (send == null) return true;
-    send.maximum = Math.max(send.maximum, maximum);
-    this.#queue(id, send);
-    return true;
-  }
-
-  #grant(id: number, receive: ReceiveStream): void {
-    const maximum = receive.grant();
-    if (maximum > 0) this.#control.push({ type: FRAME_MAX_STREAM_DATA, fields: [id, maximum] });
-    this.#grantSession();
-  }
-
-  #grantSession(): void {
-    const maximum = this.#read + this.#sessionWindow;
-    if (maximum - this.#receiveMaximum < this.#sessionWindow * CREDIT_STEP) return;
-    this.#receiveMaximum = maximum;
-    this.#control.push({ type: FRAME_MAX_DATA, fields: [maximum] });
+  #account(): void {
+    this.#memory.account(this.#waitingBytes + this.#incoming.unreadBytes);
   }
 }

@@ -75,12 +75,16 @@ export class Transfer implements Endpoint {
     this.#server = new ServerEndpoint({
       seed: 7,
       congestion: congestion("server"),
-      link: { user: far, ...link("server") },
+      link: { user: far, session: far.localParameters, ...link("server") },
     });
     this.serverSocket = server.attach(download ? this.#fed(this.#server) : this.#server);
     this.client = createClient(
       this.serverSocket.localAddress,
-      { seed: 3, congestion: congestion("client"), link: { user: near, ...link("client") } },
+      {
+        seed: 3,
+        congestion: congestion("client"),
+        link: { user: near, session: near.localParameters, ...link("client") },
+      },
       startMs,
     );
     this.clientSocket = client.attach(this);

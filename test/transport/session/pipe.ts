@@ -22,14 +22,21 @@ interface InFlight {
   act: () => void;
 }
 
-const PEER = { idleTimeoutMs: 0, maxDatagramBytes: 1472, maxAckDelayMs: 25, session: new Uint8Array() };
+/** What the pipe needs of a session. */
+export interface PipeEnd extends LinkUser {
+  readonly localParameters: Uint8Array;
+  suspend(): void;
+}
 
 export class Pipe {
   /** The room of a packet; may be changed at any time. */
   packetBytes: number;
   sentPackets = 0;
   lostPackets = 0;
-  readonly #ends: [LinkUser, LinkUser];
+  readonly #ends: [PipeEnd, PipeEnd];
+  /** The words still to be said on packets in flight. */
+  readonly #unsettled = new Map<number, () => void>();
+  #packets = 0;
   readonly #options: PipeOptions;
   readonly #random: TinyMt32;
   readonly #events: InFlight[] = [];
@@ -37,12 +44,32 @@ export class Pipe {
   readonly #quiet = [0, 0];
   #now = 0;
 
-  constructor(a: LinkUser, b: LinkUser, options: PipeOptions) {
+  constructor(a: PipeEnd, b: PipeEnd, options: PipeOptions) {
     this.#ends = [a, b];
     this.#options = options;
     this.packetBytes = options.packetBytes;
     this.#random = new TinyMt32(options.seed);
-    for (const end of this.#ends) end.established(PEER as never, 0);
+    this.connect();
+  }
+
+  /** A link comes to be: both ends hear the other's parameters. */
+  connect(): void {
+    const parameters = this.#ends.map((end) => ({
+      idleTimeoutMs: 0,
+      maxDatagramBytes: 1472,
+      ackDelayMs: 25,
+      resetToken: null,
+      session: end.localParameters,
+    }));
+    this.#ends[0].established(parameters[1], this.#now);
+    this.#ends[1].established(parameters[0], this.#now);
+  }
+
+  /** The link ends: what is in flight is gone, and settled as lost at both ends. */
+  cut(): void {
+    this.#events.length = 0;
+    for (const settle of [...this.#unsettled.values()]) settle();
+    for (const end of this.#ends) end.suspend();
   }
 
   /** Moves time by one step. */
@@ -83,12 +110,15 @@ export class Pipe {
       } else {
         this.lostPackets++;
       }
-      const settle = () => {
+      const packet = this.#packets++;
+      const settle = (known: boolean) => {
+        if (!this.#unsettled.delete(packet)) return;
         this.#inFlight[side]--;
-        if (arrives) user.acked(fill.tag, this.#now);
+        if (known && arrives) user.acked(fill.tag, this.#now);
         else user.lost(fill.tag, this.#now);
       };
-      this.#events.push({ due: arrives ? back : back + delay, act: settle });
+      this.#unsettled.set(packet, () => settle(false));
+      this.#events.push({ due: arrives ? back : back + delay, act: () => settle(true) });
       if (probe) return;
     }
   }

@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { repairTable } from "../../../src/codec/coefficients.ts";
 import { TinyMt32 } from "../../../src/codec/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
-import { writeSourceHeader, writeStreamHeader } from "../../../src/transport/session/frames.ts";
-import { Session, type SessionOptions } from "../../../src/transport/session/session.ts";
+import { writeSourceHeader } from "../../../src/transport/session/frames.ts";
+import { Session } from "../../../src/transport/session/session.ts";
+import { writeStreamHeader } from "../../../src/transport/session/session-frames.ts";
+import type { SessionOptions } from "../../../src/transport/session/session-options.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 
 const arena = new Arena();
@@ -197,7 +199,7 @@ describe("a session", () => {
     const { client, server } = pair();
     const pipe = new Pipe(client, server, perfect);
     const stream = client.openStream();
-    const data = content(300_000, 9);
+    const data = content(200_000, 9);
     let at = 0;
     for (let i = 0; i < 400; i++) {
       at += client.write(stream, data.subarray(at));
@@ -217,11 +219,11 @@ describe("a session", () => {
     const receiver = new Session({ isClient: false, arena });
     const frame = new Uint8Array(64);
     const symbol = new Uint8Array(20);
-    const body = writeStreamHeader(symbol, 0, 0, 0, 3, false);
+    const body = writeStreamHeader(symbol, 0, 0, 0, 3, false, false);
     symbol.set([7, 8, 9], body);
     const at = writeSourceHeader(frame, 0, 10_000, 9990, 0, body + 3);
     frame.set(symbol.subarray(0, body + 3), at);
-    receiver.receive(frame, 0, at + body + 3);
+    receiver.receive(frame, 0, at + body + 3, 0);
     expect([...(receiver.read(0) ?? [])]).toEqual([7, 8, 9]);
     receiver.destroy();
   });
@@ -272,7 +274,7 @@ describe("a session", () => {
         for (const bytes of packets) {
           // Half of them are source symbols with such bytes inside.
           const packet = valid ? Uint8Array.of(1, 0, 0, bytes.length % 32, bytes.length, ...bytes) : bytes;
-          server.receive(packet, 0, packet.length);
+          server.receive(packet, 0, packet.length, 0);
         }
         const errors: string[] = [];
         for (let event = server.poll(); event !== null; event = server.poll()) {
