@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchAead } from "./aead.ts";
 import { benchBatch } from "./batch.ts";
 import { benchEfficiency } from "./efficiency.ts";
 import { benchGf } from "./gf.ts";
@@ -22,6 +23,7 @@ const benchmarks: Record<string, (options: Options) => Report | Promise<Report>>
   scaling: benchScaling,
   efficiency: benchEfficiency,
   udp: benchUdp,
+  aead: benchAead,
   link: benchLink,
 };
 

@@ -5,13 +5,18 @@
  * Only `tls.Server` refuses clients without a certificate, or with a foreign one; a bare `TLSSocket` lets them through.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { constants } from "node:crypto";
+import { constants, randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { CredentialMaterial } from "./credentials.ts";
 
 /** How long a client may resume instead of showing its certificate again, s. */
 export const SESSION_SECONDS = 2 * 3600;
+
+/** Ticket keys are replaced so often; all tickets are void then. */
+const TICKET_KEY_MS = 24 * 3_600_000;
+/** What node:tls takes. */
+const TICKET_KEY_BYTES = 48;
 
 /** What becomes of one accepted stream: one of the two, once. */
 export interface AcceptedListener {
@@ -24,6 +29,7 @@ export class TlsAcceptor {
   /** Server events name a socket that nobody has seen before; the stream's own listener is found by the context it was accepted in. */
   readonly #listeners = new AsyncLocalStorage<AcceptedListener>();
 
+  #ticketsFromMs = Date.now();
   readonly #chainEnds = new Map<string, number>();
 
   constructor(material: CredentialMaterial, alpn: string) {
@@ -51,7 +57,7 @@ export class TlsAcceptor {
     });
   }
 
-  /** Keeps when a client's chain ends, which its ticket does not say. There are as many as clients with a certificate. */
+  /** Keeps when a client's chain ends, which its ticket does not say, as long as there may be tickets. */
   rememberChainEnd(fingerprint256: string, endMs: number): void {
     this.#chainEnds.set(fingerprint256, endMs);
   }
@@ -62,7 +68,14 @@ export class TlsAcceptor {
   }
 
   accept(stream: Duplex, listener: AcceptedListener): void {
+    if (Date.now() - this.#ticketsFromMs > TICKET_KEY_MS) this.#renewTicketKeys();
     this.#listeners.run(listener, () => this.#server.emit("connection", stream));
+  }
+
+  #renewTicketKeys(): void {
+    this.#server.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
+    this.#ticketsFromMs = Date.now();
+    this.#chainEnds.clear();
   }
 
   static readonly #acceptors = new WeakMap<CredentialMaterial, Map<string, TlsAcceptor>>();

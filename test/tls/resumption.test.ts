@@ -108,23 +108,44 @@ describe("a second handshake", () => {
     expect((await once()).server).toMatchObject({ failure: null, resumed: true });
   });
 
-  test("is made in full once a certificate of the chain has expired, and a server does not take a ticket from before", async () => {
-    fresh();
-    await once();
-    const { sessions } = client.current;
-    const stored = sessions.get(JSON.stringify(["cloud.example", "bats/1"]))!;
-    expect(stored.chainEndMs).toBeGreaterThan(Date.now());
-    vi.useFakeTimers({ toFake: ["Date"], now: stored.chainEndMs + 1 });
+  test("is not resumed once a certificate has expired: a server refuses the ticket, a client does not try", async () => {
+    const soon = { toDays: 0.1 };
+    const expiredAt = (credentials: Credentials) => Date.parse(credentials.certificate.validTo) + 1000;
     try {
+      fresh();
+      client = new Credentials(sourcesOf(await issuer.issue("CN=short", { usage: [CLIENT_AUTH], ...soon })));
+      await once();
+      vi.useFakeTimers({ toFake: ["Date"], now: expiredAt(client) });
+      const refused = await once();
+      expect(refused.server.resumed).toBe(true);
+      expect(refused.server.failure).toMatch(/^the client's certificate, or a CA of its chain, has expired since/);
+      expect([refused.serverKeys, refused.server.peer]).toEqual([null, null]);
+      vi.useRealTimers();
+
+      fresh();
+      const short = await issuer.issue("CN=cloud", { usage: [SERVER_AUTH], dns: ["cloud.example"], ...soon });
+      server = new Credentials(sourcesOf(short));
+      await once();
+      vi.useFakeTimers({ toFake: ["Date"], now: expiredAt(server) });
       expect((await once()).client.resumed).toBe(false);
-      vi.spyOn(sessions, "get").mockReturnValue({ ...stored, chainEndMs: Number.POSITIVE_INFINITY });
-      const pair = await once();
-      expect(pair.server.failure).toMatch(/^the client's certificate, or a CA of its chain, has expired since/);
-      expect(pair.serverKeys).toBe(null);
     } finally {
       vi.useRealTimers();
     }
   });
+});
+
+test("tickets are void after a day, when the server takes new keys for them", async () => {
+  client = new Credentials(sourcesOf(clientCert));
+  server = new Credentials(sourcesOf(serverCert));
+  await once();
+  expect((await once()).server.resumed).toBe(true);
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 25 * 3_600_000 });
+  try {
+    expect((await once()).server).toMatchObject({ failure: null, resumed: false });
+    expect((await once()).server).toMatchObject({ failure: null, resumed: true });
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("a handshake that began before the credentials changed goes on with the old ones", async () => {
