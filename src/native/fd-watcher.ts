@@ -4,17 +4,17 @@
  */
 import type { Libc, PollEvents, PollHandle } from "./libc.ts";
 
-const READABLE: PollEvents = { readable: true, writable: false };
-const BOTH: PollEvents = { readable: true, writable: true };
-
 export class FdWatcher {
   readonly #onReadable: () => void;
   readonly #onWritable: () => void;
   readonly #handle: PollHandle;
-  #wanted = READABLE;
-  #scheduled = false;
+  /** What is waited for. */
+  #reading = true;
+  #writing = false;
+  /** What has happened since the last turn. */
   #writable = false;
   #failed = false;
+  #scheduled = false;
   #closed = false;
 
   /**
@@ -24,14 +24,27 @@ export class FdWatcher {
   constructor(libc: Libc, fd: number, onReadable: () => void, onWritable: () => void) {
     this.#onReadable = onReadable;
     this.#onWritable = onWritable;
-    this.#handle = libc.poll(fd, READABLE, this.#polled);
+    this.#handle = libc.poll(fd, { readable: true, writable: false }, this.#polled);
   }
 
   /** Calls `onWritable` once, as soon as the descriptor can be written. */
   awaitWritable(): void {
-    if (this.#closed || this.#wanted === BOTH) return;
-    this.#wanted = BOTH;
-    this.#handle.start(BOTH, this.#polled);
+    if (this.#writing) return;
+    this.#writing = true;
+    this.#watch();
+  }
+
+  /** No `onReadable` until `resume`. */
+  pause(): void {
+    if (!this.#reading) return;
+    this.#reading = false;
+    this.#watch();
+  }
+
+  resume(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#watch();
   }
 
   /** No callback comes any more; the descriptor may be closed. */
@@ -49,6 +62,15 @@ export class FdWatcher {
     if (!this.#closed) this.#handle.unref();
   }
 
+  #watch(): void {
+    if (this.#closed) return;
+    if (this.#reading || this.#writing) {
+      this.#handle.start({ readable: this.#reading, writable: this.#writing }, this.#polled);
+    } else {
+      this.#handle.stop();
+    }
+  }
+
   readonly #polled = (status: number, events: PollEvents): void => {
     if (status < 0) this.#failed = true;
     if (events.writable) this.#writable = true;
@@ -60,18 +82,13 @@ export class FdWatcher {
   readonly #turn = (): void => {
     this.#scheduled = false;
     if (this.#closed) return;
-    if (this.#writable) {
-      this.#writable = false;
-      this.#wanted = READABLE;
-      this.#handle.start(READABLE, this.#polled);
-      this.#onWritable();
-      if (this.#closed) return;
-    }
+    const writable = this.#writable && this.#writing;
+    if (writable) this.#writing = false;
     // libuv stops watching a descriptor that has an error; reading takes the error away.
-    if (this.#failed) {
-      this.#failed = false;
-      this.#handle.start(this.#wanted, this.#polled);
-    }
-    this.#onReadable();
+    if (writable || this.#failed) this.#watch();
+    this.#writable = false;
+    this.#failed = false;
+    if (writable) this.#onWritable();
+    if (this.#reading && !this.#closed) this.#onReadable();
   };
 }

@@ -1,0 +1,216 @@
+/**
+ * A TUN device of Linux: a read or a write moves one packet, with offload one train of up to 64 KiB (IFF_VNET_HDR), which is cut
+ * and put together here. Opened by open-tun.ts.
+ */
+import { closeSync } from "node:fs";
+import { FdWatcher } from "../native/fd-watcher.ts";
+import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
+import { COALESCER_BYTES, Coalescer } from "./coalescer.ts";
+import { IpPacket } from "./ip-packet.ts";
+import { parseNetwork } from "./network.ts";
+import { Segmenter } from "./segmenter.ts";
+import type { TunConfiguration } from "./tun-configuration.ts";
+import { checkMtu, emptyTunCounters, type TunDevice, TunError, type TunOffloads } from "./tun-device.ts";
+import { VIRTIO_HEADER_BYTES } from "./virtio-header.ts";
+
+const LARGEST_PACKET = 65_535;
+/** Reads and packets after which a turn ends, so that a flood does not starve timers and sockets. */
+const READS_A_TURN = 64;
+const PACKETS_A_TURN = 256;
+/** Segments of a train for which a view is kept. */
+const VIEWS = 64;
+
+const EAGAIN = 11;
+const EINTR = 4;
+
+function ignore(): void {}
+
+export class LinuxTun implements TunDevice {
+  readonly offloads: TunOffloads;
+  readonly counters = emptyTunCounters();
+  onPacket: (packet: Uint8Array) => void = ignore;
+  onBatchEnd: () => void = ignore;
+  onGone: (error: Error) => void = ignore;
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #configuration: TunConfiguration;
+  /** Bytes before each packet. */
+  readonly #headerBytes: number;
+  readonly #input: NativeMemory;
+  readonly #output: NativeMemory;
+  readonly #segmenter: Segmenter;
+  readonly #coalescer: Coalescer | null;
+  readonly #packet = new IpPacket();
+  // The views last made: a train's packets are mostly of one length.
+  readonly #views: Uint8Array[] = new Array(VIEWS).fill(new Uint8Array(0));
+  #watcher: FdWatcher | null = null;
+  #referenced = true;
+  #paused = false;
+  #closed = false;
+
+  constructor(libc: Libc, fd: number, virtioHeader: boolean, offloads: TunOffloads, configuration: TunConfiguration) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.offloads = offloads;
+    this.#configuration = configuration;
+    this.#headerBytes = virtioHeader ? VIRTIO_HEADER_BYTES : 0;
+    this.#input = new NativeMemory(libc, VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
+    this.#segmenter = new Segmenter(this.#input.bytes);
+    this.#output = new NativeMemory(libc, offloads.tcp ? COALESCER_BYTES : VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
+    this.#coalescer = offloads.tcp ? new Coalescer(this.#output.bytes, this.#emit) : null;
+  }
+
+  get name(): string {
+    return this.#configuration.name;
+  }
+
+  get mtu(): number {
+    return this.#configuration.mtu;
+  }
+
+  get created(): boolean {
+    return this.#configuration.created;
+  }
+
+  start(): void {
+    if (this.#closed || this.#watcher !== null) return;
+    this.#watcher = new FdWatcher(this.#libc, this.#fd, this.#readable, ignore);
+    if (!this.#referenced) this.#watcher.unref();
+    if (this.#paused) this.#watcher.pause();
+  }
+
+  readonly #readable = (): void => {
+    const { counters } = this;
+    const before = counters.readPackets;
+    // A device without header reads to where the header would end, so that packets always lie at the same place.
+    const readAt = VIRTIO_HEADER_BYTES - this.#headerBytes;
+    const address = this.#input.address + BigInt(readAt);
+    const room = this.#headerBytes + LARGEST_PACKET;
+    for (let reads = 0; reads < READS_A_TURN && counters.readPackets - before < PACKETS_A_TURN; reads++) {
+      const length = this.#libc.read(this.#fd, address, room);
+      if (length < 0) {
+        const errno = this.#libc.errno();
+        if (errno === EINTR) continue;
+        if (errno !== EAGAIN) this.#gone(errno);
+        break;
+      }
+      counters.reads++;
+      this.#handOver(readAt + length);
+      if (this.#closed || this.#paused) break;
+    }
+    if (!this.#closed && counters.readPackets > before) this.onBatchEnd();
+  };
+
+  #handOver(end: number): void {
+    const { counters } = this;
+    const segmenter = this.#segmenter;
+    if (!segmenter.begin(0, end)) {
+      counters.readMalformed++;
+      return;
+    }
+    for (let i = 0; segmenter.next(); i++) {
+      const packet = this.#viewOf(i, segmenter.start, segmenter.end - segmenter.start);
+      counters.readPackets++;
+      counters.readBytes += packet.length;
+      this.onPacket(packet);
+      if (this.#closed) return;
+    }
+  }
+
+  #viewOf(index: number, offset: number, length: number): Uint8Array {
+    if (index < VIEWS) {
+      const known = this.#views[index];
+      if (known.byteOffset === offset && known.length === length) return known;
+    }
+    const made = this.#input.bytes.subarray(offset, offset + length);
+    if (index < VIEWS) this.#views[index] = made;
+    return made;
+  }
+
+  write(packet: Uint8Array): boolean {
+    if (this.#closed) return false;
+    const { counters } = this;
+    if (this.#coalescer === null ? !this.#writeOne(packet) : !this.#coalescer.add(packet)) {
+      counters.writeMalformed++;
+      return false;
+    }
+    counters.writtenPackets++;
+    counters.writtenBytes += packet.length;
+    return true;
+  }
+
+  #writeOne(packet: Uint8Array): boolean {
+    const ip = this.#packet;
+    if (packet.length > LARGEST_PACKET || !ip.parse(packet) || ip.totalBytes !== packet.length) return false;
+    this.#output.bytes.set(packet, VIRTIO_HEADER_BYTES);
+    this.#emit(0, VIRTIO_HEADER_BYTES + packet.length);
+    return true;
+  }
+
+  readonly #emit = (start: number, end: number): void => {
+    const at = start + VIRTIO_HEADER_BYTES - this.#headerBytes;
+    const address = this.#output.address + BigInt(at);
+    const { counters } = this;
+    counters.writes++;
+    while (this.#libc.write(this.#fd, address, end - at) < 0) {
+      const errno = this.#libc.errno();
+      if (errno === EINTR) continue;
+      const name = errnoName(errno);
+      counters.writeErrors[name] = (counters.writeErrors[name] ?? 0) + 1;
+      return;
+    }
+  };
+
+  flush(): void {
+    if (!this.#closed) this.#coalescer?.flush();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#watcher?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#watcher?.resume();
+  }
+
+  setMtu(mtu: number): void {
+    checkMtu(mtu);
+    this.#configuration.setMtu(mtu);
+  }
+
+  addRoute(network: string): void {
+    this.#configuration.addRoute(parseNetwork(network, "the route"));
+  }
+
+  removeRoute(network: string): void {
+    this.#configuration.removeRoute(parseNetwork(network, "the route"));
+  }
+
+  #gone(errno: number): void {
+    const code = errnoName(errno);
+    const error = new TunError(`the TUN device ${this.name} is gone: someone deleted the interface (${code})`, code);
+    void this.close();
+    this.onGone(error);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.flush();
+    this.#closed = true;
+    this.#watcher?.close();
+    this.#configuration.undo();
+    closeSync(this.#fd);
+  }
+
+  ref(): void {
+    this.#referenced = true;
+    this.#watcher?.ref();
+  }
+
+  unref(): void {
+    this.#referenced = false;
+    this.#watcher?.unref();
+  }
+}
