@@ -10,7 +10,7 @@
  */
 
 import type { AddressTokens } from "../tls/index.ts";
-import type { Address } from "../transport/address.ts";
+import { type Address, sameAddress } from "../transport/address.ts";
 import type { Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
 import {
   type ConnectionIdSource,
@@ -95,6 +95,9 @@ const ANSWERS_A_SECOND = 500;
 const ANSWER_BURST = 100;
 /** Answers that wait for the socket. */
 const MAX_ANSWERS = 64;
+/** Stateless resets of ours are shorter; only the first so many links that were dialled are asked about one. */
+const MOST_RESET_BYTES = 64;
+const MOST_RESET_LINKS = 64;
 const EMPTY = new Uint8Array(0);
 
 interface Answer {
@@ -133,6 +136,7 @@ export class TransportEndpoint implements Endpoint {
   /** By the ids that clients chose themselves: a `Map`, for they may choose them to collide. */
   readonly #byFirstId = new Map<string, RoutedLink>();
   readonly #links = new Set<RoutedLink>();
+  readonly #dialled = new Set<RoutedLink>();
   readonly #timers = new TimerHeap<RoutedLink>();
   /** Links that may have something to send, in turn; taken from `#turn` on. */
   #ready: RoutedLink[] = [];
@@ -169,6 +173,7 @@ export class TransportEndpoint implements Endpoint {
   connect(remote: Address, settings: LinkSettings, observer: LinkObserver, nowMs: number): RoutedLink {
     const routed = new RoutedLink(observer, "");
     this.#make(routed, { ...settings, role: "client", remote, nowMs, ...this.#common(routed) });
+    this.#dialled.add(routed);
     return routed;
   }
 
@@ -218,9 +223,10 @@ export class TransportEndpoint implements Endpoint {
       this.#after(routed, nowMs);
     } else if (header.kind === "handshake") {
       this.#onFirstPacket(datagram, nowMs);
-    } else {
+    } else if (header.kind !== "short" || !this.#onReset(datagram, nowMs)) {
       this.counters.drops["unknown-connection-id"]++;
-      if (header.kind === "short") this.#reset(datagram, nowMs);
+      // Who takes no links lost none of a peer's, either.
+      if (header.kind === "short" && this.acceptor !== null) this.#reset(datagram, nowMs);
     }
   }
 
@@ -287,6 +293,22 @@ export class TransportEndpoint implements Endpoint {
     return this.#byFirstId.get(idString(bytes, destinationStart, destinationEnd)) ?? null;
   }
 
+  /** A stateless reset bears no id: whether this is one, the links that were dialled to where it comes from can tell. */
+  #onReset(datagram: ReceivedDatagram, nowMs: number): boolean {
+    if (datagram.bytes.length > MOST_RESET_BYTES) return false;
+    let looked = 0;
+    for (const routed of this.#dialled) {
+      if (++looked > MOST_RESET_LINKS) return false;
+      const { link } = routed;
+      if (!sameAddress(link.remote, datagram.source) || link.closeReason !== null) continue;
+      link.handleDatagram(datagram, nowMs);
+      if (link.closeReason === null) continue;
+      this.#after(routed, nowMs);
+      return true;
+    }
+    return false;
+  }
+
   /** A link did something: it may want to send, and its owner to hear of it. */
   #after(routed: RoutedLink, nowMs: number): void {
     this.#touch(routed);
@@ -348,6 +370,7 @@ export class TransportEndpoint implements Endpoint {
     if (routed.firstId !== "") this.#byFirstId.delete(routed.firstId);
     this.#timers.remove(routed);
     this.#links.delete(routed);
+    this.#dialled.delete(routed);
     routed.observer.removed(nowMs);
   }
 

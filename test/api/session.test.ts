@@ -1,0 +1,324 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { type BatsError, connect, listen, type Session } from "../../src/index.ts";
+import { Relay } from "./relay.ts";
+import {
+  clientCredentials,
+  closeLater,
+  dial,
+  drain,
+  listener,
+  pair,
+  pour,
+  serverCredentials,
+  streamPair,
+} from "./support.ts";
+
+async function closeError(session: Session): Promise<BatsError | null> {
+  const [error] = (await once(session, "close")) as [BatsError | null];
+  return error;
+}
+
+describe("opening a session", () => {
+  it("tells each end who the other is", async () => {
+    const { client, server } = await pair();
+    expect(server.peer.identity).toMatchObject({ commonName: "system:node:edge-1", organization: ["system:nodes"] });
+    expect(client.peer.identity.commonName).toBe("cloud");
+    expect(client.peer.address.ip).toBe("127.0.0.1");
+    expect(client.stats()).toMatchObject({
+      state: "open",
+      aead: expect.stringMatching(/aes-128-gcm|chacha20-poly1305/),
+    });
+  });
+
+  it("fails in words when nobody answers", async () => {
+    const silent = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address();
+    const attempt = connect(`127.0.0.1:${port}`, { credentials: clientCredentials, connectTimeoutMs: 200 });
+    await expect(attempt).rejects.toMatchObject({
+      code: "ERR_BATS_CONNECT_TIMEOUT",
+      message: `cannot connect to 127.0.0.1:${port}: no answer; is the server running there, and does UDP pass?`,
+    });
+    silent.close();
+  });
+
+  it("fails when the server's certificate has another name", async () => {
+    const server = await listener();
+    await expect(dial(server, { serverName: "elsewhere.example" })).rejects.toMatchObject({
+      code: "ERR_BATS_HANDSHAKE",
+      message: expect.stringContaining("elsewhere.example"),
+    });
+  });
+
+  it("fails when the two speak different application protocols", async () => {
+    const server = closeLater(await listen({ listen: "127.0.0.1:0", credentials: serverCredentials, alpn: "one" }));
+    const target = `127.0.0.1:${server.address.port}`;
+    await expect(connect(target, { credentials: clientCredentials, alpn: "two" })).rejects.toMatchObject({
+      code: "ERR_BATS_HANDSHAKE",
+    });
+  });
+
+  it("can be given up with a signal, with the signal's reason", async () => {
+    const silent = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(silent, "listening");
+    const target = `127.0.0.1:${silent.address().port}`;
+    const signal = AbortSignal.timeout(50);
+    const failure = await connect(target, { credentials: clientCredentials, signal }).catch((error) => error);
+    expect(failure).toBe(signal.reason);
+    await expect(connect(target, { credentials: clientCredentials, signal })).rejects.toBe(signal.reason);
+    silent.close();
+  });
+
+  it.each([
+    ["no port", "example.org", /target is "example.org", wanted "HOST:PORT"/],
+    ["port 0", "example.org:0", /wanted "HOST:PORT"/],
+    ["a port too large", "example.org:70000", /wanted "HOST:PORT"/],
+    ["IPv6 without brackets", "::1:443", /IPv6 in brackets/],
+  ])("refuses a target with %s", async (_what, target, message) => {
+    await expect(connect(target, { credentials: clientCredentials })).rejects.toThrow(message);
+  });
+
+  it("says which host cannot be found", async () => {
+    await expect(connect("no-such-host.invalid:1", { credentials: clientCredentials })).rejects.toMatchObject({
+      code: "ERR_BATS_LOOKUP",
+    });
+  });
+
+  it("says when a port is taken", async () => {
+    const first = await listener();
+    const second = listen({ listen: `127.0.0.1:${first.address.port}`, credentials: serverCredentials });
+    await expect(second).rejects.toMatchObject({
+      code: "ERR_BATS_BIND",
+      message: expect.stringContaining("EADDRINUSE"),
+    });
+  });
+
+  it("says which certificate file does not exist", async () => {
+    const attempt = listen({ listen: "127.0.0.1:0", ca: "/no/ca.pem", cert: "/no/cert.pem", key: "/no/key.pem" });
+    await expect(attempt).rejects.toMatchObject({
+      code: "ERR_BATS_CREDENTIALS",
+      message: expect.stringMatching("/no/"),
+    });
+  });
+
+  it("works from a listener's own port", async () => {
+    const [a, b] = [await listener(), await listener()];
+    const accepted = once(b, "session");
+    const session = await a.connect(`127.0.0.1:${b.address.port}`);
+    const [server] = (await accepted) as [Session];
+    expect(server.peer.address.port).toBe(a.address.port);
+    await session.close();
+  });
+});
+
+describe("closing a session", () => {
+  it("delivers all that was written before", async () => {
+    const { client, server } = await pair();
+    const { near, far } = await streamPair(client, server);
+    const got = drain(far);
+    const sent = await pour(near, 3_000_000);
+    const ended = closeError(server);
+    await client.close();
+    expect((await got).sha1).toBe(sent);
+    far.on("error", () => {});
+    expect(await ended).toBeNull();
+    expect(client.closed).toBe(true);
+    expect(() => client.openStream()).toThrow(/closed/);
+  });
+
+  it("cuts streams that are open: an error at the peer", async () => {
+    const { client, server } = await pair();
+    const { near, far } = await streamPair(client, server);
+    const failed = once(far, "error");
+    const closed = once(near, "close");
+    far.resume();
+    await client.close();
+    const [error] = (await failed) as [BatsError];
+    expect(error.code).toBe("ERR_BATS_PEER_CLOSED");
+    await closed;
+    expect(near.readableEnded).toBe(false);
+  });
+
+  it("is over at once when it is destroyed, with the reason at the peer", async () => {
+    const { client, server } = await pair();
+    const ended = closeError(server);
+    client.destroy(new Error("out of order"));
+    expect(await ended).toMatchObject({
+      code: "ERR_BATS_PEER_CLOSED",
+      message: expect.stringContaining("out of order"),
+    });
+  });
+
+  it("has a time limit, when the peer takes nothing", async () => {
+    const { client, server } = await pair();
+    const { near, far } = await streamPair(client, server);
+    far.pause();
+    far.on("error", () => {});
+    for (let i = 0; i < 80; i++) near.write(Buffer.alloc(1 << 20));
+    const before = performance.now();
+    await client.close({ timeoutMs: 100 });
+    expect(performance.now() - before).toBeLessThan(5000);
+  });
+
+  it("happens at the end of a block with `await using`'s method, listener and all", async () => {
+    const { listener: listening, client, server } = await pair();
+    const ended = closeError(server);
+    await client[Symbol.asyncDispose]();
+    expect(await ended).toBeNull();
+    await listening[Symbol.asyncDispose]();
+    expect(listening.sessions.size).toBe(0);
+  });
+
+  it("of a listener closes its sessions", async () => {
+    const { listener: listening, client } = await pair();
+    const ended = closeError(client);
+    await listening.close();
+    expect(await ended).toBeNull();
+  });
+});
+
+describe("a session over a bad network", () => {
+  it("carries streams whole through loss, duplicates and reordering", async () => {
+    const listening = await listener();
+    const relay = closeLater(
+      await Relay.open(listening.address.port, { loss: 0.1, duplicates: 0.05, delayMs: 2, jitterMs: 3, seed: 5 }),
+    );
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port);
+    const [server] = (await accepted) as [Session];
+    server.on("stream", (stream) => stream.pipe(stream));
+    const stream = client.openStream();
+    const [sent, back] = await Promise.all([pour(stream, 2_000_000), drain(stream)]);
+    expect(back).toEqual({ bytes: 2_000_000, sha1: sent });
+    expect(client.stats().sentRepairs).toBeGreaterThan(0);
+  });
+
+  it("goes on when the NAT gives it another port", async () => {
+    const listening = await listener();
+    const relay = closeLater(await Relay.open(listening.address.port));
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port);
+    const [server] = (await accepted) as [Session];
+    const { near, far } = await streamPair(client, server);
+    const moved = once(server, "path");
+    await relay.rebind();
+    const got = drain(far);
+    const sent = await pour(near, 1_000_000);
+    expect((await got).sha1).toBe(sent);
+    await moved;
+  });
+
+  it("ignores garbage and replayed packets", async () => {
+    const listening = await listener();
+    const relay = closeLater(await Relay.open(listening.address.port));
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port);
+    const [server] = (await accepted) as [Session];
+    const { near, far } = await streamPair(client, server);
+    const stranger = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(stranger, "listening");
+    let answered = 0;
+    let answeredBytes = 0;
+    stranger.on("message", (bytes) => {
+      answered++;
+      answeredBytes += bytes.length;
+    });
+    let sentBytes = 0;
+    for (let i = 0; i < 2000; i++) {
+      const bytes = Buffer.alloc(1 + ((i * 7919) % 1400));
+      for (let j = 0; j < bytes.length; j++) bytes[j] = (i * 31 + j * 17 + (i % 3 === 0 ? 0x40 : 0)) & 255;
+      const replay = i % 10 === 0 && relay.lastFromClient !== null ? relay.lastFromClient : bytes;
+      stranger.send(replay, listening.address.port, "127.0.0.1");
+      sentBytes += replay.length;
+      if (i % 50 === 0) await sleep(1);
+    }
+    const got = drain(far);
+    const sent = await pour(near, 500_000);
+    expect((await got).sha1).toBe(sent);
+    expect(server.peer.address.port).not.toBe(stranger.address().port);
+    expect(answered).toBeLessThan(400);
+    expect(answeredBytes).toBeLessThan(sentBytes / 10);
+    stranger.close();
+  });
+});
+
+describe("a session that loses its link", () => {
+  it("is suspended while nothing passes, and goes on when it does", async () => {
+    const listening = await listener();
+    const relay = closeLater(await Relay.open(listening.address.port));
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port);
+    const [server] = (await accepted) as [Session];
+    const { near, far } = await streamPair(client, server);
+    relay.blocked = true;
+    const suspended = once(client, "suspended");
+    near.write("into the void");
+    await suspended;
+    expect(client.suspended).toBe(true);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    const got = drain(far);
+    near.end();
+    expect((await got).bytes).toBe(13);
+  });
+
+  it("goes on over a new one when the old is gone", async () => {
+    const listening = await listener();
+    const relay = closeLater(await Relay.open(listening.address.port));
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port, { idleTimeoutMs: 400, keepAliveMs: 100 });
+    const [server] = (await accepted) as [Session];
+    const { near, far } = await streamPair(client, server);
+    const got = drain(far);
+    near.write(Buffer.alloc(200_000, 1));
+    relay.blocked = true;
+    near.write(Buffer.alloc(200_000, 2));
+    await Promise.all([once(client, "suspended"), once(server, "suspended")]);
+    near.write(Buffer.alloc(200_000, 3));
+    await sleep(500);
+    const resumed = Promise.all([once(client, "resumed"), once(server, "resumed")]);
+    relay.blocked = false;
+    await resumed;
+    near.end(Buffer.alloc(200_000, 4));
+    expect((await got).bytes).toBe(800_000);
+    expect(listening.sessions.size).toBe(1);
+    expect(client.stats().state).toBe("open");
+  });
+
+  it("hears within a second that its server was restarted and has lost it", async () => {
+    const first = await listener();
+    const relay = closeLater(await Relay.open(first.address.port));
+    const accepted = once(first, "session");
+    const client = await dial(relay.port);
+    const [server] = (await accepted) as [Session];
+    const { near } = await streamPair(client, server);
+    const second = await listener();
+    // As if killed: it says nothing any more.
+    relay.redirect(second.address.port);
+    const failed = once(near, "error");
+    const ended = closeError(client);
+    const before = performance.now();
+    near.write("anyone there?");
+    const [error] = (await failed) as [BatsError];
+    expect(error.code).toBe("ERR_BATS_SESSION_LOST");
+    expect(performance.now() - before).toBeLessThan(1000);
+    expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+  });
+
+  it("is given up after its time", async () => {
+    const listening = await listener({ keepSessionMs: 100, idleTimeoutMs: 300 });
+    const relay = closeLater(await Relay.open(listening.address.port));
+    const accepted = once(listening, "session");
+    const client = await dial(relay.port, { resumeTimeoutMs: 300, idleTimeoutMs: 300, keepAliveMs: 50 });
+    const [server] = (await accepted) as [Session];
+    relay.blocked = true;
+    const [there, here] = await Promise.all([closeError(server), closeError(client)]);
+    expect(here).toMatchObject({ code: "ERR_BATS_SESSION_TIMEOUT" });
+    expect(there).toMatchObject({ code: "ERR_BATS_SESSION_TIMEOUT" });
+    expect(listening.sessions.size).toBe(0);
+  });
+});
