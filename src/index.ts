@@ -8,9 +8,11 @@ export { Listener, type ListenerEvents, type ListenerOptions, type ListenOptions
 export type { CommonOptions } from "./api/options.ts";
 export type { SecurityOptions } from "./api/security.ts";
 export { type CloseOptions, Session, type SessionEvents, type SessionPeer } from "./api/session.ts";
+export type { SessionOptions } from "./api/session-options.ts";
 export type { SessionStats } from "./api/stats.ts";
 export { Stream } from "./api/stream.ts";
 export * as codec from "./codec/index.ts";
 export * as gf from "./gf/index.ts";
 export { type CredentialSources, Credentials, type PeerIdentity, type PemSource } from "./tls/index.ts";
 export type { Address } from "./transport/address.ts";
+export type { MessageOptions, StreamOptions } from "./transport/session/session-options.ts";

@@ -1,17 +1,19 @@
 /** Opening a session to a server. */
+import { randomBytes } from "node:crypto";
 import { ClientHolder } from "../endpoint/client-holder.ts";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import type { SessionEnd, SessionHolder } from "../endpoint/session-holder.ts";
-import { Session as CoreSession } from "../transport/session/session.ts";
+import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { parseHostPort, resolveHost } from "./address.ts";
 import { connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { Session } from "./session.ts";
+import { type SessionOptions, sessionFactory } from "./session-options.ts";
 
 /** Options of a client beside those of its credentials. */
-export interface ClientOptions extends CommonOptions {
+export interface ClientOptions extends CommonOptions, SessionOptions {
   /** The name that the server's certificate must have. Default the host of the target. */
   serverName?: string;
   /** How long to wait for the server, ms. Default 10,000. */
@@ -61,15 +63,15 @@ export function clientHolder(
   settings: ReturnType<typeof linkSettings>,
 ): ClientHolder {
   const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS } = options;
+  const createSession = sessionFactory(options, true);
   checkNumber("resumeTimeoutMs", resumeTimeoutMs, 0, 2 ** 31 - 1);
   return new ClientHolder({
-    session: new CoreSession({ isClient: true }),
+    session: createSession(randomBytes(SESSION_ID_BYTES)),
     driver,
     security,
     serverName: options.serverName ?? hostPort.host,
     resolve: () => resolveHost(hostPort),
     settings,
-    parameters: new Uint8Array(0),
     resumeTimeoutMs,
   });
 }

@@ -5,18 +5,18 @@ import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import { SessionRegistry } from "../endpoint/session-registry.ts";
 import type { Address } from "../transport/address.ts";
-import { Session as CoreSession } from "../transport/session/session.ts";
 import { type HostPort, parseHostPort, resolveHost } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { type CloseOptions, Session } from "./session.ts";
+import { type SessionOptions, sessionFactory } from "./session-options.ts";
 
 export type ListenOptions = ListenerOptions & SecurityOptions;
 
 /** Options of a listener beside those of its credentials. */
-export interface ListenerOptions extends CommonOptions {
+export interface ListenerOptions extends CommonOptions, SessionOptions {
   /** "PORT", "HOST:PORT" or "[IPV6]:PORT"; port 0 lets the system choose, no host means all addresses. */
   listen: string;
   /** How long a session whose link is gone waits for its client, ms. Default 180,000. */
@@ -48,6 +48,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const hostPort = parseHostPort(options.listen, "listen", false);
   const security = linkSecurity(credentialsOf(options), options.alpn);
   const settings = linkSettings(options);
+  const createSession = sessionFactory(options, false);
   signal?.throwIfAborted();
   const socket = await openSocket(options, await bindAddress(hostPort));
   if (signal?.aborted === true) {
@@ -59,9 +60,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const registry: SessionRegistry = new SessionRegistry({
     driver: host.driver,
     security,
-    createSession: () => new CoreSession({ isClient: false }),
+    createSession,
     settings,
-    parameters: new Uint8Array(0),
     keepMs: keepSessionMs,
     maximumKept: maximumKeptSessions,
     onSession: (holder) => {
@@ -81,13 +81,13 @@ async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; por
 
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly #host: Host;
-  readonly #options: CommonOptions;
+  readonly #options: CommonOptions & SessionOptions;
   readonly #security: LinkSecurity;
   readonly #sessions = new Set<Session>();
   #closed: Promise<void> | null = null;
 
   /** @internal Listeners come from `listen`. */
-  constructor(host: Host, options: CommonOptions, security: LinkSecurity) {
+  constructor(host: Host, options: CommonOptions & SessionOptions, security: LinkSecurity) {
     super();
     this.#host = host;
     this.#options = options;

@@ -8,7 +8,9 @@ import type { PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
+import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
 import { BatsError, endError } from "./errors.ts";
+import { argumentError } from "./session-options.ts";
 import { type SessionStats, sessionStats } from "./stats.ts";
 import { Stream, type StreamCarrier } from "./stream.ts";
 
@@ -25,6 +27,8 @@ export interface SessionPeer {
 export interface SessionEvents {
   /** The peer opened a stream. */
   stream: [stream: Stream];
+  /** A message came. */
+  message: [data: Buffer];
   /** The peer is, or this end reaches it, at another address. */
   path: [address: Address];
   /** The peer does not answer. Everything waits; a new link is being looked for. */
@@ -33,6 +37,13 @@ export interface SessionEvents {
   resumed: [];
   /** The session is over; null when one of both ends closed it as it should be. Once, after its streams have ended. */
   close: [error: BatsError | null];
+}
+
+interface WaitingMessage {
+  readonly bytes: Uint8Array;
+  readonly options: MessageOptions;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export interface CloseOptions {
@@ -47,6 +58,8 @@ export class Session extends EventEmitter<SessionEvents> {
   /** Streams that are done with here while the peer's bytes may still come: they are read and thrown away. */
   readonly #abandoned = new Set<number>();
   readonly #carrier: StreamCarrier;
+  /** Messages that were not taken over yet. */
+  #messages: WaitingMessage[] = [];
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #started = false;
@@ -102,9 +115,27 @@ export class Session extends EventEmitter<SessionEvents> {
    * Opens a stream. It can be written to at once; the peer hears of it with the first bytes or its end.
    * Throws ERR_BATS_SESSION_CLOSED when the session is over or closing.
    */
-  openStream(): Stream {
+  openStream(options: StreamOptions = {}): Stream {
     if (this.#over || this.#closing) throw this.#closedError();
-    return this.#addStream(this.#core.openStream());
+    try {
+      return this.#addStream(this.#core.openStream(options));
+    } catch (error) {
+      throw argumentError(error);
+    }
+  }
+
+  /**
+   * Sends a message, which arrives whole and once, in the order of sending unless `ordered` is false. Resolves when it was taken over:
+   * wait for it before the next, and a slow peer holds the sender back. Rejects when the session ends before that, or the
+   * message is larger than the peer takes (ERR_BATS_TOO_LARGE).
+   */
+  sendMessage(data: Uint8Array | string, options: MessageOptions = {}): Promise<void> {
+    if (this.#over || this.#closing) return Promise.reject(this.#closedError());
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    return new Promise((resolve, reject) => {
+      this.#messages.push({ bytes, options, resolve, reject });
+      if (this.#messages.length === 1) this.#sendMessages();
+    });
   }
 
   /** A snapshot of counters and estimates. Cheap enough for once a second. */
@@ -172,6 +203,12 @@ export class Session extends EventEmitter<SessionEvents> {
         case "stopped":
           this.#streams.get(event.stream)?.onReset(event.code, "stopped");
           break;
+        case "message":
+          this.#onMessages();
+          break;
+        case "messageWritable":
+          this.#sendMessages();
+          break;
         case "error":
           this.#holder.current?.routed.link.close(CLOSE_PROTOCOL, event.message, this.#holder.driver.now());
           this.#holder.wake();
@@ -183,8 +220,31 @@ export class Session extends EventEmitter<SessionEvents> {
     if (this.#closing && !this.#over && this.#settled) this.#finishClose();
   }
 
+  #onMessages(): void {
+    for (let data = this.#core.readMessage(); data !== null; data = this.#over ? null : this.#core.readMessage()) {
+      this.emit("message", Buffer.from(data.buffer, data.byteOffset, data.length));
+    }
+    this.#holder.wake();
+  }
+
+  #sendMessages(): void {
+    let sent = 0;
+    for (const { bytes, options, resolve, reject } of this.#messages) {
+      try {
+        if (!this.#core.sendMessage(bytes, options)) break;
+        resolve();
+      } catch (error) {
+        reject(argumentError(error));
+      }
+      sent++;
+    }
+    this.#messages.splice(0, sent);
+    this.#holder.wake();
+  }
+
   /** Whether all that was written has arrived. */
   get #settled(): boolean {
+    if (this.#messages.length > 0) return false;
     for (const stream of this.#streams.values()) if (stream.writableLength > 0) return false;
     return this.#core.idle;
   }
@@ -237,6 +297,7 @@ export class Session extends EventEmitter<SessionEvents> {
     const forStreams = this.#error ?? closed;
     for (const stream of this.#streams.values()) stream.onSessionEnd(forStreams);
     this.#streams.clear();
+    for (const { reject } of this.#messages.splice(0)) reject(this.#closedError());
     this.#abandoned.clear();
     const error = this.#error;
     this.#resolveClosed();

@@ -2,14 +2,12 @@
  * The client's end of a session: dials, and when the peer falls silent or the link is gone, dials anew and goes on with the same
  * session. The old link stays beside the new one until that is there, for it may be quicker to come back.
  */
-import { randomBytes } from "node:crypto";
 import type { Address } from "../transport/address.ts";
 import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import { Attachment } from "./attachment.ts";
 import type { LinkSecurity } from "./link-security.ts";
 import { SessionHolder } from "./session-holder.ts";
-import { SESSION_ID_BYTES, withSessionName } from "./session-name.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkSettings } from "./transport-endpoint.ts";
 
@@ -30,15 +28,12 @@ export interface ClientHolderOptions {
   resolve: () => Promise<Address>;
   /** Everything of a link but user, handshake and session parameters. Asked for each. */
   settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
-  /** The session layer's own parameters. */
-  parameters: Uint8Array;
   /** How long a session waits for a link, ms. */
   resumeTimeoutMs: number;
 }
 
 export class ClientHolder extends SessionHolder {
   readonly #options: ClientHolderOptions;
-  readonly #id = randomBytes(SESSION_ID_BYTES);
   /** A link in the making, beside the current one or after it. */
   #attempt: Attachment | null = null;
   #attempts = 0;
@@ -56,7 +51,7 @@ export class ClientHolder extends SessionHolder {
 
   /** Begins. `listener` hears how it went. */
   dial(remote: Address, timeoutMs: number): void {
-    this.#dial(remote, false, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
+    this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
   }
 
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
@@ -158,14 +153,14 @@ export class ClientHolder extends SessionHolder {
     this.#options.resolve().then(
       (remote) => {
         if (this.state !== "suspended" || this.#attempt !== null) return;
-        this.#dial(remote, true, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
+        this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
       },
       () => this.#retryLater(),
     );
   }
 
-  #dial(remote: Address, resumes: boolean, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {
-    const { security, serverName, parameters, driver } = this.#options;
+  #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {
+    const { security, serverName, driver } = this.#options;
     const attachment = new Attachment(this);
     this.#attempt = attachment;
     const handshake = security.handshake("client", serverName, () => {
@@ -173,7 +168,7 @@ export class ClientHolder extends SessionHolder {
       driver.wake();
     });
     attachment.handshake = handshake;
-    const session = withSessionName(parameters, { id: this.#id, resumes });
+    const session = this.session.localParameters;
     const nowMs = driver.now();
     const token = this.#token === null ? {} : { token: this.#token };
     driver.endpoint.connect(remote, { ...settings, ...token, user: attachment, handshake, session }, attachment, nowMs);

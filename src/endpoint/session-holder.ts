@@ -133,6 +133,8 @@ export abstract class SessionHolder implements AttachmentOwner {
       this.end({ cause: "lost", text: reason.text });
     } else if (this.#state !== "opening" && isMendable(reason)) {
       this.#current = null;
+      attachment.release();
+      this.session.suspend();
       this.suspend();
       this.onLinkGone();
     } else {
@@ -149,9 +151,11 @@ export abstract class SessionHolder implements AttachmentOwner {
       old.drop();
       this.driver.endpoint.destroy(old.routed, nowMs);
       old.release();
+      this.session.suspend();
     }
     attachment.owner = this;
     attachment.carry(this.session, nowMs);
+    this.session.resume();
     this.peer = attachment.handshake.peer;
     const { remote } = attachment.routed.link;
     if (before !== null && !sameAddress(before, remote)) this.listener?.pathChanged(remote);
@@ -159,7 +163,8 @@ export abstract class SessionHolder implements AttachmentOwner {
 
   /** The session begins. */
   protected begin(peer: LinkParameters, nowMs: number): void {
-    (this.session as LinkUser).established(peer, nowMs);
+    const user: LinkUser = this.session;
+    user.established(peer, nowMs);
     this.#state = "open";
     this.listener?.opened();
   }

@@ -8,11 +8,11 @@ import type { AddressTokens } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import type { LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
+import { decodeSessionParameters } from "../transport/session/session-parameters.ts";
 import { Attachment, type AttachmentOwner } from "./attachment.ts";
 import { identityKey, type LinkSecurity } from "./link-security.ts";
 import type { LinkObserver } from "./routed-link.ts";
 import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
-import { readSessionName } from "./session-name.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
 
@@ -22,8 +22,6 @@ export interface SessionRegistryOptions {
   createSession: () => Session;
   /** Everything of a link but user, handshake and session parameters. Asked for each. */
   settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
-  /** The session layer's own parameters. */
-  parameters: Uint8Array;
   /** How long a session without a link is kept, ms. */
   keepMs: number;
   /** How many of those are kept; beyond it the one that waits longest is given up. */
@@ -35,6 +33,8 @@ export interface SessionRegistryOptions {
 export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   readonly tokens: AddressTokens;
   readonly #options: SessionRegistryOptions;
+  /** Those of any session that begins: which it will be is not known yet when they leave. */
+  readonly #parameters: Uint8Array;
   readonly #byName = new Map<string, ServerHolder>();
   /** Those without a link, the one that waits longest first. */
   readonly #kept = new Set<ServerHolder>();
@@ -44,6 +44,9 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   constructor(options: SessionRegistryOptions) {
     this.#options = options;
     this.tokens = options.security.tokens;
+    const example = options.createSession();
+    this.#parameters = example.localParameters;
+    example.destroy();
   }
 
   get sessionCount(): number {
@@ -51,26 +54,29 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   }
 
   accept(): { settings: LinkSettings; observer: LinkObserver } {
-    const { driver, security, settings, parameters } = this.#options;
+    const { driver, security, settings } = this.#options;
     const attachment = new Attachment(this);
     const handshake = security.handshake("server", "", () => {
       driver.endpoint.wake(attachment.routed);
       driver.wake();
     });
     attachment.handshake = handshake;
-    return { settings: { ...settings(), user: attachment, handshake, session: parameters }, observer: attachment };
+    return {
+      settings: { ...settings(), user: attachment, handshake, session: this.#parameters },
+      observer: attachment,
+    };
   }
 
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
     const identity = attachment.handshake.peer;
-    const name = readSessionName(peer.session);
+    const name = decodeSessionParameters(peer.session);
     if (identity === null || name === null) {
       this.#refused.add(attachment);
       return;
     }
-    const key = `${Buffer.from(name.id).toString("hex")} ${identityKey(identity)}`;
+    const key = `${Buffer.from(name.sessionId).toString("hex")} ${identityKey(identity)}`;
     const known = this.#byName.get(key);
-    if (name.resumes) {
+    if (name.resumed) {
       if (known === undefined) this.#refused.add(attachment);
       else known.takeUp(attachment, nowMs);
       return;

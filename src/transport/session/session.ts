@@ -298,6 +298,16 @@ export class Session implements LinkUser {
     this.#events.push({ type: "suspended" });
   }
 
+  /**
+   * A new link carries it from here. What both ends said at the beginning holds: a server's parameters leave before it can know which
+   * session the client wants, so they say nothing of that.
+   */
+  resume(): void {
+    if (this.#state !== "suspended") return;
+    this.#state = "established";
+    this.#events.push({ type: "resumed" });
+  }
+
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
     this.#state = "over";

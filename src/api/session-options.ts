@@ -1,0 +1,45 @@
+/** Options of the session itself, and what becomes of them. */
+import { deflateRaw } from "../compression/deflate.ts";
+import { Session as CoreSession } from "../transport/session/session.ts";
+import { SessionError } from "../transport/session/session-error.ts";
+import type { SessionOptions as CoreOptions } from "../transport/session/session-options.ts";
+import { BatsError } from "./errors.ts";
+
+export interface SessionOptions {
+  /** The most that may come before it was read, bytes, 64 KiB to 1 GiB. Windows grow to this as the path needs. Default 64 MiB. */
+  sessionWindow?: number;
+  /** The same for each stream. Default that of the session. */
+  streamWindow?: number;
+  /** Streams that the peer may have open at once, 0 to 65,536. Default 4096. */
+  maxStreams?: number;
+  /** The largest message to take, bytes. Default 16 MiB, or what the session's window holds. */
+  largestMessage?: number;
+  /** Whether streams and messages may be compressed, where that is asked for. Default true. */
+  compression?: boolean;
+  /** Less than a packet waits this long for more, ms, 0 to 1000. Default 0. */
+  mergeMs?: number;
+}
+
+/** Makes sessions with these options; checks them at once. */
+export function sessionFactory(options: SessionOptions, isClient: boolean): (sessionId?: Uint8Array) => CoreSession {
+  const core: CoreOptions = { isClient, compressors: options.compression === false ? [] : [deflateRaw] };
+  for (const name of ["sessionWindow", "streamWindow", "maxStreams", "largestMessage", "mergeMs"] as const) {
+    if (options[name] !== undefined) core[name] = options[name];
+  }
+  const create = (sessionId?: Uint8Array): CoreSession =>
+    new CoreSession(sessionId === undefined ? core : { ...core, sessionId });
+  try {
+    create().destroy();
+  } catch (error) {
+    throw argumentError(error);
+  }
+  return create;
+}
+
+/** What the session below throws for wrong arguments, as an error of the API. */
+export function argumentError(error: unknown): unknown {
+  if (!(error instanceof SessionError)) return error;
+  return new BatsError(error.code === "ERR_MESSAGE" ? "ERR_BATS_TOO_LARGE" : "ERR_BATS_ARGUMENT", error.message, {
+    cause: error,
+  });
+}
