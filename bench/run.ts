@@ -14,6 +14,7 @@ import { type Options, passes, print, type Report } from "./harness.ts";
 import { benchLink } from "./link.ts";
 import { benchObject } from "./object.ts";
 import { benchScaling } from "./scaling.ts";
+import { benchTun } from "./tun.ts";
 import { benchUdp } from "./udp.ts";
 
 const benchmarks: Record<string, (options: Options) => Report | Promise<Report>> = {
@@ -22,6 +23,7 @@ const benchmarks: Record<string, (options: Options) => Report | Promise<Report>>
   object: benchObject,
   scaling: benchScaling,
   efficiency: benchEfficiency,
+  tun: benchTun,
   udp: benchUdp,
   aead: benchAead,
   link: benchLink,

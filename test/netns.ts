@@ -45,7 +45,13 @@ export class Namespace {
 
   /** Starts a TypeScript program inside, given by its path from the folder of the tests. */
   program(path: string, ...args: string[]): Program {
-    return new Program(this.name, fileURLToPath(new URL(path, import.meta.url)), args);
+    return new Program(this.name, [], fileURLToPath(new URL(path, import.meta.url)), args);
+  }
+
+  /** The same as the user "nobody", without any capability. */
+  unprivilegedProgram(path: string, ...args: string[]): Program {
+    const as = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all"];
+    return new Program(this.name, as, fileURLToPath(new URL(path, import.meta.url)), args);
   }
 }
 
@@ -59,8 +65,8 @@ export class Program {
   #wake: () => void = () => {};
   readonly #child;
 
-  constructor(namespace: string, path: string, args: string[]) {
-    const command = ["netns", "exec", namespace, process.execPath, "--import", "tsx", path, ...args];
+  constructor(namespace: string, as: readonly string[], path: string, args: readonly string[]) {
+    const command = ["netns", "exec", namespace, ...as, process.execPath, "--import", "tsx", path, ...args];
     this.#child = spawn("ip", command, { stdio: ["pipe", "pipe", "pipe"] });
     const child = this.#child;
     this.exit = new Promise((resolve) => child.on("exit", resolve));
@@ -90,6 +96,11 @@ export class Program {
       });
     }
     return this.#lines.shift() as T;
+  }
+
+  /** Writes a line to its standard input. */
+  say(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
   }
 
   /** Ends its standard input, for which such programs wait before they end. */

@@ -105,6 +105,24 @@ describe.skipIf(whyNot !== null)("a TUN device", () => {
     expect(namespace.ip("route")).not.toContain("192.168.7");
   });
 
+  test("needs no privilege when an administrator made it for the user, who is told what it lacks", async () => {
+    const namespace = new Namespace();
+    namespace.ip("tuntap", "add", "dev", "admin0", "mode", "tun", "user", "65534");
+    namespace.ip("tuntap", "add", "dev", "admin1", "mode", "tun", "user", "0");
+    namespace.ip("addr", "add", "10.20.0.1/24", "dev", "admin0");
+    namespace.ip("link", "set", "admin0", "up");
+    const open = (options: TunOptions) =>
+      namespace.unprivilegedProgram("tun/reflector.ts", JSON.stringify(options)).next<Opened & Refused>();
+    expect((await open({ name: "bats0" })).error).toMatch(
+      /cannot make the TUN device bats0: that needs CAP_NET_ADMIN.*ip tuntap add dev bats0 mode tun user/,
+    );
+    expect((await open({ name: "admin1" })).error).toMatch(/it belongs to another user/);
+    expect((await open({ name: "admin0", addresses: ["10.30.0.1/24"] })).error).toMatch(
+      /cannot put 10\.30\.0\.1\/24 on admin0: .*let an administrator do "ip address add 10\.30\.0\.1\/24 dev admin0"/,
+    );
+    expect(await open({ name: "admin0", addresses: ["10.20.0.1/24"], mtu: 1500 })).toMatchObject({ created: false });
+  });
+
   test("says so when the interface is deleted under its feet, and the program goes on", async () => {
     const namespace = new Namespace();
     const program = reflector(namespace, { name: "bats0", addresses });

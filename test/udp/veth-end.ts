@@ -1,12 +1,13 @@
 /**
- * One end of the veth test, a program: `veth-end.ts KIND receive IP` or `veth-end.ts KIND send IP TO`. Prints one line when it
- * is ready and one with what it saw when it is done.
+ * One end of the veth tests, a program: `veth-end.ts KIND ROLE IP [TO]`. "receive" counts what arrives by length and by source; "send"
+ * sends what probes MTU and queue; "stream" sends a datagram every 2 ms. Each prints a line when it is ready and one with what it
+ * saw, the first and the last when its standard input ends.
  */
 import { openUdpSocket, type UdpIo } from "../../src/udp/index.ts";
 import { Outgoing } from "./outgoing.ts";
 
 const PORT = 9000;
-const [io, role, ip, to] = process.argv.slice(2) as [UdpIo, "receive" | "send", string, string?];
+const [io, role, ip, to] = process.argv.slice(2) as [UdpIo, "receive" | "send" | "stream", string, string?];
 
 function print(what: unknown): void {
   process.stdout.write(`${JSON.stringify(what)}\n`);
@@ -14,21 +15,35 @@ function print(what: unknown): void {
 
 const port = role === "receive" ? PORT : 0;
 const socket = await openUdpSocket({ io, address: { ip, port }, sendBufferBytes: 150_000 });
+const transmit = new Outgoing();
+if (to !== undefined) transmit.destination = { ip: to, port: PORT };
+
 if (role === "receive") {
   const sizes: Record<number, number> = {};
-  socket.onDatagram = ({ bytes }) => {
+  const sources: Record<string, number> = {};
+  socket.onDatagram = ({ bytes, source }) => {
     sizes[bytes.length] = (sizes[bytes.length] ?? 0) + 1;
+    sources[source.ip] = (sources[source.ip] ?? 0) + 1;
   };
   socket.start();
   print("ready");
+  process.stdin.on("end", () => {
+    print({ sizes, sources });
+    void socket.close();
+  });
+  process.stdin.on("data", () => print({ sizes, sources }));
+} else if (role === "stream") {
+  socket.start();
+  print("ready");
+  transmit.length = 1000;
+  const timer = setInterval(() => socket.send(transmit), 2);
   process.stdin.resume().on("end", () => {
-    print(sizes);
+    clearInterval(timer);
+    print(socket.counters);
     void socket.close();
   });
 } else {
   socket.start();
-  const transmit = new Outgoing();
-  transmit.destination = { ip: to as string, port: PORT };
   const send = async (length: number, segmentBytes: number): Promise<void> => {
     transmit.length = length;
     transmit.segmentBytes = segmentBytes;
