@@ -23,6 +23,8 @@ export interface SymbolPoolOptions {
    * How many slots may be out at once. Default: as many as the arena gives. A decoder needs as many as a batch has symbols.
    */
   maximumSlots?: number;
+  /** Where slots come from and go back to, instead of memory of its own: so that several share what none of them needs any more. */
+  parent?: SymbolPool;
 }
 
 /** Memory is taken from the arena in chunks of up to 64 slots or about this many bytes. */
@@ -39,11 +41,20 @@ export class SymbolPool {
   #free: Uint32Array = new Uint32Array(64);
   #scratch: Pointer = 0;
   #freeCount = 0;
+  readonly #parent: SymbolPool | null;
+  /** Slots of the parent's. */
+  #lent = 0;
 
   /** Throws a CodecError for options out of range. */
-  constructor({ symbolSize, arena = sharedArena(), maximumSlots = Number.MAX_SAFE_INTEGER }: SymbolPoolOptions) {
+  constructor(options: SymbolPoolOptions) {
+    const { symbolSize, parent, maximumSlots = Number.MAX_SAFE_INTEGER } = options;
+    const { arena = parent?.arena ?? sharedArena() } = options;
     checkInteger("symbolSize", symbolSize, 1, MAX_SYMBOL_BYTES);
     checkInteger("maximumSlots", maximumSlots, 1, Number.MAX_SAFE_INTEGER);
+    if (parent !== undefined && (parent.symbolSize !== symbolSize || parent.arena !== arena)) {
+      throw new CodecError("ERR_RANGE", "parent", parent.symbolSize, "a pool of the same arena and symbol size");
+    }
+    this.#parent = parent ?? null;
     this.arena = arena;
     this.symbolSize = symbolSize;
     this.maximumSlots = maximumSlots;
@@ -58,12 +69,13 @@ export class SymbolPool {
 
   /** Slots taken and not given back. */
   get slotsInUse(): number {
-    return this.#chunks.length * this.#chunk - this.#freeCount;
+    return this.#parent === null ? this.#chunks.length * this.#chunk - this.#freeCount : this.#lent;
   }
 
   /** A slot with whatever content it had, or 0 when the limit is reached. May make views of the arena stale. */
   acquire(): Pointer {
     if (this.slotsInUse >= this.maximumSlots) return 0;
+    if (this.#parent !== null) return this.#lend(this.#parent.acquire());
     if (this.#freeCount === 0 && !this.#grow()) return 0;
     return this.#free[--this.#freeCount];
   }
@@ -73,6 +85,9 @@ export class SymbolPool {
    * taking the slot may make stale.
    */
   acquireCopy(data: Uint8Array, at: number): Pointer {
+    if (this.#parent !== null) {
+      return this.#lent >= this.maximumSlots ? 0 : this.#lend(this.#parent.acquireCopy(data, at));
+    }
     // Nearly always there is a free slot, nothing grows, and the view stays good.
     if (this.#freeCount > 0) {
       const slot = this.acquire();
@@ -94,13 +109,19 @@ export class SymbolPool {
    * when it cannot be had; once had, it stays.
    */
   get scratch(): Pointer {
+    if (this.#parent !== null) return this.#parent.scratch;
     if (this.#scratch === 0) this.#scratch = this.arena.allocate(this.#stride);
     return this.#scratch;
   }
 
   /** Gives a slot back. It must be one of this pool's, and not given back before: not checked. */
   release(slot: Pointer): void {
-    this.#free[this.#freeCount++] = slot;
+    if (this.#parent === null) {
+      this.#free[this.#freeCount++] = slot;
+    } else {
+      this.#lent--;
+      this.#parent.release(slot);
+    }
   }
 
   /** Gives all memory back to the arena. Throws a CodecError when slots are still in use. */
@@ -112,6 +133,11 @@ export class SymbolPool {
     this.#scratch = 0;
     this.#chunks.length = 0;
     this.#freeCount = 0;
+  }
+
+  #lend(slot: Pointer): Pointer {
+    if (slot !== 0) this.#lent++;
+    return slot;
   }
 
   #grow(): boolean {

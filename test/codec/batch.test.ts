@@ -420,6 +420,27 @@ describe("memory", () => {
     );
   });
 
+  test("pools with a parent share its slots, each with an account and a limit of its own", () => {
+    const arena = new Arena();
+    const before = arena.allocatedBytes;
+    const parent = new SymbolPool({ symbolSize: 100, arena });
+    const one = new SymbolPool({ symbolSize: 100, arena, parent, maximumSlots: 3 });
+    const other = new SymbolPool({ symbolSize: 100, arena, parent });
+    const slots = [one.acquire(), one.acquireCopy(Uint8Array.of(1, 2), 2), one.acquire()];
+    expect([one.acquire(), one.acquireCopy(Uint8Array.of(1), 0)]).toEqual([0, 0]);
+    expect([...arena.view(slots[1] + 2, 2)]).toEqual([1, 2]);
+    expect([one.slotsInUse, other.slotsInUse, parent.slotsInUse]).toEqual([3, 0, 3]);
+    one.release(slots[2]);
+    expect(other.acquire()).toBe(slots[2]);
+    expect(other.scratch).toBe(one.scratch);
+    expect(() => other.destroy()).toThrow(/slotsInUse is 1/);
+    other.release(slots[2]);
+    for (const slot of slots.slice(0, 2)) one.release(slot);
+    for (const pool of [one, other, parent]) pool.destroy();
+    expect(arena.allocatedBytes).toBe(before);
+    expect(() => new SymbolPool({ symbolSize: 99, arena, parent })).toThrow(/parent/);
+  });
+
   test("symbols above 2 GiB of an arena are as good as those below", () => {
     const large = new Arena({ initialBytes: 2 ** 31 + 2 ** 20 });
     large.allocate(2 ** 31);

@@ -15,7 +15,8 @@
  * their symbols are repaired and what was asked is asked again), and hands it to a new link, whose `established` resumes it. What
  * the application does meanwhile waits.
  */
-import { SymbolPool } from "../../codec/index.ts";
+import type { SymbolPool } from "../../codec/index.ts";
+import { sharedArena } from "../../gf/index.ts";
 import type { Address } from "../address.ts";
 import type { CloseReason } from "../link/close.ts";
 import type { LinkUser, PacketFill } from "../link/link-user.ts";
@@ -50,6 +51,7 @@ import {
   type StreamOptions,
 } from "./session-options.ts";
 import { decodeSessionParameters, encodeSessionParameters, type SessionParameters } from "./session-parameters.ts";
+import { borrowPool, releasePool } from "./shared-pool.ts";
 import { Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 
@@ -93,10 +95,10 @@ export class Session implements LinkUser {
 
   /** Throws a SessionError for options out of range. */
   constructor(options: SessionOptions) {
-    const { isClient, arena } = options;
+    const { isClient, arena = sharedArena() } = options;
     this.#isClient = isClient;
     this.#options = checkOptions(options);
-    this.#pool = new SymbolPool({ symbolSize: 1472, ...(arena === undefined ? {} : { arena }) });
+    this.#pool = borrowPool(arena);
     this.#memory = new SessionMemory(this.#options.memory, this.#pool);
     this.#sender = new BatchSender(this.#pool, SESSION_BATCH_SIZE, this.#packets, new Redundancy(this.#path));
     this.#receiver = new BatchReceiver(this.#pool, SESSION_BATCH_SIZE);
@@ -313,7 +315,7 @@ export class Session implements LinkUser {
     this.#state = "over";
     this.#sender.destroy();
     this.#receiver.destroy();
-    this.#pool.destroy();
+    releasePool(this.#pool);
     this.#memory.release();
   }
 
