@@ -30,7 +30,7 @@ export interface AeadImplementation {
 }
 
 /** Whether it seals to the known answer, opens that, and refuses it with any part changed. */
-function passesSelfTest(implementation: AeadImplementation, aead: AeadName): boolean {
+export function passesSelfTest(implementation: AeadImplementation, aead: AeadName): boolean {
   const { key, iv, packetNumber, header, plain, sealed } = AEAD_VECTORS[aead];
   // Away from both ends of the buffer, as packets of a batch are.
   const before = 3;

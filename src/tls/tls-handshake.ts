@@ -6,9 +6,9 @@
  * node:tls works in its own time: `onProgress` says that there may be bytes, keys or a failure to fetch. It is never called from within a
  * call of the link's.
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash } from "node:crypto";
 import { isIP } from "node:net";
-import { connect, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import type { LinkKeys, Role } from "../transport/link/aead.ts";
 import type { Handshake } from "../transport/link/handshake.ts";
 import type { AeadName } from "./aead.ts";
@@ -16,6 +16,7 @@ import type { CredentialMaterial, Credentials } from "./credentials.ts";
 import { failureWords, wrongNameWords } from "./failure-words.ts";
 import { HandshakePipe } from "./handshake-pipe.ts";
 import { keysOf, SECRET_BYTES } from "./key-schedule.ts";
+import { certificateName, chainOf, isFor, type PeerChain } from "./peer-chain.ts";
 import { identityOf, type PeerIdentity } from "./peer-identity.ts";
 import { TlsAcceptor } from "./tls-acceptor.ts";
 
@@ -24,8 +25,6 @@ export const EXPORTER_LABEL = "EXPORTER-bats-transport";
 
 /** What a peer may send: chains of a few RSA-4096 certificates take a tenth of it. */
 export const MAX_HANDSHAKE_BYTES = 64 * 1024;
-/** Certificates looked at in a chain. */
-const MAX_CHAIN = 16;
 /** OpenSSL's server gives a client this many tickets. */
 const TICKETS = 2;
 
@@ -150,8 +149,8 @@ export class TlsHandshake implements Handshake {
       this.#fail(`no keys came of the handshake: ${(error as Error).message}`);
       return null;
     }
-    // A server is done with TLS as soon as its tickets are written, a client waits for them.
-    if (this.role === "server") this.#release();
+    // A server is done with TLS as soon as its tickets are written. A client waits for them, unless it has one that works.
+    if (this.role === "server" || this.#resumed) this.#release();
     return this.#keys;
   }
 
@@ -169,30 +168,36 @@ export class TlsHandshake implements Handshake {
   }
 
   #connect(options: ClientHandshakeOptions): void {
-    const { serverName } = options;
+    const serverName = certificateName(options.serverName);
     const stored = options.resume === false ? null : this.#material.sessions.get(this.#sessionKey);
-    const socket = connect({
+    let chain: PeerChain | null = null;
+    const socket: TLSSocket = connect({
       socket: this.#pipe,
       secureContext: this.#material.clientContext,
       // Without a name, node:tls would check for "localhost". An address is not sent, but checked.
       servername: isIP(serverName) === 0 ? serverName : "",
-      checkServerIdentity: (_name, certificate) => nameError(serverName, certificate.raw),
+      checkServerIdentity: () => {
+        chain ??= chainOf(socket)!;
+        return isFor(serverName, chain.certificate)
+          ? undefined
+          : new NameError(wrongNameWords(serverName, chain.certificate));
+      },
       rejectUnauthorized: true,
       ALPNProtocols: [this.#alpn],
       ...(stored === null ? {} : { session: stored.session }),
     });
-    let certificate: X509Certificate | null = null;
     // An event that Node does not document; without it the words for a refused certificate would be fewer.
     socket.prependOnceListener("secure", () => {
-      certificate = certificateOf(socket);
+      chain = chainOf(socket);
     });
     socket.on("secureConnect", () => {
       this.#resumed = socket.isSessionReused();
-      if (!this.#resumed) {
-        this.#onSecure(socket, identityOf(certificateOf(socket)!), chainEndMs(socket));
-      } else {
+      if (this.#resumed) {
         // Only what was stored can have been resumed.
         this.#onSecure(socket, stored!.peer, stored!.chainEndMs);
+      } else {
+        // There, or its name would not have been right.
+        this.#onSecure(socket, identityOf(chain!.certificate), chain!.endMs);
       }
     });
     socket.on("session", (session) => {
@@ -203,7 +208,9 @@ export class TlsHandshake implements Handshake {
     this.#watch(socket);
     socket.on("error", (error) => {
       this.#material.sessions.delete(this.#sessionKey);
-      this.#fail(error instanceof NameError ? error.message : failureWords(error, this.role, certificate));
+      this.#fail(
+        error instanceof NameError ? error.message : failureWords(error, this.role, chain?.certificate ?? null),
+      );
     });
     this.#socket = socket;
   }
@@ -218,15 +225,15 @@ export class TlsHandshake implements Handshake {
       onSecure: (socket) => {
         this.#socket = socket;
         this.#watch(socket);
-        const certificate = certificateOf(socket);
-        if (certificate === null || !socket.authorized) {
+        const chain = chainOf(socket);
+        if (chain === null || !socket.authorized) {
           this.#fail("the client showed no certificate");
           return;
         }
         this.#resumed = socket.isSessionReused();
-        const { fingerprint256 } = certificate;
-        if (!this.#resumed) acceptor.rememberChainEnd(fingerprint256, chainEndMs(socket));
-        this.#onSecure(socket, identityOf(certificate), acceptor.chainEndMs(fingerprint256));
+        const { fingerprint256 } = chain.certificate;
+        if (!this.#resumed) acceptor.rememberChainEnd(fingerprint256, chain.endMs);
+        this.#onSecure(socket, identityOf(chain.certificate), acceptor.chainEndMs(fingerprint256));
       },
       onRefused: (error) => this.#fail(failureWords(error, this.role, null)),
     });
@@ -291,34 +298,5 @@ function hasEncryptedRecord(bytes: Buffer): boolean {
   return false;
 }
 
-/** The server's certificate is genuine and another's, or not a server's. */
+/** The server's certificate is genuine and another's. */
 class NameError extends Error {}
-
-function nameError(serverName: string, raw: Buffer): NameError | undefined {
-  const certificate = new X509Certificate(raw);
-  // The names of a certificate are its alternative names (RFC 9525, section 2): a CN is none.
-  const match =
-    isIP(serverName) === 0
-      ? certificate.checkHost(serverName, { subject: "never", partialWildcards: false })
-      : certificate.checkIP(serverName);
-  return match === undefined ? new NameError(wrongNameWords(serverName, certificate)) : undefined;
-}
-
-/** The peer's certificate. Not by `getPeerX509Certificate`, which in a client takes it out of the chain that others read. */
-function certificateOf(socket: TLSSocket): X509Certificate | null {
-  const { raw } = socket.getPeerCertificate();
-  return raw === undefined ? null : new X509Certificate(raw);
-}
-
-/** When the first of the peer's chain expires, ms since 1970. */
-function chainEndMs(socket: TLSSocket): number {
-  let endMs = Number.POSITIVE_INFINITY;
-  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  for (let depth = 0; certificate?.valid_to !== undefined && depth < MAX_CHAIN; depth++) {
-    endMs = Math.min(endMs, Date.parse(certificate.valid_to));
-    // A root names itself as its issuer.
-    const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate;
-    certificate = issuer === certificate ? undefined : issuer;
-  }
-  return endMs;
-}

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { AEAD_IV_BYTES, AEAD_KEY_BYTES, AEAD_NAMES, aeadImplementations, preferredAeads } from "../../src/tls/aead.ts";
+import {
+  AEAD_IV_BYTES,
+  AEAD_KEY_BYTES,
+  AEAD_NAMES,
+  aeadImplementations,
+  passesSelfTest,
+  preferredAeads,
+} from "../../src/tls/aead.ts";
 import { packetProtection } from "../../src/tls/index.ts";
 import { keysFit } from "./pair.ts";
 
@@ -86,10 +93,58 @@ describe.each(cases)("$name", ({ aead, implementation }) => {
     );
   });
 
+  test("works in WebAssembly's memory, also after that has grown and moved", () => {
+    const { key, iv, header, plain, sealed } = VECTORS[aead];
+    const sealer = implementation.sealer(aead, key, iv);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2000 });
+    for (const grow of [0, 1, 1500]) {
+      memory.grow(grow);
+      const bytes = new Uint8Array(memory.buffer);
+      const start = bytes.length - header.length - sealed.length;
+      bytes.set(header, start);
+      bytes.set(plain, start + header.length);
+      sealer.seal(bytes, start, header.length, bytes.length - 16, 0);
+      expect(bytes.subarray(start + header.length)).toEqual(sealed);
+      const packet = new Uint8Array(memory.buffer, start);
+      expect(implementation.opener(aead, key, iv).open(packet, header.length, 0)).toBe(true);
+    }
+  });
+
+  test("never writes outside the bytes that it was given", () => {
+    const sealer = implementation.sealer(aead, new Uint8Array(AEAD_KEY_BYTES[aead]), new Uint8Array(AEAD_IV_BYTES));
+    const memory = new Uint8Array(300);
+    expect(() => sealer.seal(memory.subarray(100, 200), 0, 10, 90, 1)).toThrow();
+    expect(memory.subarray(200).every((byte) => byte === 0)).toBe(true);
+  });
+
   test("refuses packets too short for a header and a tag", () => {
     const opener = implementation.opener(aead, new Uint8Array(AEAD_KEY_BYTES[aead]), new Uint8Array(AEAD_IV_BYTES));
     for (let length = 0; length < 30; length++) expect(opener.open(new Uint8Array(length), 14, 1)).toBe(false);
   });
+});
+
+test("an implementation that computes wrongly, or opens what is not genuine, or throws, is not used", () => {
+  for (const aead of AEAD_NAMES) {
+    const [good] = aeadImplementations(aead);
+    const fails = (change: Partial<typeof good>) => expect(passesSelfTest({ ...good, ...change }, aead)).toBe(false);
+    expect(passesSelfTest(good, aead)).toBe(true);
+    fails({
+      sealer: (name, key, iv) =>
+        good.sealer(
+          name,
+          key,
+          iv.map((byte) => byte ^ 1),
+        ),
+    });
+    fails({ sealer: () => ({ seal: () => {} }) });
+    fails({ opener: () => ({ open: () => true }) });
+    fails({ opener: () => ({ open: () => false }) });
+    fails({
+      opener: () => {
+        throw new Error("not there");
+      },
+    });
+  }
 });
 
 test("node:crypto always has both, and the preference names both", () => {

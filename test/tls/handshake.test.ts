@@ -1,5 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
-import { Credentials, TlsHandshake } from "../../src/tls/index.ts";
+import { Credentials, identityOf, TlsHandshake } from "../../src/tls/index.ts";
 import { Authority, CLIENT_AUTH, type Issued, type IssueOptions, type KeyKind, SERVER_AUTH } from "./certificates.ts";
 import { destroy, keysFit, type Pair, type PairOptions, settle, shake } from "./pair.ts";
 
@@ -98,10 +99,34 @@ describe("a handshake", () => {
     destroy(pair);
   });
 
-  test.each(["192.0.2.1", "2001:db8::1"])("accepts the address %s as the server's name", (serverName) =>
-    run({ serverName }, (pair) => {
-      expect(pair.client.failure).toBe(null);
-      expect(keysFit(pair.clientKeys!, pair.serverKeys!)).toBe(true);
-    }),
+  test.each(["192.0.2.1", "2001:db8::1", "2001:db8::1%eth0", "Cloud.Example."])(
+    "accepts %s as the server's name",
+    (serverName) =>
+      run({ serverName }, (pair) => {
+        expect(pair.client.failure).toBe(null);
+        expect(keysFit(pair.clientKeys!, pair.serverKeys!)).toBe(true);
+      }),
   );
+});
+
+describe("an identity", () => {
+  const of = async (subject: string, dns: string[] = []) =>
+    identityOf(new X509Certificate((await root.issue(subject, { dns })).pem));
+
+  test("has the last CN and every O", async () => {
+    expect(await of("CN=first, O=one, O=two, CN=last")).toMatchObject({
+      commonName: "last",
+      organization: ["one", "two"],
+      subjectAltNames: [],
+    });
+    expect((await of("O=nobody")).commonName).toBe("");
+  });
+
+  test("takes no name for two, whatever is in it", async () => {
+    const tricky = ["a.example, DNS:evil.example", 'quo"te', "plain.example"];
+    const identity = await of("CN=node\\, O=system:masters\\+O=x", tricky);
+    expect(identity.commonName).toBe("node, O=system:masters+O=x");
+    expect(identity.organization).toEqual([]);
+    expect(identity.subjectAltNames).toEqual(tricky.map((name) => `DNS:${name}`));
+  });
 });

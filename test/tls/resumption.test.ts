@@ -48,9 +48,8 @@ describe("a second handshake", () => {
       expect(keysFit(pair.clientKeys!, pair.serverKeys!)).toBe(true);
       expect(keysFit(pair.clientKeys!, first.serverKeys!)).toBe(false);
     }
-    // The server's flight is without certificates.
-    expect(second.flights[1].bytes).toBeLessThan(300);
-    expect(second.flights[1].bytes).toBeLessThan(first.flights[1].bytes / 3);
+    // The server's flight is without certificates; a post-quantum key share may still be in it.
+    expect(second.flights[1].bytes).toBeLessThan(first.flights[1].bytes - 800);
   });
 
   test("still depends on the transcript", async () => {
