@@ -25,6 +25,8 @@ export interface Transmit {
   readonly buffer: Uint8Array;
   /** How many bytes it wrote, at least 1. Reset to 0. */
   length: number;
+  /** How many datagrams the driver takes at once (`segmentBytes`). Default 1. */
+  maxSegments?: number;
   /**
    * 0: one datagram. Else `buffer` holds several datagrams of this many bytes each to one destination, of which the
    * last may be shorter (UDP segmentation offload). Reset to 0.

@@ -24,6 +24,7 @@ import type { PacketWriter } from "./packet-writer.ts";
 import { LEAST_PACKET_BYTES } from "./path.ts";
 import type { Recovery } from "./recovery.ts";
 import { SENT_ACK, SENT_CONTROL, SENT_IN_FLIGHT, SENT_MTU_PROBE, SENT_TAGGED } from "./sent-ledger.ts";
+import { MAX_TRAIN_BYTES, padBefore, Train } from "./train.ts";
 
 /** Who waits for the pacer waits this much longer, so that a timer serves several packets. */
 const PACING_QUANTUM_MS = 0.25;
@@ -42,6 +43,7 @@ export class DataSender {
   readonly #fill: PacketFill = { buffer: new Uint8Array(0), start: 0, room: 0, probe: false, length: 0, tag: 0 };
   #paceMs = Number.POSITIVE_INFINITY;
   #sinceGrease = 0;
+  readonly #train = new Train();
 
   constructor(core: LinkCore, recovery: Recovery, writer: PacketWriter) {
     this.#core = core;
@@ -59,9 +61,13 @@ export class DataSender {
     this.#paceMs = Number.POSITIVE_INFINITY;
   }
 
-  /** Writes the next packet, if one is due. The user may close the link in it: then nothing was written. */
+  /** Writes the next packet or train, if one is due. The user may close the link in it: what was written before counts as sent. */
   send(transmit: Transmit, nowMs: number): boolean {
-    return this.#sendMtuProbe(transmit, nowMs) || this.#sendData(transmit, nowMs);
+    if (this.#train.release(transmit) || this.#sendMtuProbe(transmit, nowMs)) return true;
+    const { maxSegments = 1 } = transmit;
+    if (!this.#sendFirst(transmit, maxSegments > 1, nowMs)) return false;
+    if (maxSegments > 1 && this.#fill.length > 0) this.#extend(transmit, maxSegments, nowMs);
+    return true;
   }
 
   #sendMtuProbe(transmit: Transmit, nowMs: number): boolean {
@@ -71,7 +77,7 @@ export class DataSender {
     if (bytes <= path.mtu.current) return false;
     if (!this.#recovery.fits(bytes, this.#core.congestion.windowBytes)) return false;
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out, nowMs);
+    const headerEnd = this.#writer.beginShort(transmit, nowMs);
     let at = headerEnd;
     out[at++] = FRAME_PING;
     out[at++] = FRAME_IMMEDIATE_ACK;
@@ -83,11 +89,13 @@ export class DataSender {
     return true;
   }
 
-  #sendData(transmit: Transmit, nowMs: number): boolean {
+  /** A packet of anything that is due; `train`: more may follow. */
+  #sendFirst(transmit: Transmit, train: boolean, nowMs: number): boolean {
     const core = this.#core;
     const recovery = this.#recovery;
     const { path, user, confirmed } = core;
     const { policy, sender, tracker } = core.dataSpace;
+    this.#fill.length = 0;
     const size = Math.min(path.mtu.current, path.allowanceForData);
     if (size < LEAST_PACKET_BYTES) return false;
     const probing = recovery.probesWanted > 0;
@@ -103,7 +111,7 @@ export class DataSender {
       if (!ackDue) return false;
     }
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out, nowMs);
+    const headerEnd = this.#writer.beginShort(transmit, nowMs);
     const limit = size - TAG_BYTES;
     let at = headerEnd;
     let flags = 0;
@@ -115,7 +123,6 @@ export class DataSender {
       }
     }
     const ackEnd = at;
-    let tag = 0;
     let name = 0;
     if (maySend) {
       if (confirmed && content && limit - at >= LEAST_ROOM && recovery.frequencyWanted) {
@@ -137,21 +144,12 @@ export class DataSender {
       // Every second probe is small: if full packets vanish, something must get through to show it. In an outage all are.
       const small = probing && (recovery.probes % 2 === 0 || recovery.probes > FULL_PROBES);
       if (wants && !small && limit - at > LEAST_ROOM) {
-        const fill = this.#fill;
-        fill.buffer = out;
-        fill.start = at + 1;
-        fill.room = limit - at - 1;
-        fill.probe = probing;
-        fill.length = 0;
-        fill.tag = 0;
-        user.fill(fill, nowMs);
+        const filled = this.#fillSession(out, at, limit, probing, nowMs);
         if (core.closing !== null) return false;
-        if (fill.length > 0) {
-          out[at] = FRAME_SESSION;
-          at += 1 + Math.min(fill.length, fill.room);
-          tag = fill.tag;
+        if (filled > at) {
           flags |= SENT_TAGGED;
-          if (this.#sinceGrease > 0) this.#sinceGrease--;
+          const padding = train ? this.#train.padding(filled + TAG_BYTES) : 0;
+          at = padBefore(out, at, filled, Math.min(padding, limit - filled));
         }
       }
       const silent = at === ackEnd && core.pingWanted;
@@ -183,8 +181,56 @@ export class DataSender {
         core.stats.ackBytes += at + TAG_BYTES;
       }
     }
-    this.#writer.finish(transmit, EPOCH_DATA, headerEnd, at, flags, tag, name, tracker.lastFrame, nowMs);
+    this.#writer.finish(transmit, EPOCH_DATA, headerEnd, at, flags, this.#fill.tag, name, tracker.lastFrame, nowMs);
     return true;
+  }
+
+  /** Lets packets of the user's bytes alone follow the first, as long as window and pacer allow and they are of its size. */
+  #extend(transmit: Transmit, maxSegments: number, nowMs: number): void {
+    const core = this.#core;
+    const recovery = this.#recovery;
+    const { path, user } = core;
+    const { sender } = core.dataSpace;
+    const out = transmit.buffer;
+    const segment = transmit.length;
+    for (let count = 1; count < maxSegments; count++) {
+      const start = transmit.length;
+      const size = path.mtu.current;
+      if (start + size > MAX_TRAIN_BYTES || path.allowanceForData < size || recovery.probesWanted > 0) return;
+      if (core.closing !== null || core.draining || recovery.mark !== transmit.ecn || sender.ready) return;
+      if (!recovery.hasRoom(size) || !recovery.paced(nowMs) || !user.ready(nowMs)) return;
+      const headerEnd = this.#writer.beginShort(transmit, nowMs);
+      const limit = start + size - TAG_BYTES;
+      const filled = this.#fillSession(out, headerEnd, limit, false, nowMs);
+      if (core.closing !== null || filled === headerEnd) return;
+      const padding = Math.min(this.#train.padding(filled + TAG_BYTES - start), limit - filled);
+      const end = padBefore(out, headerEnd, filled, padding);
+      const flags = SENT_TAGGED | SENT_IN_FLIGHT;
+      this.#writer.finish(transmit, EPOCH_DATA, headerEnd, end, flags, this.#fill.tag, 0, 0, nowMs);
+      const bytes = transmit.length - start;
+      if (bytes > segment) {
+        this.#train.hold(transmit, start);
+        return;
+      }
+      transmit.segmentBytes = segment;
+      if (bytes < segment) return;
+    }
+  }
+
+  /** Lets the user fill a packet from `at` to `limit`, as a frame up to its end. Returns the end, `at` when it had nothing. */
+  #fillSession(out: Uint8Array, at: number, limit: number, probe: boolean, nowMs: number): number {
+    const fill = this.#fill;
+    fill.buffer = out;
+    fill.start = at + 1;
+    fill.room = limit - at - 1;
+    fill.probe = probe;
+    fill.length = 0;
+    fill.tag = 0;
+    this.#core.user.fill(fill, nowMs);
+    if (fill.length === 0) return at;
+    if (this.#sinceGrease > 0) this.#sinceGrease--;
+    out[at] = FRAME_SESSION;
+    return at + 1 + Math.min(fill.length, fill.room);
   }
 
   #writeGrease(out: Uint8Array, at: number): number {

@@ -75,10 +75,10 @@ export class KeySchedule {
     }
   }
 
-  /** Seals a packet of the data epoch. */
-  seal(bytes: Uint8Array, headerEnd: number, end: number, packetNumber: number, nowMs: number): void {
+  /** Seals a packet of the data epoch that starts at `start`. */
+  seal(bytes: Uint8Array, start: number, headerEnd: number, end: number, packetNumber: number, nowMs: number): void {
     const keys = this.#data!;
-    keys.sealer.seal(bytes, 0, headerEnd, end, packetNumber);
+    keys.sealer.seal(bytes, start, headerEnd - start, end, packetNumber);
     if (++this.#phaseSealed < keys.sealLimit || this.update(nowMs)) return;
     // Twice the limit without an update getting through: no packet may be sealed with these keys any more.
     if (this.#phaseSealed >= 2 * keys.sealLimit) {

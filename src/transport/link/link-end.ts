@@ -78,7 +78,7 @@ export class LinkEnd {
     const data = this.#keys.established && (this.#keys.handshake === null || closing.sent % 2 === 1);
     if (!data && this.#keys.handshake === null) return false;
     const out = transmit.buffer;
-    const headerEnd = data ? this.#writer.beginShort(out, nowMs) : this.#handshake.beginPacket(out);
+    const headerEnd = data ? this.#writer.beginShort(transmit, nowMs) : this.#handshake.beginPacket(out);
     const reason = new TextEncoder().encode(closing.reason.text).subarray(0, MAX_REASON_BYTES);
     const limit = Math.min(BASE_DATAGRAM_BYTES, path.allowance) - TAG_BYTES;
     const text = headerEnd + CLOSE_FRAME_BYTES + reason.length <= limit ? reason : NO_BYTES;

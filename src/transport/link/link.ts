@@ -275,6 +275,8 @@ export class Link implements Endpoint {
 
   pollTransmit(transmit: Transmit, nowMs: number): boolean {
     this.#enter(nowMs);
+    transmit.length = 0;
+    transmit.segmentBytes = 0;
     this.#data.resetPace();
     const core = this.#core;
     this.#pumpHandshake(nowMs);

@@ -28,12 +28,13 @@ export class PacketWriter {
     this.#keys = keys;
   }
 
-  /** Writes the header of a short packet and returns its end. */
-  beginShort(out: Uint8Array, nowMs: number): number {
+  /** Writes the header of a short packet after what `transmit` holds already and returns its end. */
+  beginShort(transmit: Transmit, nowMs: number): number {
+    const { buffer, length } = transmit;
     if (this.#recovery.nextPacketNumber >= this.#nextSkip) this.#skipNumber(nowMs);
     const numberBytes = this.#recovery.numberBytes(EPOCH_DATA);
-    const at = writeShortHeader(out, 0, this.#core.remoteIds.current, this.#keys.phase, numberBytes);
-    return writePacketNumber(out, at, this.#recovery.nextPacketNumber, numberBytes);
+    const at = writeShortHeader(buffer, length, this.#core.remoteIds.current, this.#keys.phase, numberBytes);
+    return writePacketNumber(buffer, at, this.#recovery.nextPacketNumber, numberBytes);
   }
 
   /** Writes the header of a handshake packet and returns its end. */
@@ -44,7 +45,7 @@ export class PacketWriter {
     return writePacketNumber(out, at, this.#recovery.nextPacketNumber, numberBytes);
   }
 
-  /** Gives the packet its entry in the ledger, seals it and fills in the rest of `transmit`. */
+  /** Gives the packet that was begun its entry in the ledger, seals it and fills in the rest of `transmit`. */
   finish(
     transmit: Transmit,
     epoch: Epoch,
@@ -58,18 +59,18 @@ export class PacketWriter {
   ): void {
     const core = this.#core;
     const recovery = this.#recovery;
-    const bytes = end + TAG_BYTES;
+    const start = transmit.length;
+    const bytes = end + TAG_BYTES - start;
     const packetNumber = recovery.nextPacketNumber;
     let ecn: EcnCodepoint = 0;
     if ((flags & ~(SENT_ACK | SENT_HANDSHAKE)) === 0) recovery.onSentUnheeded(nowMs);
     else ecn = recovery.onSent(epoch, bytes, flags, tag, name, ackFrame, nowMs);
-    if (epoch === EPOCH_DATA) this.#keys.seal(transmit.buffer, headerEnd, end, packetNumber, nowMs);
+    if (epoch === EPOCH_DATA) this.#keys.seal(transmit.buffer, start, headerEnd, end, packetNumber, nowMs);
     else this.#keys.handshake!.sealer.seal(transmit.buffer, 0, headerEnd, end, packetNumber);
     core.stats.sentPackets++;
     core.stats.sentBytes += bytes;
     core.path.onSent(bytes);
-    transmit.length = bytes;
-    transmit.segmentBytes = 0;
+    transmit.length = start + bytes;
     transmit.destination = core.path.remote;
     transmit.source = core.isClient ? null : core.path.local;
     transmit.ecn = ecn;

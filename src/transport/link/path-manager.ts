@@ -190,7 +190,7 @@ export class PathManager {
     nowMs: number,
   ): boolean {
     const out = transmit.buffer;
-    const headerEnd = this.#writer.beginShort(out, nowMs);
+    const headerEnd = this.#writer.beginShort(transmit, nowMs);
     let at = writePathFrame(out, headerEnd, type, data);
     // Padded, as far as allowed, so that the path proves to carry full packets (RFC 9000, section 8.2.1).
     if (at + TAG_BYTES < bytes) {

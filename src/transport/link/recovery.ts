@@ -148,6 +148,12 @@ export class Recovery {
     return this.fits(bytes, this.#congestion.windowBytes) && !this.#ledger.full;
   }
 
+  /** The ECN mark of the next packet of the data epoch. */
+  get mark(): EcnCodepoint {
+    return this.#ecn.marks ? 2 : 0;
+  }
+
+  /** Whether the pacer lets a packet go. */
   paced(nowMs: number): boolean {
     return this.#pacer.maySend(this.#congestion.pacingRate, nowMs);
   }
