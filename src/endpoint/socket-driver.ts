@@ -34,6 +34,7 @@ export class SocketDriver {
     buffer: Buffer.allocUnsafeSlow(65_536),
     length: 0,
     segmentBytes: 0,
+    maxSegments: 1,
     destination: null,
     source: null,
     ecn: 0,
@@ -162,6 +163,7 @@ export class SocketDriver {
     const transmit = this.#transmit;
     transmit.length = 0;
     transmit.segmentBytes = 0;
+    transmit.maxSegments = this.#socket.maxSegments;
     transmit.destination = null;
     transmit.source = null;
     transmit.ecn = 0;
