@@ -9,7 +9,7 @@ import { ForwardSession, type Refusal } from "./forward-session.ts";
 import { readHeader } from "./header-reader.ts";
 import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint } from "./local-socket.ts";
 import type { Log } from "./log.ts";
-import { decodeAnswer, encodeOpen, type OpenHeader } from "./open-header.ts";
+import { decodeAnswer, type OpenHeader } from "./open-header.ts";
 import { listenUdp, type UdpListener } from "./udp-socket.ts";
 
 /** Connections that wait while there is no session: how many, and how long each. */
@@ -162,10 +162,9 @@ export class ClientForwards {
       this.#session === session && !this.#stopping;
       delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)
     ) {
-      const stream = session.carrier.openStream();
+      const stream = session.openStream({ type: "listen", endpoint, listener });
+      if (stream === null) return;
       const closed = new Promise((resolve) => stream.once("close", resolve));
-      stream.on("error", () => {});
-      stream.write(encodeOpen({ type: "listen", endpoint, listener }));
       const answer = await readHeader(stream, decodeAnswer).catch(() => null);
       if (answer?.type === "done") {
         delayMs = RETRY_MIN_MS;

@@ -55,7 +55,7 @@ export class Flow {
     this.lastActiveMs = performance.now();
     const { id } = this.#stream;
     const header = varintBytes(id);
-    if (header + payload.length > MAX_DATAGRAM_BYTES) {
+    if (header + payload.length > MAX_DATAGRAM_BYTES || this.#carrier.sendDatagram === undefined) {
       this.#sendLong(payload);
       return;
     }

@@ -112,6 +112,20 @@ export class ForwardSession {
     this.#end("stopped");
   }
 
+  /** A stream that says at its beginning what it is for; null when the session takes no more. */
+  openStream(header: OpenHeader): CarrierStream | null {
+    let stream: CarrierStream;
+    try {
+      stream = this.carrier.openStream();
+    } catch {
+      // It is closing.
+      return null;
+    }
+    stream.on("error", () => {});
+    stream.write(encodeOpen(header));
+    return stream;
+  }
+
   /** Carries a local connection to the peer. Its data leaves with the request. */
   connect(socket: Socket, { header, forward, source }: OpenRequest): void {
     if (this.#over || this.connections >= MAX_FORWARDS) {
@@ -123,9 +137,12 @@ export class ForwardSession {
       return;
     }
     const startMs = performance.now();
-    const stream = this.carrier.openStream();
+    const stream = this.openStream(header);
+    if (stream === null) {
+      resetSocket(socket);
+      return;
+    }
     let refusal = "";
-    stream.write(encodeOpen(header));
     const splice = this.#splice(socket, stream, (result) => {
       const outcome = refusal || result.outcome;
       this.#audit({ forward, ...(source === undefined ? {} : { source }) }, outcome, result, startMs);
@@ -154,11 +171,10 @@ export class ForwardSession {
     closed: () => void,
   ): SourceFlow | null {
     if (this.#over || this.#openFlows >= MAX_FORWARDS) return null;
+    const stream = this.openStream(header);
+    if (stream === null) return null;
     this.#openFlows++;
     const startMs = performance.now();
-    const stream = this.carrier.openStream();
-    stream.on("error", () => {});
-    stream.write(encodeOpen(header));
     let outcome = "done";
     const flow = this.#flows.attach(stream, {
       deadlineMs: this.#deadlineMs,

@@ -1,0 +1,125 @@
+/** `bats-proxy client`: keeps a session to a server and forwards over it. */
+import { type Command, Option } from "commander";
+import { connect } from "../api/connect.ts";
+import { BatsError } from "../api/errors.ts";
+import type { Session } from "../api/session.ts";
+import { ClientForwards } from "../proxy/client-forwards.ts";
+import { type Forward, parseForward, parseHostPort } from "../proxy/forward-endpoint.ts";
+import { LocalSocketError } from "../proxy/local-socket.ts";
+import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
+import { loadCredentials, watchCredentials } from "./credential-files.ts";
+import { createLog } from "./log-output.ts";
+import { addCommonOptions, type CommonOptions, repeatable } from "./options.ts";
+import { ALPN } from "./server-command.ts";
+import { shutdownSignal } from "./shutdown.ts";
+import { EXIT, UserError } from "./user-error.ts";
+
+interface ClientOptions extends CommonOptions {
+  connect: string[];
+  serverName?: string;
+  local: Forward[];
+  remote: Forward[];
+  failFast?: boolean;
+}
+
+export function configureClient(command: Command): Command {
+  return addCommonOptions(
+    command
+      .description("connect to a server and forward over the session")
+      .addOption(
+        new Option("--connect <host:port>", "the server (repeatable: tried in turn)").makeOptionMandatory().argParser(
+          repeatable((text) => {
+            parseHostPort(text);
+            return text;
+          }),
+        ),
+      )
+      .option("--server-name <name>", "the name in the server's certificate (default: the host of --connect)")
+      .addOption(
+        new Option("-L, --local <listen=target>", "listen here, reach the target from the server (repeatable)")
+          .argParser(repeatable(parseForward))
+          .default([], "none"),
+      )
+      .addOption(
+        new Option("-R, --remote <listen=target>", "listen at the server, reach the target from here (repeatable)")
+          .argParser(repeatable(parseForward))
+          .default([], "none"),
+      )
+      .option("--fail-fast", "exit when no server answers at first, instead of trying on"),
+  )
+    .addHelpText(
+      "after",
+      `
+LISTEN and TARGET are tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; IPv6 addresses stand in brackets.
+{identity} in them stands for the name in this client's certificate.
+
+Examples:
+  The cloud's web server at port 8080 here:
+    bats-proxy client --connect cloud.example:4433 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key \\
+      -L tcp:127.0.0.1:8080=tcp:127.0.0.1:80
+  This host's kubelet, reachable from the cloud:
+    bats-proxy client ... -R 'unix:/run/bats/{identity}.sock=tcp:127.0.0.1:10250'
+  DNS over the session:
+    bats-proxy client ... -L udp:127.0.0.1:5353=udp:10.0.0.2:53
+`,
+    )
+    .action(run);
+}
+
+async function run(options: ClientOptions): Promise<void> {
+  if (options.local.length + options.remote.length === 0) {
+    throw new UserError(EXIT.usage, "nothing to forward: add -L LISTEN=TARGET or -R LISTEN=TARGET");
+  }
+  const log = createLog(options);
+  const signal = shutdownSignal();
+  const forwards = new ClientForwards({
+    local: options.local,
+    remote: options.remote,
+    unixMode: options.unixMode,
+    maxFlows: options.udpSources,
+    flowIdleMs: options.udpIdle * 1000,
+    datagramDeadlineMs: options.udpDeadline,
+    log,
+  });
+  await forwards.listen().catch((error: Error) => {
+    throw error instanceof LocalSocketError ? new UserError(EXIT.cannotStart, error.message) : error;
+  });
+  const credentials = await loadCredentials(options, log, signal);
+  const stopWatching = watchCredentials(credentials, options, log);
+  let session = null as Session | null;
+  const names = options.serverName === undefined ? {} : { serverName: options.serverName };
+  const connected = keepConnected<Session>({
+    targets: options.connect,
+    connect: async (target, attempt) => {
+      const session = await connect(target, { credentials, alpn: ALPN, signal: attempt, ...names });
+      session.on("suspended", () => log.warn({ server: target }, `${target}: does not answer; connections wait`));
+      session.on("resumed", () => log.info({ server: target }, `${target}: is back`));
+      return session;
+    },
+    judge,
+    onSession: (established, target) => {
+      session = established;
+      log.info({ server: target }, `${target}: connected to ${forwards.attach(established).peer}`);
+    },
+    log,
+    failFast: options.failFast ?? false,
+    signal,
+  });
+  await connected.catch((error: Error) => {
+    forwards.stopListening();
+    throw new UserError(judge(error) === "hopeless" ? EXIT.certificate : EXIT.unreachable, error.message);
+  });
+  log.info({}, "stopping: no new connections");
+  forwards.stopListening();
+  await forwards.session?.drained(options.drain * 1000);
+  await session?.close({ timeoutMs: 1000 });
+  stopWatching();
+  log.info({}, "stopped");
+}
+
+/** Certificates that do not fit do not get better by trying; a clock that is behind does. */
+function judge(error: Error): Verdict {
+  const hopeless =
+    error instanceof BatsError && (error.code === "ERR_BATS_HANDSHAKE" || error.code === "ERR_BATS_VERSION");
+  return hopeless && !/clock/.test(error.message.replace(/expired.*/, "")) ? "hopeless" : "retry";
+}

@@ -1,0 +1,78 @@
+/** Options that `server` and `client` share, and how their values are read. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { EndpointSyntaxError } from "../proxy/forward-endpoint.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogOptions } from "./log-output.ts";
+
+export interface CommonOptions extends LogOptions {
+  ca: string;
+  cert: string;
+  key: string;
+  crl?: string;
+  unixMode: number;
+  udpIdle: number;
+  udpDeadline?: number;
+  udpSources: number;
+  drain: number;
+}
+
+export function addCommonOptions(command: Command): Command {
+  return command
+    .requiredOption("--ca <file>", "certificates of the authorities that the other end's must come from (PEM)")
+    .requiredOption("--cert <file>", "this node's certificate, intermediates after it (PEM)")
+    .requiredOption("--key <file>", "its private key (PEM)")
+    .option("--crl <file>", "certificate revocation lists (PEM)")
+    .addOption(
+      new Option("--unix-mode <mode>", "mode of Unix sockets made here").argParser(readMode).default(0o600, "600"),
+    )
+    .addOption(
+      new Option("--udp-idle <seconds>", "a UDP source that is quiet this long is forgotten")
+        .argParser(readNumber(0.05, 86_400))
+        .default(120),
+    )
+    .addOption(
+      new Option("--udp-deadline <ms>", "a datagram that waits longer is dropped").argParser(readNumber(1, 60_000)),
+    )
+    .addOption(
+      new Option("--udp-sources <n>", "UDP sources at once, of each forward")
+        .argParser(readNumber(1, 3000))
+        .default(1000),
+    )
+    .addOption(
+      new Option("--drain <seconds>", "on SIGTERM, how long open connections may take to finish")
+        .argParser(readNumber(0, 86_400))
+        .default(10),
+    )
+    .addOption(new Option("--log-level <level>", "what is logged").choices(LOG_LEVELS).default("info"))
+    .addOption(
+      new Option("--log-format <format>", "lines for people, or for machines").choices(LOG_FORMATS).default("text"),
+    );
+}
+
+/** A repeatable option whose values `parse` reads; an error of syntax becomes the command's. */
+export function repeatable<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
+  return (text, before = []) => [...before, reading(parse)(text)];
+}
+
+export function reading<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof EndpointSyntaxError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}
+
+function readNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Write a number from ${least} to ${most}.`);
+  };
+}
+
+function readMode(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw new InvalidArgumentError("Write an octal mode such as 600 or 660.");
+}

@@ -1,0 +1,155 @@
+/**
+ * Keeps one session going for as long as a client runs: tries each server in turn, waits longer after each round that failed, and
+ * begins anew when a session is over. Names are looked up in each attempt, so that a network that comes up late, or a server that
+ * moved, is found. What an attempt is, is handed in.
+ */
+import type { Carrier } from "./carrier.ts";
+import type { Log } from "./log.ts";
+
+/** The wait after a round of failures: doubled each time up to the longest, then half of it at random. */
+const BACKOFF_MIN_MS = 250;
+/** Short, because a server that restarts is missed by its clients: an attempt at a dead one costs three datagrams. */
+const BACKOFF_MAX_MS = 4000;
+
+/** After this long without an answer the log says so; then the attempt is given up. */
+const SILENCE_MS = 5000;
+const ATTEMPT_MS = 10_000;
+
+/** A session that held this long was a success: the wait starts small again. */
+const STABLE_MS = 5000;
+
+/** How often the same complaint is repeated. */
+const REPEAT_MS = 60_000;
+
+export type Verdict =
+  /** Another attempt may well succeed. */
+  | "retry"
+  /** None will, until somebody mends something: given up when nothing ever worked. */
+  | "hopeless";
+
+export interface ReconnectOptions<T extends Carrier> {
+  targets: readonly string[];
+  connect(target: string, signal: AbortSignal): Promise<T>;
+  judge(error: Error): Verdict;
+  onSession(session: T, target: string): void;
+  log: Log;
+  /** Gives up after one round without success. */
+  failFast?: boolean;
+  signal: AbortSignal;
+}
+
+/** Resolves when `signal` aborts; rejects with an attempt's error when it is hopeless, or with `failFast`. */
+export async function keepConnected<T extends Carrier>(options: ReconnectOptions<T>): Promise<void> {
+  const { targets, judge, log, failFast = false, signal } = options;
+  const complaints = new Complaints(log);
+  const failures: Error[] = [];
+  let everWorked = false;
+  let delayMs = BACKOFF_MIN_MS;
+  for (let turn = 0; !signal.aborted; turn++) {
+    const target = targets[turn % targets.length];
+    const startMs = performance.now();
+    const failure = await runOnce(target, options, complaints);
+    if (signal.aborted) return;
+    if (failure === null) {
+      everWorked = true;
+      failures.length = 0;
+      complaints.forget();
+      if (performance.now() - startMs > STABLE_MS) delayMs = BACKOFF_MIN_MS;
+    } else {
+      complaints.say(target, failure.message);
+      failures.push(failure);
+      // The others first, at once.
+      if (failures.length < targets.length) continue;
+      if (failFast || (!everWorked && failures.every((error) => judge(error) === "hopeless"))) throw failure;
+      failures.length = 0;
+    }
+    await sleep(delayMs * (0.5 + Math.random() / 2), signal);
+    delayMs = Math.min(delayMs * 2, BACKOFF_MAX_MS);
+  }
+}
+
+/**
+ * One session, from the attempt to its end; why there was none, or null when there was. A server that refuses a certificate
+ * does so after the client takes the session for established (RFC 8446, section 4.4.2.4): such a session is none.
+ */
+async function runOnce<T extends Carrier>(
+  target: string,
+  options: ReconnectOptions<T>,
+  complaints: Complaints,
+): Promise<Error | null> {
+  const { judge, onSession, log, signal } = options;
+  let session: T;
+  try {
+    session = await attempt(target, options, complaints);
+  } catch (error) {
+    return error as Error;
+  }
+  const startMs = performance.now();
+  const error = await new Promise<Error | null>((resolve) => {
+    session.once("close", resolve);
+    signal.addEventListener("abort", () => resolve(null), { once: true });
+    onSession(session, target);
+  });
+  if (signal.aborted) return null;
+  if (error !== null && judge(error) === "hopeless" && performance.now() - startMs < STABLE_MS) return error;
+  log.warn({ server: target }, `${target}: the session is over: ${error?.message ?? "the server closed it"}`);
+  return null;
+}
+
+async function attempt<T extends Carrier>(
+  target: string,
+  options: ReconnectOptions<T>,
+  complaints: Complaints,
+): Promise<T> {
+  const giveUp = new AbortController();
+  const stop = () => giveUp.abort();
+  options.signal.addEventListener("abort", stop, { once: true });
+  const port = target.slice(target.lastIndexOf(":") + 1);
+  const silent = `no answer over UDP: is a server running there, and is UDP port ${port} open on the way?`;
+  const silence = setTimeout(() => complaints.say(target, silent), SILENCE_MS);
+  const limit = setTimeout(stop, ATTEMPT_MS);
+  try {
+    return await options.connect(target, giveUp.signal);
+  } catch (error) {
+    if (giveUp.signal.aborted && !options.signal.aborted) throw new Error(silent, { cause: error });
+    throw error;
+  } finally {
+    clearTimeout(silence);
+    clearTimeout(limit);
+    options.signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Says what is new at once, and what goes on being so once a minute. */
+class Complaints {
+  readonly #log: Log;
+  readonly #said: Map<string, { text: string; atMs: number }> = new Map();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  say(target: string, text: string): void {
+    const before = this.#said.get(target);
+    const nowMs = performance.now();
+    if (before?.text === text && nowMs - before.atMs < REPEAT_MS) return;
+    this.#said.set(target, { text, atMs: nowMs });
+    this.#log.warn({ server: target }, text.includes(target) ? text : `${target}: ${text}`);
+  }
+
+  forget(): void {
+    this.#said.clear();
+  }
+}
+
+function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}

@@ -1,0 +1,108 @@
+/** Runs the built `bats-proxy` as a child process, with certificates made for the test. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createAuthority, defaultSubjectAltNames, issueCertificate, type Pem } from "../../src/pki/certificates.ts";
+import { pemPaths, writePem } from "../../src/pki/files.ts";
+import { createFolder } from "../proxy/local.ts";
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+export class Command {
+  readonly child: ChildProcess;
+  readonly lines: string[] = [];
+  /** What it printed to standard output. */
+  output = "";
+  readonly exit: Promise<number | string>;
+  #wake: () => void = () => {};
+
+  constructor(args: readonly string[], cwd?: string) {
+    this.child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"], cwd });
+    let rest = "";
+    this.child.stderr!.on("data", (data) => {
+      const parts = (rest + String(data)).split("\n");
+      rest = parts.pop()!;
+      this.lines.push(...parts);
+      this.#wake();
+    });
+    this.child.stdout!.on("data", (data) => {
+      this.output += data;
+    });
+    this.exit = once(this.child, "close").then(([code, signal]) => {
+      this.#wake();
+      return code ?? signal;
+    });
+  }
+
+  /** The first line from `from` on that matches; rejects when the command ends without one. */
+  async line(pattern: RegExp, from = 0): Promise<string> {
+    for (;;) {
+      const found = this.lines.slice(from).find((line) => pattern.test(line));
+      if (found !== undefined) return found;
+      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+        throw new Error(`ended without ${pattern}:\n${this.lines.join("\n")}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | string> {
+    this.child.kill(signal);
+    return this.exit;
+  }
+}
+
+export interface Certificates {
+  folder: string;
+  authority: Pem;
+  /** `--ca --cert --key` of a name. */
+  of(name: string): string[];
+  remove(): void;
+}
+
+/** An authority, a server "localhost" and a client "edge-1", in files. */
+export async function createCertificates(): Promise<Certificates> {
+  const folder = createFolder();
+  const authority = await createAuthority("test root", 30);
+  writePem(pemPaths(folder.path, "ca"), folder.path, authority);
+  await issue(folder.path, authority, "localhost", { server: true });
+  await issue(folder.path, authority, "edge-1");
+  return {
+    folder: folder.path,
+    authority,
+    of: (name) => {
+      const paths = pemPaths(folder.path, name);
+      return ["--ca", join(folder.path, "ca.crt"), "--cert", paths.certificate, "--key", paths.key];
+    },
+    remove: folder.remove,
+  };
+}
+
+/** Writes `NAME.crt` and `NAME.key`. */
+export async function issue(
+  folder: string,
+  authority: Pem,
+  name: string,
+  { server = false, days = 10, file = name }: { server?: boolean; days?: number; file?: string } = {},
+): Promise<void> {
+  const subjectAltNames = defaultSubjectAltNames(name);
+  writePem(
+    pemPaths(folder, file),
+    folder,
+    await issueCertificate(authority, { commonName: name, subjectAltNames, server, days }),
+  );
+}
+
+/** A UDP port that nobody had a moment ago. */
+export async function freeUdpPort(): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
