@@ -44,8 +44,12 @@ const TELLING_PACKETS = 200;
 const SMALL_ROUND_LOSS = 0.5;
 /** Samples in a row above the RTT threshold that end startup (RFC 9406 takes 8 too). */
 const HIGH_RTTS = 8;
+/** Loss beyond what is usual that, with a high RTT, is a full queue's, however much the RTT falls in between. */
+const LOSS_JUMP = 0.1;
 
 const DRAIN_GAIN = 0.5;
+/** After startup much of what counts as in flight was dropped by the queue, as is known a round trip later. Until then this. */
+const OVERSHOT_GAIN = 0.75;
 const DRAIN_TARGET = 0.95;
 
 const EXPERIMENT_GAIN = 0.9;
@@ -80,6 +84,14 @@ const TOTAL_EXCESS = 0.01;
 const CHANCE = 3;
 const LEAST_CUT = 0.2;
 const LEAST_THIN_CUT = 0.85;
+
+/**
+ * A run of losses without a gap, of so many packets sent over so long: the path was gone, or the ACKs were. A queue that overflows
+ * goes on to pass packets.
+ */
+const BLACKOUT_PACKETS = 16;
+const BLACKOUT_RTTS = 0.25;
+const BLACKOUT_LEAST_MS = 10;
 
 export class Bbr implements CongestionController {
   readonly name = "bbr";
@@ -125,7 +137,10 @@ export class Bbr implements CongestionController {
   #startupPassed = 0;
   #startupDelivered = 0;
   #highRtts = 0;
+  #lossyRtts = 0;
   #fall = 0;
+  /** In drain after startup: the last packet sent before; -1 once later ones are acknowledged. */
+  #overshotUpTo = -1;
 
   // Experiment.
   #phaseStartMs = 0;
@@ -166,6 +181,13 @@ export class Bbr implements CongestionController {
   #lastLost = -2;
   #lostPackets = 0;
   #lostRuns = 0;
+  /** The run of losses that `#lastLost` ends: packets, bytes not yet forgiven, packets of it in `#lostPackets`, when its first was sent. */
+  #runPackets = 0;
+  #runBytes = 0;
+  #runCounted = 0;
+  #runSentMs = 0;
+  /** The losses since the last update were a blackout. */
+  #blackout = false;
   /** Packets sent before this one may have been lost to a queue we overran: their runs are not the path's. */
   #runsFrom = 0;
   #provenPackets = 0;
@@ -208,13 +230,30 @@ export class Bbr implements CongestionController {
     }
   }
 
-  onPacketLost(packet: number): void {
-    this.#sampler.onGone(packet);
-    if (packet >= this.#runsFrom) {
-      this.#lostPackets++;
-      if (packet !== this.#lastLost + 1) this.#lostRuns++;
+  onPacketLost(packet: number, bytes: number): void {
+    const sentMs = this.#sampler.onGone(packet);
+    if (packet !== this.#lastLost + 1) {
+      this.#runPackets = this.#runBytes = this.#runCounted = 0;
+      this.#runSentMs = sentMs;
+      if (packet >= this.#runsFrom) this.#lostRuns++;
     }
     this.#lastLost = packet;
+    this.#runPackets++;
+    this.#runBytes += bytes;
+    if (packet >= this.#runsFrom) {
+      this.#lostPackets++;
+      this.#runCounted++;
+    }
+    const span = Math.max(BLACKOUT_RTTS * this.#smoothedRttMs, BLACKOUT_LEAST_MS);
+    if (this.#runPackets >= BLACKOUT_PACKETS && sentMs - this.#runSentMs >= span) this.#forgive();
+  }
+
+  /** What was lost in a row so far tells nothing of loss and rate: as if it had arrived. */
+  #forgive(): void {
+    this.#sampler.onSpurious(this.#runBytes);
+    this.#lostPackets = Math.max(this.#lostPackets - this.#runCounted, 0);
+    this.#runBytes = this.#runCounted = 0;
+    this.#blackout = true;
   }
 
   onSpuriousLoss(packet: number, bytes: number): void {
@@ -238,7 +277,7 @@ export class Bbr implements CongestionController {
     sampler.finish(nowMs);
     this.#smoothedRttMs = update.smoothedRttMs;
     if (!Number.isNaN(update.rttMs)) this.#onRtt(update.rttMs, nowMs);
-    if (sampler.newestAcked > newestBefore && this.#outage) this.#endOutage(nowMs);
+    if (this.#blackout || (sampler.newestAcked > newestBefore && this.#outage)) this.#resume(nowMs);
     if (sampler.valid) this.#onSample();
     if (sampler.newestAcked >= this.#roundEnd) this.#endRound(nowMs);
     if (this.#experimentOpen && this.#phase !== "experiment" && sampler.newestAcked > this.#experimentLast) {
@@ -259,8 +298,9 @@ export class Bbr implements CongestionController {
   }
 
   onPersistentCongestion(): void {
-    // What is known of the path is kept: most outages end on the path they began on.
-    this.#outage = true;
+    // What is known of the path is kept: most outages end on the path they began on. Who hears of the outage by an ACK of a later
+    // packet hears of its end too.
+    this.#outage = this.#sampler.newestAcked < this.#lastLost;
     this.#lostPackets = this.#lostRuns = 0;
     this.#sampler.invalidate();
     this.#experimentOpen = false;
@@ -269,7 +309,7 @@ export class Bbr implements CongestionController {
   }
 
   onPathChange(nowMs: number): void {
-    this.#sampler.invalidate();
+    this.#sampler.restart(nowMs);
     this.#loss.reset();
     this.#bandwidth.clear();
     this.#minRtt.clear();
@@ -277,7 +317,7 @@ export class Bbr implements CongestionController {
     this.#smallRate = 0;
     this.#fullBandwidth = 0;
     this.#fullRounds = 0;
-    this.#fall = this.#highRtts = 0;
+    this.#fall = this.#highRtts = this.#lossyRtts = 0;
     this.#deliveryRate.clear();
     this.#startupPassed = this.#startupDelivered = this.#pendingPassed = this.#pendingDelivered = 0;
     this.#drainedStay = Number.POSITIVE_INFINITY;
@@ -288,7 +328,7 @@ export class Bbr implements CongestionController {
     this.#undoBandwidth = 0;
     this.#acceleration = 0;
     this.#experimentOpen = false;
-    this.#outage = false;
+    this.#outage = this.#blackout = false;
     this.#thin = false;
     this.#lostPackets = this.#lostRuns = this.#provenPackets = this.#provenRuns = 0;
     this.#runsFrom = this.#largestSent + 1;
@@ -329,8 +369,19 @@ export class Bbr implements CongestionController {
       // A queue of ours only grows within a round; an RTT that falls again is the path's jitter.
       this.#fall = Math.max(this.#fall, this.#rttMax - rttMs);
       this.#highRtts = rttMs > least + threshold + 1.5 * this.#fall ? this.#highRtts + 1 : 0;
-      if (this.#highRtts >= HIGH_RTTS && this.#round > 1) this.#startDrain(nowMs);
+      this.#lossyRtts = rttMs > least + threshold && this.#lossJumps() ? this.#lossyRtts + 1 : 0;
+      if (Math.max(this.#highRtts, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1) this.#startDrain(nowMs);
     }
+  }
+
+  /** In startup: whether this round has lost more so far than earlier ones that proved to be below capacity, chance allowed for. */
+  #lossJumps(): boolean {
+    const passed = this.#sampler.passed - this.#roundPassed;
+    const packets = passed / this.#packetBytes;
+    if (packets < TELLING_PACKETS / 2) return false;
+    const usual = this.#startupLoss();
+    const allowed = usual + LOSS_JUMP + CHANCE * Math.sqrt((usual * (1 - usual)) / packets);
+    return 1 - (this.#sampler.delivered - this.#roundDelivered) / passed > allowed;
   }
 
   #onSample(): void {
@@ -484,6 +535,7 @@ export class Bbr implements CongestionController {
       const lost = packets * (1 - this.#startupDelivered / this.#startupPassed);
       if (packets >= 50) this.#loss.addExperiment(packets, lost, nowMs);
     }
+    this.#overshotUpTo = this.#phase === "startup" ? this.#largestSent : -1;
     if (this.#phase === "startup") {
       this.#lostPackets = this.#provenPackets;
       this.#lostRuns = this.#provenRuns;
@@ -561,8 +613,11 @@ export class Bbr implements CongestionController {
     if (this.#loss.doubtful) this.#nextExperimentMs = nowMs + Math.max(APART_MS, 2 * this.#smoothedRttMs);
   }
 
-  #endOutage(nowMs: number): void {
-    this.#outage = false;
+  /** The path is back, or was never gone: on as before. */
+  #resume(nowMs: number): void {
+    this.#outage = this.#blackout = false;
+    this.#experimentOpen = false;
+    this.#undoBandwidth = 0;
     this.#startRound(nowMs);
     if (this.#phase !== "startup") this.#startCruise(nowMs);
   }
@@ -573,6 +628,11 @@ export class Bbr implements CongestionController {
       const due = nowMs >= this.#nextExperimentMs && !this.#experimentOpen && this.#acceleration === 0;
       if (due && this.#thin) this.#startExperiment(nowMs, true);
       else if (due) this.#startDrain(nowMs);
+    } else if (this.#phase === "drain" && this.#overshotUpTo >= 0) {
+      if (this.#sampler.newestAcked > this.#overshotUpTo) {
+        this.#overshotUpTo = -1;
+        this.#phaseStartMs = nowMs;
+      }
     } else if (this.#phase === "drain") {
       const target = Math.max(
         DRAIN_TARGET * this.#bandwidth.value * this.#minRtt.value,
@@ -621,7 +681,9 @@ export class Bbr implements CongestionController {
       const held = bandwidth * this.#baseStay();
       const extra = this.#acceleration > 1 ? Math.max(this.#extra() * held, this.#queueBytes()) : this.#queueBytes();
       const model = held + extra;
-      this.windowBytes = Math.max(least, model);
+      // What was dropped must not keep the rest from being sent.
+      const overshot = this.#phase === "drain" && this.#overshotUpTo >= 0 ? STARTUP_GAIN : 1;
+      this.windowBytes = Math.max(least, overshot * model);
     }
     // Into a path that answers nothing only feelers; the first answer opens it again.
     if (this.#outage) this.windowBytes = least;
@@ -638,7 +700,7 @@ export class Bbr implements CongestionController {
       case "startup":
         return STARTUP_GAIN;
       case "drain":
-        return DRAIN_GAIN;
+        return this.#overshotUpTo >= 0 ? OVERSHOT_GAIN : DRAIN_GAIN;
       case "experiment":
         if (this.#passive) return 1;
         return this.#loss.doubtful || this.#loss.experiments === 0 ? DOUBTFUL_GAIN : EXPERIMENT_GAIN;

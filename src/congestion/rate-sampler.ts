@@ -83,10 +83,12 @@ export class RateSampler {
     return this.#sentMs[slot];
   }
 
-  /** Lost or forgotten: nothing more will be asked about the packet. */
-  onGone(packet: number): void {
+  /** Lost or forgotten: nothing more will be asked about the packet. Returns when it was sent, NaN when that is not known any more. */
+  onGone(packet: number): number {
     const slot = packet & this.#mask;
-    if (this.#numbers[slot] === packet) this.#numbers[slot] = -1;
+    if (this.#numbers[slot] !== packet) return Number.NaN;
+    this.#numbers[slot] = -1;
+    return this.#sentMs[slot];
   }
 
   /** A packet given up for lost arrived after all. */
@@ -102,6 +104,15 @@ export class RateSampler {
   /** Makes no more samples of what was sent so far. */
   invalidate(): void {
     this.#invalidBefore = this.sent;
+  }
+
+  /** Another path: what was sent so far has been forgotten, and says nothing of it. */
+  restart(nowMs: number): void {
+    this.invalidate();
+    this.passed = this.sent;
+    this.#passedMs = nowMs;
+    this.#passedSentMs = nowMs;
+    this.#limitedUpTo = -1;
   }
 
   /** Takes the packets acknowledged since the last call as one sample. */

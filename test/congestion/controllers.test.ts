@@ -203,7 +203,7 @@ function drive(bbr: Bbr, everyMs: number, packets: number, each = () => {}): voi
     const inFlightBytes = 1500 * Math.min(packet, flight);
     if (packet >= flight) {
       const settled = packet - flight;
-      if (settled % 10 === 9) bbr.onPacketLost(settled);
+      if (settled % 10 === 9) bbr.onPacketLost(settled, 1500);
       else bbr.onPacketAcked(settled, 1500, nowMs);
       update.nowMs = nowMs;
       update.inFlightBytes = inFlightBytes;

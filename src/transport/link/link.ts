@@ -267,7 +267,7 @@ export class Link implements Endpoint {
     if (core.confirmed && nowMs >= core.idle.keepAliveMs) core.pingWanted = true;
     if (nowMs >= this.#flowSilentMs) {
       this.#flow.reset();
-      core.pingWanted = true;
+      recovery.onProbeTimeout(nowMs);
     }
     if (nowMs >= this.#paths.deadlineMs) this.#paths.onDeadline(nowMs);
     this.#end.proceed(nowMs);
@@ -322,9 +322,9 @@ export class Link implements Endpoint {
     if (this.#handshake.pump(nowMs)) this.#receiver.replayEarly((datagram) => this.handleDatagram(datagram, nowMs));
   }
 
-  /** When a client's incoming flow has stopped; Infinity also when something will be asked of the peer anyway. */
+  /** When a client's incoming flow has stopped; Infinity when there is none. */
   get #flowSilentMs(): number {
-    if (!this.#core.isClient || this.#recovery.outstanding > 0) return Number.POSITIVE_INFINITY;
+    if (!this.#core.isClient) return Number.POSITIVE_INFINITY;
     return this.#flow.silentMs(this.#recovery.rtt.estimateMs);
   }
 

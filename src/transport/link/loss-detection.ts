@@ -32,9 +32,10 @@ const PERSISTENT_PTOS = 3;
 export const PROBE_SILENCE_MS = 30_000;
 /** Probes are no further apart than a round trip or this, whichever is more. */
 export const PROBE_PACE_MS = 100;
-/** In a shorter silence they come closer: most outages end soon. */
-const HASTY_SILENCE_MS = 10_000;
-const HASTY_PACE_MS = 40;
+/** In a shorter silence they come closer, for most outages end soon: this many a round trip, so that a lost one costs little. */
+const HASTY_SILENCE_MS = 6000;
+const HASTY_RTTS = 0.125;
+const HASTY_PACE_MS = 15;
 const MAX_PROBE_INTERVAL_MS = 2000;
 
 export type Epoch = 0 | 1;
@@ -148,7 +149,8 @@ export class LossDetector {
     const timeout = this.timeoutMs(peerAckDelayMs);
     const backedOff = timeout * 2 ** Math.min(probes, 20);
     const { estimateMs } = this.#rtt;
-    const pace = Math.max(estimateMs, silenceMs <= HASTY_SILENCE_MS ? HASTY_PACE_MS : PROBE_PACE_MS);
+    const hasty = silenceMs <= HASTY_SILENCE_MS;
+    const pace = hasty ? Math.max(HASTY_RTTS * estimateMs, HASTY_PACE_MS) : Math.max(estimateMs, PROBE_PACE_MS);
     if (silenceMs <= PROBE_SILENCE_MS) return probes === 0 ? timeout : Math.min(backedOff, pace);
     return Math.min(backedOff, Math.max(pace, MAX_PROBE_INTERVAL_MS));
   }

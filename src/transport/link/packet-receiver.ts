@@ -262,7 +262,7 @@ export class PacketReceiver {
     switch (type) {
       case FRAME_SESSION:
       case FRAME_SESSION_LENGTH:
-        this.#flow.onPacket(this.#recovery.rtt.estimateMs, nowMs);
+        this.#flow.onArrival(this.#recovery.rtt.estimateMs, nowMs);
         if (reader.dataEnd > reader.dataStart) {
           this.#core.user.receive(bytes, reader.dataStart, reader.dataEnd, nowMs);
         }

@@ -17,8 +17,10 @@ import type { Recovery } from "./recovery.ts";
 
 /** Path responses that wait. */
 const MAX_RESPONSES = 4;
-/** Challenges are this far apart at least; a path that gives no proof in VALIDATION_PTOS probe timeouts has failed. */
-const CHALLENGE_LEAST_MS = 50;
+/** Challenges are so many round trips apart, and this far at least: a lost one must not cost a round trip. */
+const CHALLENGE_RTTS = 0.125;
+const CHALLENGE_LEAST_MS = 15;
+/** A path that gives no proof in this many probe timeouts has failed. */
 const VALIDATION_PTOS = 6;
 const VALIDATION_LEAST_MS = 1000;
 
@@ -170,7 +172,7 @@ export class PathManager {
     }
     if (path.nextChallengeMs > nowMs || path.allowance < LEAST_PATH_PACKET_BYTES) return false;
     const { rtt } = this.#recovery;
-    path.onChallengeSent(nowMs, Math.max(CHALLENGE_LEAST_MS, rtt.sampled ? rtt.smoothedMs : 0));
+    path.onChallengeSent(nowMs, Math.max(CHALLENGE_LEAST_MS, rtt.sampled ? CHALLENGE_RTTS * rtt.smoothedMs : 0));
     // Padding must not eat the leave to ask again.
     const limit = path.allowance >= 2 * BASE_DATAGRAM_BYTES ? BASE_DATAGRAM_BYTES : LEAST_PATH_PACKET_BYTES;
     return this.#sendPacket(transmit, FRAME_PATH_CHALLENGE, path.challengeData, limit, path, nowMs);

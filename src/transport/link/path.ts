@@ -16,7 +16,7 @@ export const LEAST_PATH_PACKET_BYTES = 50;
 const CHALLENGE_RESERVE_BYTES = 4 * LEAST_PATH_PACKET_BYTES;
 
 /** Challenges at an even pace before the pace slows. */
-const PACED_TRIES = 8;
+const PACED_TRIES = 16;
 const SLOWEST_CHALLENGE_MS = 2000;
 
 export class Path {

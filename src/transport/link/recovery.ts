@@ -11,6 +11,7 @@ import type { EcnCodepoint } from "../endpoint.ts";
 import { AckFrequency } from "./ack-frequency.ts";
 import { MAX_ACK_DELAY_MS } from "./ack-policy.ts";
 import { EcnValidator } from "./ecn.ts";
+import { FlowWatch } from "./flow-watch.ts";
 import type { FrameReader } from "./frames.ts";
 import type { LinkCore } from "./link-core.ts";
 import { DEFAULT_PACING_BURST_MS } from "./link-options.ts";
@@ -64,6 +65,7 @@ export class Recovery {
     inFlightBytes: 0,
     congestionMarks: 0,
   };
+  readonly #ackFlow = new FlowWatch();
   readonly #lossListener: LossListener = { packetLost: (n) => this.#onLost(n) };
   #inFlightBytes = 0;
   #lossRate = 0;
@@ -263,6 +265,7 @@ export class Recovery {
     this.#probes = 0;
     this.probesWanted = 0;
     this.handshakeProbesWanted = 0;
+    if (epoch === EPOCH_DATA) this.#ackFlow.onArrival(this.rtt.estimateMs, nowMs);
     // An ACK that was overtaken has old counts.
     const marks = advanced
       ? this.#ecn.onAck(
@@ -380,8 +383,11 @@ export class Recovery {
   /** When a probe is due: when something is unanswered, or the client must keep the handshake going. */
   get probeMs(): number {
     const { closing, confirmed, isClient, idle, nowMs } = this.#core;
-    if (closing !== null || this.#loss.lossMs !== Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    if (closing !== null) return Number.POSITIVE_INFINITY;
     if (this.#ledger.outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
+    // ACKs that stop say sooner than any packet's age that something is wrong: a window that they clock sends nothing more.
+    const silentMs = this.#ackFlow.silentMs(this.rtt.estimateMs);
+    if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.#probes === 0) return silentMs;
     const silence = nowMs - idle.waitingSinceMs;
     let intervalMs = this.#loss.probeIntervalMs(this.#probes, silence, this.#peerAckDelayMs);
     if (!confirmed && silence < HASTE_MS) {
@@ -389,13 +395,14 @@ export class Recovery {
       if (this.rtt.sampled) intervalMs = Math.min(intervalMs, Math.max(1.5 * this.rtt.smoothedMs, FIRST_PROBE_MS));
       else if (isClient) intervalMs = Math.min(intervalMs, FIRST_PROBE_MS * 2 ** Math.min(this.#probes, 10));
     }
-    return this.#lastElicitingMs + intervalMs;
+    return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
   }
 
   onProbeTimeout(nowMs: number): void {
     const core = this.#core;
     this.#probes++;
     this.probesWanted = 1;
+    this.#ackFlow.reset();
     core.stats.probes++;
     this.#lastElicitingMs = nowMs;
     if (!core.confirmed) {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { bulk } from "./bulk.ts";
+import { createTwoHosts } from "../../../src/simulator/index.ts";
+import { bulk, Transfer } from "./bulk.ts";
 
 // Virtual time makes the figures exact: they change only with the code.
 
@@ -24,5 +25,35 @@ describe("a stream over a session, a link and a lossy path", () => {
     expect(outcome.wrong).toBe(0);
     const goodputMbps = ((outcome.total - outcome.early) * 8) / 3500 / 1000;
     expect(goodputMbps / (20 * 0.95)).toBeGreaterThan(0.7);
+  });
+
+  test("follows its receiver to another address, without taking what was in flight for the new path's loss", () => {
+    const { network, a, b } = createTwoHosts({
+      seed: 1,
+      forward: { rateMbps: 50, delayMs: 25, queueMs: 10, loss: 0.1 },
+    });
+    const flow = new Transfer(network, { client: a, server: b, download: true });
+    network.run(2000);
+    flow.clientSocket.changeAddress({ ip: "10.9.9.9" });
+    network.run(2700);
+    const moved = flow.receivedWireBytes;
+    network.run(3200);
+    flow.check();
+    expect(flow.sender!.congestion.metrics().lossEstimate).toBeLessThan(0.16);
+    expect((flow.receivedWireBytes - moved) / (500 * 6250 * 0.9)).toBeGreaterThan(0.85);
+  });
+
+  test.each([0, 0.1])("goes on after a change of port as if nothing had been, at %d loss", (loss) => {
+    const { network, a, b } = createTwoHosts({ seed: 1, forward: { rateMbps: 50, delayMs: 25, queueMs: 10, loss } });
+    const flow = new Transfer(network, { client: a, server: b });
+    network.run(2000);
+    const { congestionEvents } = flow.client.congestion.metrics();
+    flow.clientSocket.changeAddress({ port: 50_001 });
+    network.run(2150);
+    const moved = flow.receivedWireBytes;
+    network.run(2650);
+    flow.check();
+    expect((flow.receivedWireBytes - moved) / (500 * 6250 * (1 - loss))).toBeGreaterThan(0.9);
+    expect(flow.client.congestion.metrics().congestionEvents).toBe(congestionEvents);
   });
 });
