@@ -151,6 +151,7 @@ export class SocketDriver {
         nowMs = performance.now();
         const before = bytes;
         while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
+        if (bytes > before && !this.#socket.flush()) this.#onFull(nowMs);
         if (!progressed && bytes === before) break;
       }
     } finally {
@@ -168,11 +169,13 @@ export class SocketDriver {
     transmit.source = null;
     transmit.ecn = 0;
     if (!this.endpoint.pollTransmit(transmit, nowMs)) return false;
-    if (!this.#socket.send(transmit)) {
-      this.#full = true;
-      this.#fullMs = nowMs;
-    }
+    if (!this.#socket.queue(transmit)) this.#onFull(nowMs);
     return true;
+  }
+
+  #onFull(nowMs: number): void {
+    this.#full = true;
+    this.#fullMs = nowMs;
   }
 
   #schedule(): void {
