@@ -1,13 +1,14 @@
 /**
  * Credit that a receiver grants, for a stream or for a session: how far the peer may send. It begins small and grows to what the
- * path needs, as Linux sizes its buffers ("dynamic right-sizing", Fisk and Feng, 2001): a multiple of what arrives in a round trip.
+ * path needs, as Linux sizes its buffers ("dynamic right-sizing", Fisk and Feng, 2001): a multiple of what comes in a round trip.
  *
- * Where the application keeps up, the multiple is granted beyond the highest that came, not beyond what was read: at high loss what was
- * read may lie round trips behind, waiting for one symbol. Where it does not keep up, credit follows its reading. Never is more
- * granted than `limit` beyond what was read. What is granted costs nothing until it comes.
+ * Credit goes ahead of *progress*: the highest that came, less what could be read and is not. So where the application keeps up it goes
+ * ahead of what came, not of what was read, which at high loss may lie round trips behind and wait for one symbol; and where
+ * the application does not keep up, it follows its reading. Never is more granted than `limit` beyond what was read. What is
+ * granted costs nothing until it comes.
  */
 
-/** Round trips' worth of arrivals that are granted ahead: credit is one old when it is used, and rates double or treble in one. */
+/** Round trips' worth of progress that are granted ahead: credit is one old when it is used, and rates double or treble in one. */
 const ROUND_TRIPS = 4;
 
 /** Credit is granted in steps of this share of what is granted ahead: often, so that one lost grant does not stop the peer. */
@@ -24,8 +25,9 @@ export class ReceiveWindow {
   #ahead: number;
   /** What the peer says it needs to go on. */
   #wanted = 0;
-  /** Arrivals are measured from here on. */
+  /** Arrivals and progress are measured from here on. */
   #sinceMs = Number.NaN;
+  #sinceProgress = 0;
   #arrived = 0;
 
   constructor(initial: number, limit: number) {
@@ -43,18 +45,20 @@ export class ReceiveWindow {
   measure(bytes: number, nowMs: number, roundTripMs: number): void {
     if (Number.isNaN(this.#sinceMs)) this.#sinceMs = nowMs;
     this.#arrived += bytes;
+    const used = Math.min(this.#arrived, this.#progress - this.#sinceProgress);
     const elapsedMs = nowMs - this.#sinceMs;
     const over = roundTripMs > 0 && elapsedMs >= roundTripMs;
-    const perRoundTrip = over ? (this.#arrived * roundTripMs) / elapsedMs : this.#arrived;
-    this.#ahead = Math.min(this.#limit, Math.max(this.#ahead, Math.ceil(ROUND_TRIPS * perRoundTrip)));
+    this.#widen(ROUND_TRIPS * (over ? (used * roundTripMs) / elapsedMs : used));
     if (!over) return;
     this.#sinceMs = nowMs;
+    this.#sinceProgress = this.#progress;
     this.#arrived = 0;
   }
 
-  /** The peer needs credit up to `maximum` at once. */
+  /** The peer needs credit up to `maximum` at once, and may need as much again. */
   want(maximum: number): void {
     this.#wanted = Math.max(this.#wanted, maximum);
+    this.#widen(2 * (maximum - this.#progress));
   }
 
   /** Whether new credit is worth a frame. */
@@ -71,9 +75,15 @@ export class ReceiveWindow {
     return this.maximum;
   }
 
+  get #progress(): number {
+    return this.highest - (this.available - this.read);
+  }
+
   #target(): number {
-    const behind = this.available - this.read > this.#ahead * CREDIT_STEP;
-    const target = Math.max((behind ? this.read : this.highest) + this.#ahead, this.#wanted);
-    return Math.min(target, this.read + this.#limit);
+    return Math.min(Math.max(this.#progress + this.#ahead, this.#wanted), this.read + this.#limit);
+  }
+
+  #widen(ahead: number): void {
+    this.#ahead = Math.min(this.#limit, Math.max(this.#ahead, Math.ceil(ahead)));
   }
 }
