@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { benchAead } from "./aead.ts";
 import { benchBatch } from "./batch.ts";
 import { benchEfficiency } from "./efficiency.ts";
+import { benchEndpoint } from "./endpoint.ts";
 import { benchGf } from "./gf.ts";
 import { type Options, passes, print, type Report } from "./harness.ts";
 import { benchLink } from "./link.ts";
@@ -27,6 +28,7 @@ const benchmarks: Record<string, (options: Options) => Report | Promise<Report>>
   udp: benchUdp,
   aead: benchAead,
   link: benchLink,
+  endpoint: benchEndpoint,
 };
 
 const { values, positionals } = parseArgs({

@@ -45,7 +45,8 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const host = new Host(socket, security);
   try {
     signal?.throwIfAborted();
-    const holder = clientHolder(host, security, hostPort, options, settings);
+    const rebind = async (): Promise<void> => host.driver.replaceSocket(await openSocket(options, {}));
+    const holder = clientHolder(host, security, hostPort, options, settings, rebind);
     await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
     return startSession(holder, () => void host.close());
   } catch (error) {
@@ -61,6 +62,7 @@ export function clientHolder(
   hostPort: { host: string; port: number },
   options: ClientOptions,
   settings: ReturnType<typeof linkSettings>,
+  rebind?: () => Promise<void>,
 ): ClientHolder {
   const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS } = options;
   const createSession = sessionFactory(options, true);
@@ -71,6 +73,7 @@ export function clientHolder(
     security,
     serverName: options.serverName ?? hostPort.host,
     resolve: () => resolveHost(hostPort),
+    ...(rebind === undefined ? {} : { rebind }),
     settings,
     resumeTimeoutMs,
   });

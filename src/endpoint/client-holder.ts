@@ -26,6 +26,11 @@ export interface ClientHolderOptions {
   serverName: string;
   /** Where the server is, looked up afresh for each new link. */
   resolve: () => Promise<Address>;
+  /**
+   * Goes on from another local port: something on the way may have forgotten, or taken a dislike to, the old one. Left out where other
+   * links share it.
+   */
+  rebind?: () => Promise<void>;
   /** Everything of a link but user, handshake and session parameters. Asked for each. */
   settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
   /** How long a session waits for a link, ms. */
@@ -150,13 +155,19 @@ export class ClientHolder extends SessionHolder {
   #retry(): void {
     this.#retryTimer = null;
     if (this.#attempt !== null) return;
-    this.#options.resolve().then(
+    this.#prepare().then(
       (remote) => {
         if (this.state !== "suspended" || this.#attempt !== null) return;
         this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
       },
       () => this.#retryLater(),
     );
+  }
+
+  async #prepare(): Promise<Address> {
+    const { rebind, resolve } = this.#options;
+    if (this.#attempts > 0) await rebind?.();
+    return resolve();
   }
 
   #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {

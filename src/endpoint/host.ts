@@ -3,6 +3,7 @@ import { randomFillSync } from "node:crypto";
 import { ControlCoder } from "../transport/link/index.ts";
 import type { UdpSocket } from "../udp/index.ts";
 import type { LinkSecurity } from "./link-security.ts";
+import { NetworkWatch } from "./network-watch.ts";
 import { SocketDriver } from "./socket-driver.ts";
 import { TransportEndpoint } from "./transport-endpoint.ts";
 
@@ -15,6 +16,7 @@ let coder: ControlCoder | null = null;
 export class Host {
   readonly driver: SocketDriver;
   readonly endpoint: TransportEndpoint;
+  readonly #watch: NetworkWatch;
   #closed: Promise<void> | null = null;
 
   constructor(socket: UdpSocket, security: LinkSecurity, maximumUnvalidated?: number) {
@@ -27,6 +29,7 @@ export class Host {
       ...(maximumUnvalidated === undefined ? {} : { maximumUnvalidated }),
     });
     this.driver = new SocketDriver(this.endpoint, socket);
+    this.#watch = new NetworkWatch(this.driver);
   }
 
   /** Closes the socket as soon as all links are gone. They should be closing already; those that stay too long are cut off. */
@@ -37,6 +40,7 @@ export class Host {
 
   async #close(): Promise<void> {
     this.endpoint.acceptor = null;
+    this.#watch.stop();
     const endMs = performance.now() + FAREWELL_MS;
     while (this.endpoint.linkCount > 0 && performance.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, FAREWELL_STEP_MS));

@@ -6,8 +6,7 @@
  * The clock is `performance.now()`. Node's timers tick in milliseconds and come late rather than early, so links save up
  * `PACING_BURST_MS` of pacing for them; only what is due within a fraction of a tick is waited for by immediates.
  *
- * It lives through whatever happens to the network: a socket that cannot send is replaced, other addresses of this machine and
- * waking from sleep are noticed, and links told.
+ * Not here: noticing what happens to the network without a packet, which is `network-watch.ts`'s.
  */
 import type { Transmit } from "../transport/endpoint.ts";
 import type { UdpSocket } from "../udp/index.ts";
@@ -69,12 +68,7 @@ export class SocketDriver {
     if (!this.#referenced) this.#immediate.unref();
   }
 
-  /** Sends what is due at once: for the last words before `close`. */
-  flush(): void {
-    this.#work();
-  }
-
-  /** Goes on with another socket, from another local port; the caller tells the links. */
+  /** Goes on with another socket, from another local port. Peers see their links move there with the next packet. */
   async replaceSocket(socket: UdpSocket): Promise<void> {
     const old = this.#socket;
     if (this.#closed) {

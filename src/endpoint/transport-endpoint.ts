@@ -164,6 +164,11 @@ export class TransportEndpoint implements Endpoint {
     return this.#links.values();
   }
 
+  /** Those of them that were dialled from here. */
+  get dialledLinks(): IterableIterator<RoutedLink> {
+    return this.#dialled.values();
+  }
+
   /** Handshakes of clients that have not proved their address. */
   get unvalidatedCount(): number {
     return this.#unvalidated;
