@@ -93,6 +93,9 @@ export interface EndpointCounters {
 const TURN_DATAGRAMS = 32;
 const ANSWERS_A_SECOND = 500;
 const ANSWER_BURST = 100;
+/** Retries cost more, but without them nobody gets in while somebody floods. A client's first flight is several packets. */
+const RETRIES_A_SECOND = 2000;
+const RETRY_BURST = 500;
 /** Answers that wait for the socket. */
 const MAX_ANSWERS = 64;
 /** Stateless resets of ours are shorter; only the first so many links that were dialled are asked about one. */
@@ -146,6 +149,7 @@ export class TransportEndpoint implements Endpoint {
   #touchedBefore: RoutedLink[] = [];
   readonly #answers: Answer[] = [];
   readonly #answerLimit = new AnswerLimit(ANSWERS_A_SECOND, ANSWER_BURST);
+  readonly #retryLimit = new AnswerLimit(RETRIES_A_SECOND, RETRY_BURST);
   #unvalidated = 0;
 
   constructor(options: TransportEndpointOptions) {
@@ -439,7 +443,7 @@ export class TransportEndpoint implements Endpoint {
 
   /** Asks a client to prove its address, and forgets it. */
   #retry(datagram: ReceivedDatagram, tokens: AddressTokens, nowMs: number): void {
-    if (!this.#answerLimit.take(nowMs)) {
+    if (!this.#retryLimit.take(nowMs)) {
       this.counters.drops["not-answered"]++;
       return;
     }
