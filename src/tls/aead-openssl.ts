@@ -1,7 +1,7 @@
 /**
  * The AEADs from OpenSSL's libcrypto (EVP interface) through koffi, an optional dependency with prebuilt binaries: in place,
- * nothing allocated for a packet. The libcrypto is the one inside the node binary, whose symbols nobody promises, or else the
- * system's.
+ * nothing allocated for a packet. The libcrypto is the one that this process has already, inside the node binary or linked to
+ * it; nobody promises that its symbols are there. Never another: two OpenSSLs in a process may take each other's functions.
  *
  * Memory is passed as plain addresses, because a view for each argument costs more than the call: every length is checked
  * before, and the memory of the packet is referenced by `bytes` for the time of the call.
@@ -52,9 +52,9 @@ class Libcrypto {
   #earlierBuffer: ArrayBufferLike = this.scratch.buffer;
   #earlierAddress: number;
 
-  constructor(koffi: Koffi, path: string | null) {
+  constructor(koffi: Koffi) {
     this.#koffi = koffi;
-    const library = koffi.load(path);
+    const library = koffi.load(null);
     // Addresses are below 2^53 on every platform that Node runs on, so numbers hold them; each prototype takes them as such.
     const native = (prototype: string): Native => library.func(prototype) as Native;
     this.newContext = native("uintptr_t EVP_CIPHER_CTX_new()");
@@ -151,26 +151,17 @@ const contexts = new FinalizationRegistry(({ library, context }: { library: Libc
   library.freeContext(context),
 );
 
-/** Null where koffi is not installed or finds no libcrypto. */
+/** Null where koffi is not installed or the process shows no libcrypto. */
 export function loadOpensslAead(): AeadImplementation | null {
-  let koffi: Koffi;
   try {
-    koffi = createRequire(import.meta.url)("koffi") as Koffi;
+    const library = new Libcrypto(createRequire(import.meta.url)("koffi") as Koffi);
+    return {
+      name: "openssl",
+      aeads: ["aes-128-gcm", "chacha20-poly1305"],
+      sealer: (aead, key, iv) => new OpensslAead(library, aead, key, iv, SEAL),
+      opener: (aead, key, iv) => new OpensslAead(library, aead, key, iv, OPEN),
+    };
   } catch {
     return null;
   }
-  for (const path of [null, "libcrypto.so.3", "libcrypto.3.dylib"]) {
-    try {
-      const library = new Libcrypto(koffi, path);
-      return {
-        name: "openssl",
-        aeads: ["aes-128-gcm", "chacha20-poly1305"],
-        sealer: (aead, key, iv) => new OpensslAead(library, aead, key, iv, SEAL),
-        opener: (aead, key, iv) => new OpensslAead(library, aead, key, iv, OPEN),
-      };
-    } catch {
-      // Not there; the next may be.
-    }
-  }
-  return null;
 }

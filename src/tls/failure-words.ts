@@ -1,13 +1,17 @@
 /**
  * Why a TLS handshake failed, in words for an operator: from the error codes of Node and OpenSSL (X509_verify_cert_error_string,
- * alerts of RFC 8446, section 6.2) and, where it is known, the peer's certificate.
+ * alerts of RFC 8446, section 6.2) and, where it is known, the peer's certificate. The words travel to the peer too: so "the
+ * client" and "the server", never "here" or "ours".
  */
 import type { X509Certificate } from "node:crypto";
 import type { Role } from "../transport/link/aead.ts";
 import { identityOf, issuerOf, subjectOf } from "./peer-identity.ts";
 
 /** Verification errors of a certificate, by the code that Node gives. */
-function certificateWords(code: string, whose: string, certificate: X509Certificate | null): string | null {
+function certificateWords(code: string, role: Role, certificate: X509Certificate | null): string | null {
+  const name = certificate === null ? "" : ` ${subjectOf(certificate)}`;
+  const whose = `the ${other(role)}'s certificate${name}`;
+  const clock = `the ${role}'s clock (${now()})`;
   switch (code) {
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
     case "UNABLE_TO_GET_ISSUER_CERT":
@@ -15,30 +19,29 @@ function certificateWords(code: string, whose: string, certificate: X509Certific
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "DEPTH_ZERO_SELF_SIGNED_CERT": {
       const issuer = certificate === null ? "" : ` (issuer: ${issuerOf(certificate)})`;
-      return `${whose} was not issued by a CA that is trusted here${issuer}, or an intermediate is missing in its chain`;
+      return `${whose} was not issued by a CA that the ${role} trusts${issuer}, or an intermediate is missing in its chain`;
     }
     case "CERT_SIGNATURE_FAILURE":
-      return `${whose} has a wrong signature: it names a CA that is trusted here, which did not issue it`;
+      return `${whose} has a wrong signature: it names a CA that the ${role} trusts, which did not issue it`;
     case "CERT_HAS_EXPIRED": {
       const since = certificate === null ? "" : ` on ${isoDate(certificate.validTo)}`;
-      return `${whose}, or a CA of its chain, has expired${since}, unless this machine's clock (${now()}) is wrong`;
+      return `${whose}, or a CA of its chain, has expired${since}, unless ${clock} is wrong`;
     }
     case "CERT_NOT_YET_VALID": {
       const from = certificate === null ? "" : ` before ${isoDate(certificate.validFrom)}`;
-      return `${whose}, or a CA of its chain, is not valid${from}: is this machine's clock (${now()}) wrong?`;
+      return `${whose}, or a CA of its chain, is not valid${from}: is ${clock} wrong?`;
     }
     case "CERT_REVOKED":
       return `${whose}, or a CA of its chain, has been revoked`;
     case "UNABLE_TO_GET_CRL":
-      return `no CRL of a CA in the chain of ${whose} was given: with CRLs each CA of the chain needs one`;
+      return `the ${role} has no CRL of a CA in the chain of ${whose}: with CRLs each CA of the chain needs one`;
     case "CRL_HAS_EXPIRED":
-      return `the CRL for ${whose} is out of date: a newer one is needed, unless this machine's clock (${now()}) is wrong`;
+      return `the ${role}'s CRL for ${whose} is out of date: a newer one is needed, unless ${clock} is wrong`;
     case "CRL_NOT_YET_VALID":
-      return `the CRL for ${whose} is not valid yet: is this machine's clock (${now()}) wrong?`;
+      return `the ${role}'s CRL for ${whose} is not valid yet: is ${clock} wrong?`;
     case "CRL_SIGNATURE_FAILURE":
-      return `the CRL for ${whose} has a wrong signature`;
+      return `the ${role}'s CRL for ${whose} has a wrong signature`;
     case "INVALID_PURPOSE":
-    case "ERR_BATS_PURPOSE":
       return `${whose} is not made for this: its extended key usage lacks the part that it plays here`;
     case "INVALID_CA":
     case "PATH_LENGTH_EXCEEDED":
@@ -51,28 +54,27 @@ function certificateWords(code: string, whose: string, certificate: X509Certific
 
 /** Alerts by the end of the code that Node makes of them. */
 const ALERT_WORDS: Record<string, string> = {
-  CERTIFICATE_REQUIRED: "it wants a certificate and got none",
-  CERTIFICATE_EXPIRED: "it finds our certificate expired",
-  CERTIFICATE_REVOKED: "it finds our certificate revoked",
-  CERTIFICATE_UNKNOWN: "it does not accept our certificate",
-  BAD_CERTIFICATE: "it does not accept our certificate",
-  UNSUPPORTED_CERTIFICATE: "our certificate is not made for this part",
-  UNKNOWN_CA: "it does not trust the CA that issued our certificate",
-  NO_APPLICATION_PROTOCOL: "it does not speak our application protocol",
-  PROTOCOL_VERSION: "it does not speak TLS 1.3",
-  HANDSHAKE_FAILURE: "it found no cipher or signature algorithm in common",
+  CERTIFICATE_REQUIRED: "no certificate was shown",
+  CERTIFICATE_EXPIRED: "the certificate shown has expired",
+  CERTIFICATE_REVOKED: "the certificate shown has been revoked",
+  CERTIFICATE_UNKNOWN: "the certificate shown is not accepted",
+  BAD_CERTIFICATE: "the certificate shown is not accepted",
+  UNSUPPORTED_CERTIFICATE: "the certificate shown is not made for this",
+  UNKNOWN_CA: "the CA that issued the certificate shown is not trusted",
+  NO_APPLICATION_PROTOCOL: "no application protocol in common",
+  PROTOCOL_VERSION: "no TLS version in common",
+  HANDSHAKE_FAILURE: "no cipher or signature algorithm in common",
 };
 
 /** In words what `error` means to the end that plays `role`. `certificate` is the peer's, when it is known. */
 export function failureWords(error: Error, role: Role, certificate: X509Certificate | null): string {
-  const peer = role === "client" ? "server" : "client";
+  const peer = other(role);
   const code = (error as NodeJS.ErrnoException).code ?? "";
-  const name = certificate === null ? "" : ` ${subjectOf(certificate)}`;
-  const words = certificateWords(code, `the ${peer}'s certificate${name}`, certificate);
+  const words = certificateWords(code, role, certificate);
   if (words !== null) return words;
   if (code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") return "the client showed no certificate";
   if (/NO_(SUITABLE_)?APPLICATION_PROTOCOL$/.test(code) && !code.includes("ALERT")) {
-    return "the client does not speak our application protocol";
+    return "the client does not speak the server's application protocol";
   }
   const alert = /_ALERT_(.*)$/.exec(code);
   if (alert !== null) {
@@ -92,6 +94,10 @@ export function wrongNameWords(expected: string, certificate: X509Certificate): 
   const { commonName, subjectAltNames } = identityOf(certificate);
   const names = subjectAltNames.length > 0 ? subjectAltNames.join(", ") : `CN=${commonName}, no alternative names`;
   return `the server's certificate is not for "${expected}": it has ${names}`;
+}
+
+function other(role: Role): Role {
+  return role === "client" ? "server" : "client";
 }
 
 function isoDate(text: string): string {

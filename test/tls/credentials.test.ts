@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,6 +48,14 @@ describe("credentials", () => {
     }
   });
 
+  test("take keys in any of the PEM forms", () => {
+    const key = createPrivateKey(node.key);
+    for (const type of ["sec1", "pkcs8"] as const) {
+      const pem = key.export({ type, format: "pem" }) as string;
+      new Credentials({ ca: root.pem, cert: node.chain.replaceAll("\n", "\r\n"), key: `some text\n${pem}` });
+    }
+  });
+
   test("name a file that is not there, as one to wait for", () => {
     for (const part of ["ca", "cert", "key", "crl"] as const) {
       const error = problem({ [part]: file("nowhere") });
@@ -85,8 +94,7 @@ describe("credentials", () => {
     );
   });
 
-  test("name an encrypted key without its passphrase", async () => {
-    const { createPrivateKey } = await import("node:crypto");
+  test("name an encrypted key without its passphrase", () => {
     const key = createPrivateKey(node.key).export({
       type: "pkcs8",
       format: "pem",

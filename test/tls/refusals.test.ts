@@ -52,14 +52,16 @@ describe("a server refuses", () => {
   test("a client of a foreign CA", async () => {
     const client = new Credentials({ ca: root.pem, ...pairOf(await foreign.issue(NODE, CLIENT)) });
     const [, server] = await failures({ client });
-    expect(server).toMatch(/^the client's certificate was not issued by a CA that is trusted here/);
+    expect(server).toMatch(/^the client's certificate was not issued by a CA that the server trusts/);
   });
 
   test("a client of a CA of the same name with another key", async () => {
     const impostor = await Authority.root("root");
     const client = new Credentials({ ca: root.pem, ...pairOf(await impostor.issue(NODE, CLIENT)) });
     const [, server] = await failures({ client });
-    expect(server).toMatch(/^the client's certificate (was not issued by a CA that is trusted|has a wrong signature)/);
+    expect(server).toMatch(
+      /^the client's certificate (was not issued by a CA that the server trusts|has a wrong signature)/,
+    );
   });
 
   test("a client without a certificate, and tells it so", async () => {
@@ -73,13 +75,13 @@ describe("a server refuses", () => {
   test("an expired client, and names its clock", async () => {
     const expired = await root.issue(NODE, { ...CLIENT, fromDays: -9, toDays: -2 });
     const { failure } = await against({ ca: root.pem, ...pairOf(expired) });
-    expect(failure).toMatch(/has expired, unless this machine's clock \(20\d\d-.*Z\) is wrong$/);
+    expect(failure).toMatch(/has expired, unless the server's clock \(20\d\d-.*Z\) is wrong$/);
   });
 
   test("a client that is not valid yet, and asks about its clock", async () => {
     const early = await root.issue(NODE, { ...CLIENT, fromDays: 2 });
     const { failure } = await against({ ca: root.pem, ...pairOf(early) });
-    expect(failure).toMatch(/is not valid: is this machine's clock \(20\d\d-.*Z\) wrong\?$/);
+    expect(failure).toMatch(/is not valid: is the server's clock \(20\d\d-.*Z\) wrong\?$/);
   });
 
   test("a server's certificate in the client's place", async () => {
@@ -96,7 +98,7 @@ describe("a server refuses", () => {
   test("a client when the CRL is out of date, or one of a CA is missing", async () => {
     const old = await root.crl([], { fromDays: -9, toDays: -2 });
     const [, stale] = await failures({ server: credentials(serverCert, root, [old]) });
-    expect(stale).toMatch(/^the CRL for the client's certificate is out of date/);
+    expect(stale).toMatch(/^the server's CRL for the client's certificate is out of date/);
     const between = await root.intermediate("between");
     const client = credentials(await between.issue(NODE, CLIENT));
     const [, missing] = await failures({ client, server: credentials(serverCert, root, [await root.crl([])]) });
@@ -105,8 +107,8 @@ describe("a server refuses", () => {
 
   test("another application protocol, and both say so", async () => {
     const [client, server] = await failures({ clientAlpn: "other/1" });
-    expect(client).toBe("the server refused the handshake: it does not speak our application protocol");
-    expect(server).toBe("the client does not speak our application protocol");
+    expect(client).toBe("the server refused the handshake: no application protocol in common");
+    expect(server).toBe("the client does not speak the server's application protocol");
   });
 
   test("a client without an application protocol", async () => {
@@ -125,7 +127,7 @@ describe("a client refuses", () => {
     const server = new Credentials({ ca: root.pem, ...pairOf(await foreign.issue("CN=cloud", SERVER)) });
     const [client] = await failures({ server });
     expect(client).toMatch(
-      /^the server's certificate CN=cloud was not issued by a CA that is trusted here \(issuer: CN=foreign\)/,
+      /^the server's certificate CN=cloud was not issued by a CA that the client trusts \(issuer: CN=foreign\)/,
     );
   });
 
@@ -166,7 +168,7 @@ describe("a client refuses", () => {
       serverName: "cloud.example",
     });
     await bareServerAgainst(client, pairOf(expired));
-    expect(client.failure).toMatch(/has expired on 20\d\d-.*Z, unless this machine's clock \(20\d\d-.*Z\) is wrong$/);
+    expect(client.failure).toMatch(/has expired on 20\d\d-.*Z, unless the client's clock \(20\d\d-.*Z\) is wrong$/);
     expect(client.keys()).toBe(null);
   });
 });
