@@ -18,6 +18,12 @@ const MAX_HALVES = 64;
 /** Batches above the lowest live one that are taken; more cannot be under way within the largest window. */
 export const MAX_LIVE_BATCHES = 4096;
 
+interface ReceiveBatch {
+  readonly decoder: BatchDecoder;
+  /** How many symbols it has in the end; M until that is said. */
+  finalSize: number;
+}
+
 export interface BatchReceiverCounts {
   innovative: number;
   redundant: number;
@@ -33,10 +39,11 @@ export class BatchReceiver {
   readonly counts: BatchReceiverCounts = { innovative: 0, redundant: 0, late: 0, invalid: 0, dropped: 0 };
   readonly #pool: SymbolPool;
   readonly #batchSize: number;
-  readonly #live: Map<number, BatchDecoder> = new Map();
+  readonly #mostHeld: number;
+  readonly #live: Map<number, ReceiveBatch> = new Map();
   /** Complete and full, at or above the lowest live one. */
   readonly #complete: Set<number> = new Set();
-  readonly #idle: BatchDecoder[] = [];
+  readonly #idle: ReceiveBatch[] = [];
   /** By batch, seed and cover. */
   readonly #halves: Map<string, { type: number; bytes: Uint8Array }> = new Map();
   #lowestLive = 0;
@@ -45,9 +52,11 @@ export class BatchReceiver {
   /** Above all that came. */
   #horizon = 0;
 
-  constructor(pool: SymbolPool, batchSize: number) {
+  /** No more than `mostHeld` batches hold memory: the oldest give way, which only batches may do that are given up anyhow. */
+  constructor(pool: SymbolPool, batchSize: number, mostHeld: number = MAX_LIVE_BATCHES + 1) {
     this.#pool = pool;
     this.#batchSize = batchSize;
+    this.#mostHeld = mostHeld;
   }
 
   /** Batches that hold memory. */
@@ -56,9 +65,9 @@ export class BatchReceiver {
   }
 
   /** Takes a symbol; calls `deliver` for each source symbol that it makes known, whose bytes last until that returns. */
-  take(frame: SymbolFrame, bytes: Uint8Array, deliver: (symbol: Uint8Array) => void): void {
+  take(frame: SymbolFrame, bytes: Uint8Array, deliver: (symbol: Uint8Array, batch: number) => void): void {
     const { batch, lowestLive } = frame;
-    this.#forgetBelow(lowestLive);
+    this.forgetBelow(lowestLive);
     if (batch - this.#lowestLive > MAX_LIVE_BATCHES) {
       this.counts.invalid++;
       return;
@@ -72,7 +81,9 @@ export class BatchReceiver {
       this.counts.dropped++;
       return;
     }
-    const decoder = this.#live.get(batch) ?? this.#open(batch);
+    const held = this.#live.get(batch) ?? this.#open(batch);
+    const { decoder } = held;
+    if (frame.finalSize > 0) held.finalSize = frame.finalSize;
     const symbol = bytes.subarray(frame.start, frame.end);
     const whole = frame.type === SYMBOL_SOURCE || frame.type === SYMBOL_REPAIR ? symbol : this.#join(frame, symbol);
     if (whole === null) return;
@@ -83,10 +94,10 @@ export class BatchReceiver {
     if (verdict === "innovative" || verdict === "redundant") this.counts[verdict]++;
     else if (verdict === "no-memory") this.counts.dropped++;
     else this.counts.invalid++;
-    for (let i = decoder.next(); i !== -1; i = decoder.next()) deliver(decoder.symbol(i));
-    if (decoder.known === this.#batchSize) {
+    for (let i = decoder.next(); i !== -1; i = decoder.next()) deliver(decoder.symbol(i), batch);
+    if (decoder.known >= held.finalSize) {
       this.#complete.add(batch);
-      this.#close(batch, decoder);
+      this.#close(batch, held);
     }
   }
 
@@ -101,14 +112,14 @@ export class BatchReceiver {
         return;
       }
       status.batches[status.count] = batch;
-      status.ranks[status.count++] = this.#live.get(batch)?.rank ?? 0;
+      status.ranks[status.count++] = this.#live.get(batch)?.decoder.rank ?? 0;
     }
   }
 
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
-    for (const decoder of this.#live.values()) decoder.destroy();
-    for (const decoder of this.#idle) decoder.destroy();
+    for (const { decoder } of this.#live.values()) decoder.destroy();
+    for (const { decoder } of this.#idle) decoder.destroy();
     this.#live.clear();
     this.#idle.length = 0;
   }
@@ -135,26 +146,36 @@ export class BatchReceiver {
 
   #oldestIncomplete(): number {
     let batch = this.#lowestLive;
-    while (this.#complete.has(batch) || this.#live.get(batch)?.complete) batch++;
+    while (this.#complete.has(batch) || this.#live.get(batch)?.decoder.complete) batch++;
     return batch;
   }
 
-  #open(batch: number): BatchDecoder {
-    const decoder = this.#idle.pop() ?? new BatchDecoder({ pool: this.#pool, batchSize: this.#batchSize });
-    this.#live.set(batch, decoder);
-    return decoder;
+  #open(batch: number): ReceiveBatch {
+    for (const [oldest, held] of this.#live) {
+      if (this.#live.size < this.#mostHeld) break;
+      this.#complete.add(oldest);
+      this.#close(oldest, held);
+    }
+    const held = this.#idle.pop() ?? {
+      decoder: new BatchDecoder({ pool: this.#pool, batchSize: this.#batchSize }),
+      finalSize: 0,
+    };
+    held.finalSize = this.#batchSize;
+    this.#live.set(batch, held);
+    return held;
   }
 
-  #close(batch: number, decoder: BatchDecoder): void {
-    decoder.reset();
+  #close(batch: number, held: ReceiveBatch): void {
+    held.decoder.reset();
     this.#live.delete(batch);
-    this.#idle.push(decoder);
+    this.#idle.push(held);
   }
 
-  #forgetBelow(lowestLive: number): void {
+  /** Batches below are of no interest any more. */
+  forgetBelow(lowestLive: number): void {
     if (lowestLive <= this.#lowestLive) return;
     // Few are left below: go over what there is, not over the numbers.
-    for (const [batch, decoder] of this.#live) if (batch < lowestLive) this.#close(batch, decoder);
+    for (const [batch, held] of this.#live) if (batch < lowestLive) this.#close(batch, held);
     for (const batch of this.#complete) if (batch < lowestLive) this.#complete.delete(batch);
     this.#lowestLive = lowestLive;
   }

@@ -1,55 +1,106 @@
 /**
- * The batches of a session at their source: which symbol leaves next, and what is repaired. A source symbol that is lost is not
- * sent again: a repair of its batch is, which makes up for any symbol that is missing. Knows no streams.
+ * The batches of one class of a session at their source: which symbol leaves next, and what is repaired. A source symbol that is lost
+ * is not sent again: a repair of its batch is, which makes up for any symbol that is missing. Knows no streams and no datagrams.
  *
  * When a repair is due: a symbol of the batch was lost, or a round of it is settled and fewer repairs are under way for the next
- * than `Redundancy` wants.
+ * than `Redundancy` wants. When nothing else is to be sent, repair may leave ahead of losses.
+ *
+ * Batches of the unreliable class have a deadline, after which they are given up, and need no batch status: by what arrived they are
+ * complete.
  */
 import { BatchEncoder, type SymbolPool } from "../../codec/index.ts";
 import {
+  GIVEN_UP,
+  NUMBER_FRAME_MOST,
+  STATUS_REQUEST,
   type StatusFrame,
   SYMBOL_HEADER_MOST,
   SYMBOL_REPAIR,
   SYMBOL_REPAIR_FIRST_HALF,
   SYMBOL_REPAIR_SECOND_HALF,
+  SYMBOL_SOURCE,
+  UNRELIABLE_BIT,
+  writeNumberFrame,
   writeRepairHeader,
   writeSourceHeader,
-  writeStatusRequest,
 } from "./frames.ts";
-import type { Redundancy } from "./redundancy.ts";
+import { PAUSE_MS, type Redundancy } from "./redundancy.ts";
 import { SendBatch, type SplitRepair } from "./send-batch.ts";
 import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } from "./sent-packets.ts";
 
+/** A status request waits this share of a round trip for a packet to go with, and at most so long. */
+const REQUEST_PATIENCE_RTTS = 0.5;
+const REQUEST_PATIENCE_MS = 50;
+
 export interface BatchSenderCounts {
   sourceSymbols: number;
+  sourceBytes: number;
+  /** Repairs of all kinds, and their bytes. */
   repairs: number;
-  /** Repairs that answered a probe timeout, among `repairs`. */
+  repairBytes: number;
+  /** Among `repairs`: those to be on the safe side with losses that were known, ahead of losses, and after a probe timeout. */
+  marginRepairs: number;
+  aheadRepairs: number;
   probeRepairs: number;
+  /** Batches given up at their deadline with something missing. */
+  givenUp: number;
+}
+
+export interface BatchSenderOptions {
+  pool: SymbolPool;
+  /** M, the most source symbols of a batch. */
+  batchSize: number;
+  unreliable: boolean;
+  packets: SentPackets;
+  redundancy: Redundancy;
 }
 
 export class BatchSender implements SymbolOwner {
-  readonly counts: BatchSenderCounts = { sourceSymbols: 0, repairs: 0, probeRepairs: 0 };
+  readonly counts: BatchSenderCounts = {
+    sourceSymbols: 0,
+    sourceBytes: 0,
+    repairs: 0,
+    repairBytes: 0,
+    marginRepairs: 0,
+    aheadRepairs: 0,
+    probeRepairs: 0,
+    givenUp: 0,
+  };
   readonly #pool: SymbolPool;
   readonly #batchSize: number;
+  readonly #unreliable: boolean;
+  /** Added to the types of symbol frames. */
+  readonly #typeBits: number;
+  readonly #packets: SentPackets;
+  readonly #redundancy: Redundancy;
   /** Not done, oldest first. */
   readonly #live: Map<number, SendBatch> = new Map();
   readonly #lacking: Set<SendBatch> = new Set();
+  /** Something happened to them after which repair ahead of losses may be wanted. */
+  readonly #watched: Set<SendBatch> = new Set();
   readonly #idle: SendBatch[] = [];
-  readonly #packets: SentPackets;
-  readonly #redundancy: Redundancy;
   #open: SendBatch | null = null;
   /** The second half of a repair whose first half left in the packet before. */
   #half: { batch: SendBatch; id: number; split: SplitRepair; seed: number; payload: Uint8Array } | null = null;
+  /** Source symbols to come that belong into the open batch. */
+  #together = 0;
   #nextBatch = 0;
-  /** Batches that must be complete by what arrived, and for which no request is under way. */
+  /** Batches that must be complete by what arrived, and for which no request is under way; since when there are any. */
   readonly #unasked: Set<SendBatch> = new Set();
+  #unaskedMs = 0;
   #requests = 0;
   /** The request that is under way, or 0. */
   #asked = 0;
+  /** No deadline is before this. */
+  #expiryMs = Number.POSITIVE_INFINITY;
+  /** The lowest live batch has risen without the peer having been told. */
+  #unannounced = false;
 
-  constructor(pool: SymbolPool, batchSize: number, packets: SentPackets, redundancy: Redundancy) {
+  constructor({ pool, batchSize, unreliable, packets, redundancy }: BatchSenderOptions) {
     this.#pool = pool;
     this.#batchSize = batchSize;
+    this.#unreliable = unreliable;
+    this.#typeBits = unreliable ? UNRELIABLE_BIT : 0;
     this.#packets = packets;
     this.#redundancy = redundancy;
   }
@@ -65,28 +116,41 @@ export class BatchSender implements SymbolOwner {
     return false;
   }
 
-  /** Whether a repair is due. */
+  /** Whether a repair is due, or word that batches were given up. */
   get repairDue(): boolean {
-    return this.#lacking.size > 0 || this.#half !== null;
+    return this.#lacking.size > 0 || this.#half !== null || this.#unannounced;
   }
 
-  /** Whether a batch status should be asked for. */
-  get requestDue(): boolean {
-    return this.#asked === 0 && this.#unasked.size > 0;
+  /** Whether repair ahead of losses is due, if nothing else is to be sent. */
+  aheadDue(nowMs: number): boolean {
+    return this.#nextAhead(nowMs) !== null;
   }
 
-  /** Asks for a batch status; returns the offset after the frame, or `at` when it does not fit. */
+  /** Whether a batch status is worth a packet of its own. */
+  requestDue(nowMs: number): boolean {
+    return this.#requestMs <= nowMs;
+  }
+
+  /** When `aheadDue` or `requestDue` may become true, or a deadline passes; Infinity when never. */
+  get nextTimeoutMs(): number {
+    let next = Math.min(this.#requestMs, this.#expiryMs);
+    if (this.#open?.watched === true && this.#redundancy.affordsAhead)
+      next = Math.min(next, this.#open.lastMs + PAUSE_MS);
+    return next;
+  }
+
+  /** Asks for a batch status if one is wanted; returns the offset after the frame, or `at`. */
   writeRequest(tag: number, bytes: Uint8Array, at: number, end: number): number {
-    if (at + 9 > end) return at;
+    if (this.#asked !== 0 || this.#unasked.size === 0 || at + NUMBER_FRAME_MOST > end) return at;
     this.#asked = ++this.#requests;
     for (const batch of this.#unasked) batch.ask(this.#asked);
     this.#unasked.clear();
     this.#packets.bookRequest(tag, this, this.#asked);
-    return writeStatusRequest(bytes, at, this.#asked);
+    return writeNumberFrame(bytes, at, STATUS_REQUEST, this.#asked);
   }
 
   /** Takes the receiver's word on the batches that it was asked for. */
-  takeStatus(status: StatusFrame): void {
+  takeStatus(status: StatusFrame, nowMs: number): void {
     if (status.request === this.#asked) this.#asked = 0;
     let i = 0;
     for (const batch of this.#live.values()) {
@@ -95,7 +159,7 @@ export class BatchSender implements SymbolOwner {
       const named = i < status.count && status.batches[i] === batch.id;
       if (batch.id < status.horizon) batch.answer(named ? status.ranks[i] : Number.POSITIVE_INFINITY);
       else batch.request = 0;
-      this.#settle(batch);
+      this.#settle(batch, nowMs);
     }
   }
 
@@ -104,16 +168,43 @@ export class BatchSender implements SymbolOwner {
     return Math.min(this.#pool.symbolSize, room - SYMBOL_HEADER_MOST - 2);
   }
 
+  /** The next `symbols` source symbols will be of one batch, if a batch has as many. */
+  keepTogether(symbols: number, nowMs: number): void {
+    if (this.#open !== null && this.#open.size + symbols > this.#batchSize) this.#seal(this.#open, nowMs);
+    this.#together = symbols;
+  }
+
   /** Adds a source symbol to the open batch and writes its frame at `at`; returns the offset after it. */
-  writeSource(tag: number, symbol: Uint8Array, bytes: Uint8Array, at: number): number {
-    const batch = this.#open ?? this.#openBatch();
+  writeSource(
+    tag: number,
+    symbol: Uint8Array,
+    bytes: Uint8Array,
+    at: number,
+    deadlineMs: number,
+    nowMs: number,
+  ): number {
+    const old = this.#open;
+    if (old !== null && this.#together === 0 && this.#redundancy.isOld(old, this.#unreliable, nowMs))
+      this.#seal(old, nowMs);
+    if (this.#together > 0) this.#together--;
+    const batch = this.#open ?? this.#openBatch(nowMs);
     const index = batch.encoder.add(symbol);
     batch.sourceSent(index);
+    batch.lastMs = nowMs;
+    if (this.#unreliable) {
+      batch.deadlineMs = Math.max(batch.deadlineMs, deadlineMs);
+      this.#expiryMs = Math.min(this.#expiryMs, batch.deadlineMs);
+    }
+    this.#watch(batch);
     this.#packets.book(tag, this, batch, index, null);
     this.counts.sourceSymbols++;
-    const next = writeSourceHeader(bytes, at, batch.id, this.#lowestLive, index, symbol.length);
+    this.counts.sourceBytes += symbol.length;
+    this.#redundancy.sourceSent(symbol.length, nowMs);
+    const final = batch.size === this.#batchSize;
+    const type = SYMBOL_SOURCE | this.#typeBits;
+    const next = writeSourceHeader(bytes, at, type, batch.id, this.#announceLowest(), index, final, symbol.length);
     bytes.set(symbol, next);
-    if (batch.size === this.#batchSize) this.#seal(batch);
+    if (final) this.#seal(batch, nowMs);
     return next + symbol.length;
   }
 
@@ -121,11 +212,25 @@ export class BatchSender implements SymbolOwner {
   writeRepair(tag: number, bytes: Uint8Array, at: number, end: number): number {
     if (this.#half !== null) return this.#writeSecondHalf(tag, bytes, at, end);
     for (const batch of this.#lacking) {
-      if (this.#lacks(batch)) return this.#writeRepairOf(batch, tag, bytes, at, end);
+      if (this.#lacks(batch)) {
+        const margin = batch.deficit <= 0;
+        const next = this.#writeRepairOf(batch, tag, bytes, at, end);
+        if (margin && next > at) this.counts.marginRepairs++;
+        return next;
+      }
       this.#lacking.delete(batch);
       batch.lacking = false;
     }
     return at;
+  }
+
+  /** Writes a repair ahead of losses, if one is wanted; returns the offset after it, or `at`. */
+  writeAhead(tag: number, bytes: Uint8Array, at: number, end: number, nowMs: number): number {
+    const batch = this.#nextAhead(nowMs);
+    if (batch === null) return at;
+    const next = this.#writeRepairOf(batch, tag, bytes, at, end);
+    if (next > at) this.counts.aheadRepairs++;
+    return next;
   }
 
   /** Writes a repair of the oldest batch that has something outstanding, whether it is due or not. */
@@ -139,35 +244,62 @@ export class BatchSender implements SymbolOwner {
     return at;
   }
 
-  /** The open batch takes no more symbols. */
-  seal(): void {
-    if (this.#open !== null) this.#seal(this.#open);
+  /** Tells the peer that batches were given up, if nothing else has told it; returns the offset after the frame, or `at`. */
+  writeGivenUp(tag: number, bytes: Uint8Array, at: number, end: number): number {
+    if (!this.#unannounced || this.#packets.asks(tag) || at + NUMBER_FRAME_MOST > end) return at;
+    this.#packets.bookRequest(tag, this, this.#nextBatch);
+    return writeNumberFrame(bytes, at, GIVEN_UP, this.#announceLowest());
   }
 
-  symbolArrived(batch: SendBatch, name: number, split: SplitRepair | null): void {
+  /** The open batch takes no more symbols. */
+  seal(nowMs: number): void {
+    if (this.#open !== null) this.#seal(this.#open, nowMs);
+  }
+
+  /** Gives up the batches whose deadline has passed. */
+  expire(nowMs: number): void {
+    if (nowMs < this.#expiryMs) return;
+    this.#expiryMs = Number.POSITIVE_INFINITY;
+    for (const batch of this.#live.values()) {
+      if (batch.deadlineMs > nowMs) {
+        this.#expiryMs = Math.min(this.#expiryMs, batch.deadlineMs);
+        continue;
+      }
+      if (batch === this.#open) this.#open = null;
+      if (batch.missing > 0) {
+        this.counts.givenUp++;
+        this.#unannounced = true;
+      }
+      this.#end(batch);
+    }
+  }
+
+  symbolArrived(batch: SendBatch, name: number, split: SplitRepair | null, nowMs: number): void {
     if (name >= 0) batch.sourceArrived(name);
     else if (split === null || ++split.arrived === 2) batch.repairArrived(coveredOf(name), roundOf(name));
-    this.#settle(batch);
+    this.#settle(batch, nowMs);
   }
 
-  symbolLost(batch: SendBatch, name: number, split: SplitRepair | null): void {
+  symbolLost(batch: SendBatch, name: number, split: SplitRepair | null, nowMs: number): void {
     if (name >= 0) {
       batch.sourceLost(name);
     } else if (split === null || !split.lost) {
       batch.repairLost(coveredOf(name), roundOf(name));
       if (split !== null) split.lost = true;
     }
-    this.#settle(batch);
+    this.#watch(batch);
+    this.#settle(batch, nowMs);
   }
 
-  /** Those it asked for are asked for again. */
-  requestLost(request: number): void {
+  /** Those it asked for are asked for again; what was given up is said again. */
+  requestLost(request: number, nowMs: number): void {
+    if (this.#unreliable) this.#unannounced = true;
     if (request !== this.#asked) return;
     this.#asked = 0;
     for (const batch of this.#live.values()) {
       if (batch.request !== request) continue;
       batch.request = 0;
-      if (batch.confirmable) this.#unasked.add(batch);
+      if (batch.confirmable) this.#wantStatus(batch, nowMs);
     }
   }
 
@@ -177,6 +309,7 @@ export class BatchSender implements SymbolOwner {
     for (const { encoder } of this.#idle) encoder.destroy();
     this.#live.clear();
     this.#lacking.clear();
+    this.#watched.clear();
     this.#idle.length = 0;
   }
 
@@ -185,35 +318,71 @@ export class BatchSender implements SymbolOwner {
     return this.#nextBatch;
   }
 
-  #openBatch(): SendBatch {
+  /** The lowest live batch, which the peer is told of now. */
+  #announceLowest(): number {
+    this.#unannounced = false;
+    return this.#lowestLive;
+  }
+
+  get #requestMs(): number {
+    if (this.#asked !== 0 || this.#unasked.size === 0) return Number.POSITIVE_INFINITY;
+    return this.#unaskedMs + Math.min(REQUEST_PATIENCE_RTTS * this.#redundancy.path.rttMs, REQUEST_PATIENCE_MS);
+  }
+
+  #openBatch(nowMs: number): SendBatch {
     const batch = this.#idle.pop() ?? new SendBatch(new BatchEncoder({ pool: this.#pool, batchSize: this.#batchSize }));
-    batch.begin(this.#nextBatch++);
+    batch.begin(this.#nextBatch++, nowMs);
     this.#live.set(batch.id, batch);
     this.#open = batch;
     return batch;
   }
 
-  #seal(batch: SendBatch): void {
+  #seal(batch: SendBatch, nowMs: number): void {
     batch.sealed = true;
     this.#open = null;
-    this.#settle(batch);
+    this.#settle(batch, nowMs);
+  }
+
+  #watch(batch: SendBatch): void {
+    if (batch.watched) return;
+    batch.watched = true;
+    this.#watched.add(batch);
+  }
+
+  #unwatch(batch: SendBatch): void {
+    batch.watched = false;
+    this.#watched.delete(batch);
+  }
+
+  #wantStatus(batch: SendBatch, nowMs: number): void {
+    if (this.#unasked.size === 0) this.#unaskedMs = nowMs;
+    this.#unasked.add(batch);
   }
 
   /** Frees a batch that is done; has one asked for that must be; repairs one that is not. */
-  #settle(batch: SendBatch): void {
+  #settle(batch: SendBatch, nowMs: number): void {
     if (batch.done) {
-      this.#live.delete(batch.id);
-      this.#lacking.delete(batch);
-      this.#unasked.delete(batch);
-      this.#redundancy.batchDone(batch.round);
-      batch.end();
-      this.#idle.push(batch);
+      this.#end(batch);
     } else if (batch.confirmable) {
-      if (batch.request === 0) this.#unasked.add(batch);
+      if (!this.#unreliable) {
+        if (batch.request === 0) this.#wantStatus(batch, nowMs);
+      } else if (batch.sealed) {
+        this.#end(batch);
+      }
     } else if (!batch.lacking && this.#lacks(batch)) {
       batch.lacking = true;
       this.#lacking.add(batch);
     }
+  }
+
+  #end(batch: SendBatch): void {
+    this.#live.delete(batch.id);
+    this.#lacking.delete(batch);
+    this.#watched.delete(batch);
+    this.#unasked.delete(batch);
+    if (batch.size === this.#batchSize) this.#redundancy.batchDone(batch.round);
+    batch.end();
+    this.#idle.push(batch);
   }
 
   /** Whether a repair of it should leave now. */
@@ -226,6 +395,17 @@ export class BatchSender implements SymbolOwner {
     return batch.quota > 0;
   }
 
+  /** The batch of which a repair ahead of losses should leave now. */
+  #nextAhead(nowMs: number): SendBatch | null {
+    if (!this.#redundancy.affordsAhead) return null;
+    for (const batch of this.#watched) {
+      const flowing = !batch.sealed && nowMs < batch.lastMs + PAUSE_MS;
+      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, flowing)) return batch;
+      if (!flowing) this.#unwatch(batch);
+    }
+    return null;
+  }
+
   #writeRepairOf(batch: SendBatch, tag: number, bytes: Uint8Array, at: number, end: number): number {
     const covered = batch.size;
     const length = batch.encoder.repairLength(covered);
@@ -236,10 +416,14 @@ export class BatchSender implements SymbolOwner {
     if (room < length && this.#packets.count(tag) > 0) return at;
     const name = repairName(covered, batch.nextRepairRound);
     const seed = batch.repairSent();
-    const lowest = this.#lowestLive;
+    const lowest = this.#announceLowest();
+    const { id, sealed } = batch;
     this.counts.repairs++;
+    this.counts.repairBytes += length;
+    this.#redundancy.repairSent(length);
     if (room >= length) {
-      const next = writeRepairHeader(bytes, at, SYMBOL_REPAIR, batch.id, lowest, covered, seed, length);
+      const type = SYMBOL_REPAIR | this.#typeBits;
+      const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, sealed, length);
       batch.encoder.repair(covered, seed, bytes.subarray(next, next + length));
       this.#packets.book(tag, this, batch, name, null);
       return next + length;
@@ -247,8 +431,9 @@ export class BatchSender implements SymbolOwner {
     const payload = new Uint8Array(length);
     batch.encoder.repair(covered, seed, payload);
     const split: SplitRepair = { name, covered, arrived: 0, lost: false };
-    this.#half = { batch, id: batch.id, split, seed, payload: payload.subarray(half) };
-    const next = writeRepairHeader(bytes, at, SYMBOL_REPAIR_FIRST_HALF, batch.id, lowest, covered, seed, half);
+    this.#half = { batch, id, split, seed, payload: payload.subarray(half) };
+    const type = SYMBOL_REPAIR_FIRST_HALF | this.#typeBits;
+    const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, sealed, half);
     bytes.set(payload.subarray(0, half), next);
     this.#packets.book(tag, this, batch, name, split);
     return next + half;
@@ -261,8 +446,9 @@ export class BatchSender implements SymbolOwner {
     // Done since.
     if (batch.id !== id) return at;
     const { covered } = split;
-    const type = SYMBOL_REPAIR_SECOND_HALF;
-    const next = writeRepairHeader(bytes, at, type, id, this.#lowestLive, covered, seed, payload.length);
+    const type = SYMBOL_REPAIR_SECOND_HALF | this.#typeBits;
+    const lowest = this.#announceLowest();
+    const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, batch.sealed, payload.length);
     bytes.set(payload, next);
     this.#packets.book(tag, this, batch, split.name, split);
     return next + payload.length;

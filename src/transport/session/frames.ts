@@ -4,7 +4,11 @@
  */
 import { readVarint, varintLengthAt, writeVarint } from "../link/varint.ts";
 
-/** Symbol frames: type, batch, lag (batch less the lowest live batch), then as below, then a length and that many bytes. */
+/**
+ * Symbol frames: type, batch, lag (batch less the lowest live batch), then a name, length and that many bytes. The name of a source
+ * symbol is its index, that of a repair the number of symbols covered and a seed. FINAL_BIT in the first byte of the name: the batch
+ * has no more symbols than that.
+ */
 export const SYMBOL_SOURCE = 0x01;
 export const SYMBOL_REPAIR = 0x02;
 /** The halves of a repair that does not fit a packet, because the path's MTU fell after its batch was begun. */
@@ -16,6 +20,12 @@ export const STATUS_REQUEST = 0x05;
 /** The receiver's word on batches: see `StatusFrame`. */
 export const BATCH_STATUS = 0x06;
 
+/** Set in the type of a symbol frame: of the batches of datagrams, which are numbered apart. */
+export const UNRELIABLE_BIT = 0x20;
+/** Batches of datagrams below a number are of no interest any more: type, number. */
+export const GIVEN_UP = 0x27;
+const FINAL_BIT = 0x80;
+
 /** The most bytes of a symbol frame before the symbol itself: type, batch, lag, two bytes of name, length. */
 export const SYMBOL_HEADER_MOST = 1 + 8 + 4 + 2 + 4;
 
@@ -24,7 +34,9 @@ const fields = new Float64Array(3);
 
 /** What a symbol frame says; reused from frame to frame. */
 export class SymbolFrame {
+  /** Without UNRELIABLE_BIT. */
   type = 0;
+  unreliable = false;
   batch = 0;
   /** Batches below this are of no interest to the sender any more. */
   lowestLive = 0;
@@ -33,12 +45,15 @@ export class SymbolFrame {
   /** Of a repair. */
   covered = 0;
   seed = 0;
+  /** How many symbols the batch has in the end; 0 where that is not said. */
+  finalSize = 0;
   start = 0;
   end = 0;
 
   /** Reads the frame at `at`; returns the offset after it, or -1 when it is malformed. */
   read(bytes: Uint8Array, at: number, end: number): number {
-    this.type = bytes[at];
+    this.unreliable = (bytes[at] & UNRELIABLE_BIT) !== 0;
+    this.type = bytes[at] & ~UNRELIABLE_BIT;
     if (this.type < SYMBOL_SOURCE || this.type > SYMBOL_REPAIR_SECOND_HALF) return -1;
     let next = at + 1;
     this.batch = readVarint(bytes, next, end);
@@ -50,11 +65,15 @@ export class SymbolFrame {
     next += varintLengthAt(bytes, next);
     const nameBytes = this.type === SYMBOL_SOURCE ? 1 : 2;
     if (next + nameBytes > end) return -1;
+    const name = bytes[next] & ~FINAL_BIT;
+    const final = name !== bytes[next];
     if (this.type === SYMBOL_SOURCE) {
-      this.index = bytes[next];
+      this.index = name;
+      this.finalSize = final ? name + 1 : 0;
     } else {
-      this.covered = bytes[next];
+      this.covered = name;
       this.seed = bytes[next + 1];
+      this.finalSize = final ? name : 0;
     }
     next += nameBytes;
     const length = readVarint(bytes, next, end);
@@ -123,29 +142,34 @@ export class StatusFrame {
   }
 }
 
-/** Reads the number of the request at `at`; -1 when it is malformed. Its end is at + 1 + varintLengthAt(bytes, at + 1). */
-export function readStatusRequest(bytes: Uint8Array, at: number, end: number): number {
+/** The most bytes of a frame that is a type and a number. */
+export const NUMBER_FRAME_MOST = 9;
+
+/** Reads the number of a frame that has nothing else; -1 when it is malformed. Its end is at + 1 + varintLengthAt(bytes, at + 1). */
+export function readNumberFrame(bytes: Uint8Array, at: number, end: number): number {
   return readVarint(bytes, at + 1, end);
 }
 
-export function writeStatusRequest(bytes: Uint8Array, at: number, request: number): number {
-  bytes[at] = STATUS_REQUEST;
-  return writeVarint(bytes, at + 1, request);
+export function writeNumberFrame(bytes: Uint8Array, at: number, type: number, number: number): number {
+  bytes[at] = type;
+  return writeVarint(bytes, at + 1, number);
 }
 
 /** Writes a source symbol's frame up to its bytes; returns the offset where those go. */
 export function writeSourceHeader(
   bytes: Uint8Array,
   at: number,
+  type: number,
   batch: number,
   lowestLive: number,
   index: number,
+  final: boolean,
   length: number,
 ): number {
-  bytes[at] = SYMBOL_SOURCE;
+  bytes[at] = type;
   let next = writeVarint(bytes, at + 1, batch);
   next = writeVarint(bytes, next, batch - lowestLive);
-  bytes[next] = index;
+  bytes[next] = final ? index | FINAL_BIT : index;
   return writeVarint(bytes, next + 1, length);
 }
 
@@ -158,12 +182,13 @@ export function writeRepairHeader(
   lowestLive: number,
   covered: number,
   seed: number,
+  final: boolean,
   length: number,
 ): number {
   bytes[at] = type;
   let next = writeVarint(bytes, at + 1, batch);
   next = writeVarint(bytes, next, batch - lowestLive);
-  bytes[next] = covered;
+  bytes[next] = final ? covered | FINAL_BIT : covered;
   bytes[next + 1] = seed;
   return writeVarint(bytes, next + 2, length);
 }

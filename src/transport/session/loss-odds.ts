@@ -4,20 +4,20 @@
  */
 
 /** Packets that are counted together at the most; of more, the chance is that of this many in proportion. */
-const MOST_PACKETS = 160;
+const MOST_PACKETS = 128;
 const STRIDE = MOST_PACKETS + 1;
 /** Changes of the model below these are let be. */
-const LOSS_STEP = 0.06;
-const LEAST_LOSS_STEP = 0.002;
+const LOSS_STEP = 0.1;
+const LEAST_LOSS_STEP = 0.0002;
 const PERSISTENCE_STEP = 0.04;
 
 export class LossOdds {
   #loss = Number.NaN;
   #persistence = Number.NaN;
   /** [n * STRIDE + m]: the chance that more than m of n are lost. */
-  readonly #tail = new Float32Array(STRIDE * STRIDE);
-  readonly #good = new Float64Array(STRIDE + 1);
-  readonly #bad = new Float64Array(STRIDE + 1);
+  #tail = new Float32Array(0);
+  readonly #good = new Float64Array(STRIDE);
+  readonly #bad = new Float64Array(STRIDE);
 
   /** The model from now on, as far as it differs. */
   update(loss: number, persistence: number): void {
@@ -45,6 +45,7 @@ export class LossOdds {
 
   /** Counts losses packet by packet, apart for whether the last one was lost. */
   #compute(): void {
+    if (this.#tail.length === 0) this.#tail = new Float32Array(STRIDE * STRIDE);
     const good = this.#good.fill(0);
     const bad = this.#bad.fill(0);
     const loss = this.#loss;

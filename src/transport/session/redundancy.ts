@@ -6,9 +6,17 @@
  * order waits for the slowest batch, and what few batches need may be dear: in each round of a batch's repair as many more are
  * sent than are known to miss as cost a given waste, averaged over all batches, those included that needed no such round. So the
  * first rounds have a small margin, and the last few batches a large one.
+ *
+ * When the application sends less than the path carries, a byte budget buys repair ahead of losses: while symbols flow, as much as
+ * makes it likely that what is under way completes the batch; when they pause or the batch is sealed, until that is nearly certain, and
+ * not only for the batch as a whole, but also for its newest symbols, which older repairs do not cover.
  */
+
 import { LossOdds } from "./loss-odds.ts";
 import type { PathEstimate } from "./path-estimate.ts";
+import { type BudgetOptions, RepairBudget } from "./repair-budget.ts";
+import type { SendBatch } from "./send-batch.ts";
+import { SessionError } from "./session-error.ts";
 
 /** Superfluous repairs a batch that a round may cost on average. */
 const WASTE = 0.2;
@@ -19,14 +27,94 @@ const MOST_REPAIRS = 128;
 const INITIAL_SHARES = [1, 0.5, 0.1, 0.03, 0.01, 0.003];
 const SHARE_MEMORY = 100;
 
+/**
+ * `latency`, `balanced` and `throughput` spend at most about 150, 30 and 5 % of bytes on repair ahead of losses. `adaptive` is
+ * `balanced`, but lets a thin flow spend up to 150 % as long as that is below 1.1 Mbit/s.
+ */
+export type RedundancyPreset = "adaptive" | "latency" | "balanced" | "throughput";
+
+export interface RedundancyOptions {
+  preset?: RedundancyPreset;
+  /** Bytes of repair ahead of losses to a byte of data, beyond what losses make necessary. */
+  budget?: number;
+  /** Repair that a thin flow may have whatever its share, bit/s. */
+  freeBps?: number;
+  /** The chance with which a batch may stay incomplete after a round trip, where the budget allows that little. */
+  target?: number;
+}
+
+const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset">>> = {
+  adaptive: {
+    budget: 0.3,
+    freeBps: 1_100_000,
+    target: 0.01,
+  },
+  latency: { budget: 1.5, freeBps: 0, target: 0.002 },
+  balanced: { budget: 0.3, freeBps: 0, target: 0.005 },
+  throughput: { budget: 0.05, freeBps: 0, target: 0.02 },
+};
+
+/** Symbols have paused when none has left for this long. */
+export const PAUSE_MS = 3;
+/** While symbols flow, a batch may be incomplete with this chance. */
+const FLOWING_TARGET = 0.1;
+/** A batch that is this old takes no more symbols: round trips, and at least milliseconds. */
+const BATCH_AGE_RTTS = 3;
+const LEAST_BATCH_AGE_MS = 50;
+/** One of datagrams neither when it has so many and is so old: what its last repairs bring shall not come too late for its first. */
+const DENSE_BATCH_SYMBOLS = 20;
+const DENSE_BATCH_AGE_MS = 35;
+
 export class Redundancy {
   readonly path: PathEstimate;
-  readonly #odds = new LossOdds();
+  readonly #budget: RepairBudget;
+  readonly #target: number;
+  readonly #odds: LossOdds;
   /** [round]: the share of batches that are not complete after so many rounds of repair. */
   readonly #shares = Float64Array.from(INITIAL_SHARES);
 
-  constructor(path: PathEstimate) {
+  /** Throws a SessionError for options out of range. */
+  constructor(path: PathEstimate, options: RedundancyOptions = {}, odds: LossOdds = new LossOdds()) {
     this.path = path;
+    this.#odds = odds;
+    const name = options.preset ?? "adaptive";
+    const preset = PRESETS[name];
+    if (preset === undefined) {
+      throw new SessionError("ERR_RANGE", `redundancy.preset is ${name}, wanted ${Object.keys(PRESETS).join(", ")}`);
+    }
+    const { budget = preset.budget, freeBps = preset.freeBps, target = preset.target } = options;
+    checkNumber("budget", budget, 0, 10);
+    checkNumber("freeBps", freeBps, 0, 1e12);
+    checkNumber("target", target, 1e-6, 1);
+    const rates: BudgetOptions = { share: budget, freeRate: freeBps / 8000 };
+    this.#budget = new RepairBudget(rates);
+    this.#target = target;
+  }
+
+  /** Whether an open batch is too old to take more symbols. */
+  isOld(batch: SendBatch, unreliable: boolean, nowMs: number): boolean {
+    const ageMs = nowMs - batch.beganMs;
+    if (unreliable && batch.size >= DENSE_BATCH_SYMBOLS && ageMs >= DENSE_BATCH_AGE_MS) return true;
+    return ageMs > Math.max(BATCH_AGE_RTTS * this.path.rttMs, LEAST_BATCH_AGE_MS);
+  }
+
+  /** Whether repair ahead of losses can be paid for. */
+  get affordsAhead(): boolean {
+    return this.#budget.affords;
+  }
+
+  sourceSent(bytes: number, nowMs: number): void {
+    this.#budget.earn(bytes, this.path.loss, nowMs);
+  }
+
+  repairSent(bytes: number): void {
+    this.#budget.spend(bytes);
+  }
+
+  /** Whether a batch should have one more repair under way; `flowing`: its symbols have not paused. */
+  wantsAhead(batch: SendBatch, flowing: boolean): boolean {
+    this.#odds.update(this.path.loss, this.path.persistence);
+    return flowing ? batch.odds(this.#odds, false) > FLOWING_TARGET : batch.odds(this.#odds, true) > this.#target;
   }
 
   /** A batch is complete after `rounds` rounds of repair. */
@@ -48,4 +136,9 @@ export class Redundancy {
     }
     return n - repairs;
   }
+}
+
+function checkNumber(field: string, value: number, low: number, high: number): void {
+  if (value >= low && value <= high) return;
+  throw new SessionError("ERR_RANGE", `redundancy.${field} is ${value}, wanted ${low} to ${high}`);
 }

@@ -6,6 +6,7 @@
  * counting by ascending cover is exact but for a chance of about 1 in 250 where covers differ. Batch status has the last word.
  */
 import { type BatchEncoder, REPAIR_SEEDS } from "../../codec/index.ts";
+import type { LossOdds } from "./loss-odds.ts";
 
 const NOT_SENT = 0;
 const IN_FLIGHT = 1;
@@ -29,8 +30,14 @@ export class SendBatch {
   confirmed = 0;
   /** The number of the status request that asks for it; 0 when none does. */
   request = 0;
-  /** It waits for a repair. */
+  /** It waits for a repair; whether to send repair ahead of losses has to be looked at. */
   lacking = false;
+  watched = false;
+  /** When its first symbol left, and its last. */
+  beganMs = 0;
+  lastMs = 0;
+  /** Not worth anything after this. */
+  deadlineMs = 0;
   /**
    * Rounds of repair: repairs sent until all is settled that was under way when a round began are the next round's. Source symbols
    * are round 0.
@@ -63,8 +70,12 @@ export class SendBatch {
   }
 
   /** Begins another batch. */
-  begin(id: number): void {
+  begin(id: number, nowMs: number): void {
     this.id = id;
+    this.beganMs = nowMs;
+    this.lastMs = nowMs;
+    this.deadlineMs = nowMs;
+    this.watched = false;
     this.round = 0;
     this.quota = 0;
     this.#ofRound = 0;
@@ -202,6 +213,32 @@ export class SendBatch {
     this.#inFlight[covered]--;
     this.#repairsInFlight--;
     if (covered < this.size) this.#shortRepairs--;
+  }
+
+  /**
+   * The chance that it stays incomplete with what is in flight; with `newest`, that it does or, but for older symbols, the newest ones
+   * do: what has left since a repair has nothing of that repair.
+   */
+  odds(model: LossOdds, newest: boolean): number {
+    const { size } = this;
+    let sources = 0;
+    let repairs = 0;
+    // Repairs that arrived less symbols known to be lost.
+    let spare = -this.#useless;
+    let worst = 0;
+    for (let i = size - 1; i >= 0; i--) {
+      repairs += this.#inFlight[i + 1];
+      spare += this.#arrived[i + 1];
+      const state = this.#source[i];
+      if (state === ARRIVED) continue;
+      if (state === IN_FLIGHT) sources++;
+      else spare--;
+      if (!newest && i > 0) continue;
+      const odds = model.moreLost(repairs + spare, sources + repairs);
+      if (odds > worst) worst = odds;
+    }
+    // The oldest symbols may be there already: the whole is looked at all the same.
+    return Math.max(worst, model.moreLost(repairs + spare, sources + repairs));
   }
 
   /** The rank of what is at least in state `least`. */

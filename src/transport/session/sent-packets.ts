@@ -23,9 +23,9 @@ export function roundOf(name: number): number {
 /** Whose batches they are. */
 export interface SymbolOwner {
   /** `name` is the index of a source symbol or a `repairName`. */
-  symbolArrived(batch: SendBatch, name: number, split: SplitRepair | null): void;
-  symbolLost(batch: SendBatch, name: number, split: SplitRepair | null): void;
-  requestLost(request: number): void;
+  symbolArrived(batch: SendBatch, name: number, split: SplitRepair | null, nowMs: number): void;
+  symbolLost(batch: SendBatch, name: number, split: SplitRepair | null, nowMs: number): void;
+  requestLost(request: number, nowMs: number): void;
 }
 
 interface SentPacket {
@@ -49,15 +49,18 @@ export class SentPackets {
   readonly #free: number[] = [];
 
   /** Begins a packet; returns its tag. */
-  begin(number: number, nowMs: number): number {
+  begin(nowMs: number): number {
     const tag = this.#free.pop() ?? this.#add();
-    const packet = this.#packets[tag];
-    packet.number = number;
-    packet.sentMs = nowMs;
+    this.#packets[tag].sentMs = nowMs;
     return tag;
   }
 
-  number(tag: number): number {
+  /** The packet leaves with this number. */
+  number(tag: number, number: number): void {
+    this.#packets[tag].number = number;
+  }
+
+  numberOf(tag: number): number {
     return this.#packets[tag].number;
   }
 
@@ -86,32 +89,37 @@ export class SentPackets {
     packet.splits[i] = split;
   }
 
-  /** The packet carries this status request. */
+  /** Whether the packet carries a request. */
+  asks(tag: number): boolean {
+    return this.#packets[tag].request !== 0;
+  }
+
+  /** The packet carries this status request, or another word whose loss its sender is to hear of. */
   bookRequest(tag: number, asker: SymbolOwner, request: number): void {
     this.#packets[tag].asker = asker;
     this.#packets[tag].request = request;
   }
 
-  arrived(tag: number): void {
+  arrived(tag: number, nowMs: number): void {
     const packet = this.#packets[tag];
     for (let i = 0; i < packet.count; i++) {
       const batch = packet.batches[i]!;
       if (batch.id === packet.ids[i]) {
-        packet.owners[i]!.symbolArrived(batch, packet.names[i], packet.splits[i]);
+        packet.owners[i]!.symbolArrived(batch, packet.names[i], packet.splits[i], nowMs);
       }
     }
     this.discard(tag);
   }
 
-  lost(tag: number): void {
+  lost(tag: number, nowMs: number): void {
     const packet = this.#packets[tag];
     for (let i = 0; i < packet.count; i++) {
       const batch = packet.batches[i]!;
       if (batch.id === packet.ids[i]) {
-        packet.owners[i]!.symbolLost(batch, packet.names[i], packet.splits[i]);
+        packet.owners[i]!.symbolLost(batch, packet.names[i], packet.splits[i], nowMs);
       }
     }
-    if (packet.request !== 0) packet.asker!.requestLost(packet.request);
+    if (packet.request !== 0) packet.asker!.requestLost(packet.request, nowMs);
     this.discard(tag);
   }
 

@@ -9,6 +9,7 @@ import type { Stream } from "./stream.ts";
 export class SessionEvents {
   readonly #ring: Ring<SessionEvent> = new Ring();
   #messageWaits = false;
+  #datagramWaits = false;
   readonly #find: (id: number) => Stream | undefined;
 
   constructor(find: (id: number) => Stream | undefined) {
@@ -19,6 +20,7 @@ export class SessionEvents {
     const event = this.#ring.shift();
     if (event === undefined) return null;
     if (event.type === "message") this.#messageWaits = false;
+    if (event.type === "datagram") this.#datagramWaits = false;
     if (event.type === "readable") {
       const stream = this.#find(event.stream);
       if (stream !== undefined) stream.announced = false;
@@ -34,6 +36,12 @@ export class SessionEvents {
     if (stream.announced) return;
     stream.announced = true;
     this.push({ type: "readable", stream: stream.id });
+  }
+
+  datagram(): void {
+    if (this.#datagramWaits) return;
+    this.#datagramWaits = true;
+    this.push({ type: "datagram" });
   }
 
   message(): void {

@@ -3,6 +3,7 @@ import type { Arena } from "../../gf/index.ts";
 import type { CloseReason } from "../link/close.ts";
 import type { Compressor } from "./compressor.ts";
 import { type MemoryBudget, sharedMemoryBudget } from "./memory-budget.ts";
+import type { RedundancyOptions } from "./redundancy.ts";
 import { DEFAULT_URGENCY, URGENCY_LEVELS } from "./scheduler.ts";
 import { checkRange, SessionError, type SessionErrorCode } from "./session-error.ts";
 import { MESSAGE_OVERHEAD } from "./session-frames.ts";
@@ -42,6 +43,8 @@ export interface SessionOptions {
   memory?: MemoryBudget;
   /** Less than a symbol waits this long for more, ms. Default 0: only what is there when a packet leaves shares a symbol. */
   mergeMs?: number;
+  /** How much repair is sent ahead of losses. Default: the preset `adaptive`. */
+  redundancy?: RedundancyOptions;
 }
 
 export interface StreamOptions {
@@ -67,6 +70,8 @@ export type SessionEvent =
   | { type: "stopped"; stream: number; code: number }
   | { type: "message" }
   | { type: "messageWritable" }
+  /** Datagrams can be read. */
+  | { type: "datagram" }
   | { type: "closed"; reason: CloseReason }
   | { type: "error"; code: SessionErrorCode; message: string };
 
@@ -84,6 +89,33 @@ export interface SessionStats {
   receiveWindow: number;
   /** What it holds of the memory budget. */
   memoryBytes: number;
+  redundancy: RedundancyStats;
+  datagrams: DatagramStats;
+}
+
+/** What repair was sent, and why. */
+export interface RedundancyStats {
+  sourceBytes: number;
+  repairBytes: number;
+  /** Repairs of losses that were known; beyond those, to be on the safe side; ahead of losses; after a probe timeout. */
+  knownLoss: number;
+  margin: number;
+  ahead: number;
+  probe: number;
+}
+
+/** Numbers of datagrams, but for `givenUpBatches`. */
+export interface DatagramStats {
+  /** Taken by `sendDatagram`; not taken, for want of room; too old before they could leave. */
+  sent: number;
+  refused: number;
+  expired: number;
+  /** Batches in which something was still missing at the deadline. */
+  givenUpBatches: number;
+  /** Read by the application; dropped because it did not read; never whole though a part came. */
+  delivered: number;
+  overflowed: number;
+  incomplete: number;
 }
 
 /** All of them, in range. */
@@ -96,6 +128,7 @@ export interface CheckedOptions {
   compressors: readonly Compressor[];
   memory: MemoryBudget;
   mergeMs: number;
+  redundancy: RedundancyOptions;
 }
 
 /** Throws a SessionError, ERR_RANGE, for what cannot be. */
@@ -112,8 +145,18 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   if (!(mergeMs >= 0 && mergeMs <= 1000)) {
     throw new SessionError("ERR_RANGE", `mergeMs is ${mergeMs}, wanted 0 to 1000 ms`);
   }
-  const { memory = sharedMemoryBudget } = options;
-  return { sessionWindow, streamWindow, maxStreams, largestMessage, sessionId, compressors, memory, mergeMs };
+  const { memory = sharedMemoryBudget, redundancy = {} } = options;
+  return {
+    sessionWindow,
+    streamWindow,
+    maxStreams,
+    largestMessage,
+    sessionId,
+    compressors,
+    memory,
+    mergeMs,
+    redundancy,
+  };
 }
 
 /** Throws a SessionError, ERR_RANGE, for a priority that is none. */

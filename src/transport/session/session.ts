@@ -21,21 +21,23 @@ import type { Address } from "../address.ts";
 import type { CloseReason } from "../link/close.ts";
 import type { LinkUser, PacketFill } from "../link/link-user.ts";
 import type { LinkParameters } from "../link/parameters.ts";
-import { varintLengthAt } from "../link/varint.ts";
-import { BatchReceiver } from "./batch-receiver.ts";
-import { BatchSender } from "./batch-sender.ts";
 import { agreeOn, type Compressor, LEAST_COMPRESSED_BYTES } from "./compressor.ts";
-import { BATCH_STATUS, readStatusRequest, STATUS_REQUEST, StatusFrame, SymbolFrame } from "./frames.ts";
+import { DatagramReceiver } from "./datagram-receiver.ts";
+import { type DatagramOptions, DatagramSender } from "./datagram-sender.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
-import { PathEstimate } from "./path-estimate.ts";
 import type { RangeCount } from "./range-set.ts";
-import { Redundancy } from "./redundancy.ts";
 import { DEFAULT_URGENCY, type Sendable } from "./scheduler.ts";
 import { MESSAGE_BUFFER_BYTES } from "./send-messages.ts";
 import { SEND_BUFFER_BYTES } from "./send-stream.ts";
-import { SentPackets } from "./sent-packets.ts";
-import { BAD_PARAMETERS, type Fault, MALFORMED_PACKET, SessionError, UNKNOWN_SESSION } from "./session-error.ts";
+import {
+  BAD_PARAMETERS,
+  type Fault,
+  MALFORMED_PACKET,
+  MALFORMED_SYMBOL,
+  SessionError,
+  UNKNOWN_SESSION,
+} from "./session-error.ts";
 import { SessionEvents } from "./session-events.ts";
 import { FRAME_RESET_STREAM, FRAME_STOP_SENDING } from "./session-frames.ts";
 import { SessionMemory } from "./session-memory.ts";
@@ -54,6 +56,7 @@ import { decodeSessionParameters, encodeSessionParameters, type SessionParameter
 import { borrowPool, releasePool } from "./shared-pool.ts";
 import { Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
+import { SymbolExchange } from "./symbol-exchange.ts";
 
 /** M of live batches. */
 export const SESSION_BATCH_SIZE = 64;
@@ -62,21 +65,13 @@ export class Session implements LinkUser {
   readonly #isClient: boolean;
   readonly #options: CheckedOptions;
   readonly #pool: SymbolPool;
-  readonly #path = new PathEstimate();
-  readonly #packets = new SentPackets();
-  readonly #sender: BatchSender;
-  readonly #receiver: BatchReceiver;
+  readonly #exchange: SymbolExchange;
+  readonly #datagramsOut: DatagramSender;
+  readonly #datagramsIn = new DatagramReceiver();
   readonly #streams: StreamTable;
   readonly #outgoing: Outgoing;
   readonly #incoming: Incoming;
   readonly #events: SessionEvents;
-  readonly #frame = new SymbolFrame();
-  readonly #status = new StatusFrame();
-  readonly #symbol: Uint8Array;
-  /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
-  #requested = 0;
-  #answered = 0;
-  readonly #answers: Set<number> = new Set();
   #state: "connecting" | "established" | "suspended" | "over" = "connecting";
   #peer: SessionParameters | null = null;
   #compressor: Compressor | null = null;
@@ -100,9 +95,22 @@ export class Session implements LinkUser {
     this.#options = checkOptions(options);
     this.#pool = borrowPool(arena);
     this.#memory = new SessionMemory(this.#options.memory, this.#pool);
-    this.#sender = new BatchSender(this.#pool, SESSION_BATCH_SIZE, this.#packets, new Redundancy(this.#path));
-    this.#receiver = new BatchReceiver(this.#pool, SESSION_BATCH_SIZE);
-    this.#symbol = new Uint8Array(this.#pool.symbolSize);
+    this.#datagramsOut = new DatagramSender(() => this.#exchange.path.rttMs);
+    this.#exchange = new SymbolExchange({
+      pool: this.#pool,
+      batchSize: SESSION_BATCH_SIZE,
+      redundancy: this.#options.redundancy,
+      source: {
+        ready: (nowMs) => this.#symbolReady(nowMs),
+        write: (symbol, room) => this.#writeSymbol(symbol, room),
+      },
+      datagrams: this.#datagramsOut,
+      sink: {
+        reliable: (symbol) => this.#deliver(symbol),
+        unreliable: (symbol, batch) => this.#deliverDatagrams(symbol, batch),
+        unreliableBelow: (batch) => this.#datagramsIn.forgetBelow(batch),
+      },
+    });
     const gaps: RangeCount = { ranges: 0 };
     this.#streams = new StreamTable({
       isClient,
@@ -131,15 +139,19 @@ export class Session implements LinkUser {
   }
 
   get stats(): SessionStats {
-    const { sourceSymbols, repairs } = this.#sender.counts;
-    const { innovative, redundant, late, dropped } = this.#receiver.counts;
+    const out = this.#datagramsOut.counts;
+    const { delivered, overflowed, incomplete } = this.#datagramsIn.counts;
     return {
-      sentSymbols: sourceSymbols,
-      sentRepairs: repairs,
-      receivedSymbols: innovative,
-      redundantSymbols: redundant + late,
-      droppedSymbols: dropped,
-      liveBatches: this.#sender.liveBatches + this.#receiver.liveBatches,
+      ...this.#exchange.stats,
+      datagrams: {
+        sent: out.taken,
+        refused: out.refused,
+        expired: out.expired,
+        givenUpBatches: this.#exchange.givenUpBatches,
+        delivered,
+        overflowed,
+        incomplete,
+      },
       openStreams: this.#streams.size,
       waitingStreams: this.#streams.waiting,
       receiveWindow: this.#incoming.window.ahead,
@@ -169,7 +181,7 @@ export class Session implements LinkUser {
   /** Whether all that was written was delivered. */
   get idle(): boolean {
     if (this.#waitingBytes > 0) return false;
-    return !this.#outgoing.ready && !this.#sender.outstanding;
+    return !this.#outgoing.ready && !this.#exchange.outstanding;
   }
 
   /**
@@ -291,12 +303,30 @@ export class Session implements LinkUser {
     return message;
   }
 
+  /**
+   * Sends a datagram of at most 65,507 bytes: delivered whole and once, or, when losses cannot be repaired before its deadline, not at
+   * all. False: there was no room, and it is dropped. Throws a SessionError for one that is too long, or a bad deadline.
+   */
+  sendDatagram(data: Uint8Array, options?: DatagramOptions): boolean {
+    if (this.#state === "over") return false;
+    const taken = this.#datagramsOut.send(data, options);
+    this.#account();
+    return taken;
+  }
+
+  /** The next datagram that came, or null. */
+  readDatagram(): Uint8Array | null {
+    const data = this.#datagramsIn.read();
+    this.#account();
+    return data;
+  }
+
   /** Its link is gone and has settled its packets; a new one may follow. Nothing is sent until then. */
   suspend(): void {
     if (this.#state !== "established") return;
     this.#state = "suspended";
     // What was settled as lost says nothing of the next path.
-    this.#path.reset();
+    this.#exchange.path.reset();
     this.#events.push({ type: "suspended" });
   }
 
@@ -313,8 +343,7 @@ export class Session implements LinkUser {
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
     this.#state = "over";
-    this.#sender.destroy();
-    this.#receiver.destroy();
+    this.#exchange.destroy();
     releasePool(this.#pool);
     this.#memory.release();
   }
@@ -324,59 +353,41 @@ export class Session implements LinkUser {
   ready(nowMs: number): boolean {
     if (this.#state !== "established") return false;
     if (this.#refused.size > 0 || this.#refusedMessageBytes >= 0) this.#sayRoom(nowMs);
-    if (this.#requested > 0 || this.#sender.requestDue || this.#sender.repairDue) return true;
-    return this.#symbolReady(nowMs);
+    return this.#exchange.ready(nowMs);
   }
 
   nextTimeoutMs(): number {
     const mergedMs = Number.isNaN(this.#mergeSinceMs)
       ? Number.POSITIVE_INFINITY
       : this.#mergeSinceMs + this.#options.mergeMs;
-    return Math.min(this.#memory.retryMs, mergedMs);
+    return Math.min(this.#memory.retryMs, mergedMs, this.#exchange.nextTimeoutMs);
   }
 
   fill(packet: PacketFill, nowMs: number): void {
     if (this.#state !== "established") return;
-    const { buffer, start } = packet;
-    const end = start + packet.room;
-    const tag = this.#packets.begin(this.#path.packetSent(), nowMs);
-    let at = this.#writeStatus(tag, buffer, start, end);
-    if (this.#sender.requestDue) at = this.#sender.writeRequest(tag, buffer, at, end);
-    while (!this.#packets.isFull(tag)) {
-      const before = at;
-      at = this.#sender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#writeSymbol(tag, buffer, at, end, nowMs);
-      if (at === before) break;
-    }
-    if (at === start && packet.probe) at = this.#sender.writeProbe(tag, buffer, at, end);
-    packet.length = at - start;
-    packet.tag = tag;
-    if (packet.length === 0) this.#packets.discard(tag);
+    this.#exchange.fill(packet, nowMs);
     this.#account();
   }
 
   acked(tag: number, nowMs: number): void {
-    this.#answers.delete(tag);
-    this.#path.packetArrived(this.#packets.number(tag), this.#packets.sentMs(tag), nowMs);
-    this.#packets.arrived(tag);
+    this.#exchange.acked(tag, nowMs);
   }
 
-  lost(tag: number): void {
-    if (this.#answers.delete(tag)) this.#requested = Math.max(this.#requested, this.#answered);
-    this.#path.packetLost(this.#packets.number(tag));
-    this.#packets.lost(tag);
+  lost(tag: number, nowMs: number): void {
+    this.#exchange.lost(tag, nowMs);
   }
 
   /** A repair has made up for it meanwhile, or is under way. */
   spurious(): void {
-    this.#path.spurious();
+    this.#exchange.path.spurious();
   }
 
   receive(bytes: Uint8Array, start: number, end: number, nowMs: number): void {
     this.#nowMs = nowMs;
     let at = start;
     while (at < end && this.#state !== "over") {
-      const next = this.#receiveFrame(bytes, at, end);
+      this.#exchange.memoryShort = this.#memory.short;
+      const next = this.#exchange.receive(bytes, at, end, nowMs);
       if (next < 0) {
         this.#fail(MALFORMED_PACKET);
         return;
@@ -405,13 +416,12 @@ export class Session implements LinkUser {
     if (begins) this.#begin(parameters);
   }
 
-  payloadBytesChanged(): void {
-    // Symbols take what room a packet has; a batch of larger ones is sealed so that its repairs do not outgrow packets.
-    this.#sender.seal();
+  payloadBytesChanged(_payloadBytes: number, nowMs: number): void {
+    this.#exchange.seal(nowMs);
   }
 
   pathChanged(_remote: Address, restarted: boolean): void {
-    if (restarted) this.#path.reset();
+    if (restarted) this.#exchange.path.reset();
   }
 
   closed(reason: CloseReason): void {
@@ -429,45 +439,18 @@ export class Session implements LinkUser {
     for (const stream of this.#streams.values()) if (stream.blocked) this.#sayWritable(stream);
   }
 
-  #receiveFrame(bytes: Uint8Array, at: number, end: number): number {
-    switch (bytes[at]) {
-      case STATUS_REQUEST: {
-        const request = readStatusRequest(bytes, at, end);
-        if (request < 0) return -1;
-        this.#requested = Math.max(this.#requested, request);
-        return at + 1 + varintLengthAt(bytes, at + 1);
-      }
-      case BATCH_STATUS: {
-        const next = this.#status.read(bytes, at, end);
-        if (next >= 0) this.#sender.takeStatus(this.#status);
-        return next;
-      }
-      default: {
-        const next = this.#frame.read(bytes, at, end);
-        this.#receiver.short = this.#memory.short;
-        if (next >= 0) this.#receiver.take(this.#frame, bytes, this.#deliver);
-        return next;
-      }
-    }
-  }
-
-  /** Answers a request for a batch status; returns the offset after the answer, or `at`. */
-  #writeStatus(tag: number, buffer: Uint8Array, at: number, end: number): number {
-    if (this.#requested === 0) return at;
-    this.#receiver.fillStatus(this.#status);
-    if (at + this.#status.mostBytes > end) return at;
-    this.#status.request = this.#requested;
-    this.#answered = this.#requested;
-    this.#requested = 0;
-    this.#answers.add(tag);
-    return this.#status.write(buffer, at);
-  }
-
-  readonly #deliver = (symbol: Uint8Array): void => {
+  #deliver(symbol: Uint8Array): void {
     if (this.#state === "over") return;
-    const fault = this.#incoming.take(symbol, this.#nowMs, this.#path.sampled ? this.#path.rttMs : 0);
+    const { path } = this.#exchange;
+    const fault = this.#incoming.take(symbol, this.#nowMs, path.sampled ? path.rttMs : 0);
     if (fault !== null) this.#fail(fault);
-  };
+  }
+
+  #deliverDatagrams(symbol: Uint8Array, batch: number): void {
+    if (this.#state === "over") return;
+    if (!this.#datagramsIn.take(symbol, batch)) this.#fail(MALFORMED_SYMBOL);
+    if (this.#datagramsIn.readable) this.#events.datagram();
+  }
 
   #fail({ code, message }: Fault): void {
     if (this.#state === "over") return;
@@ -479,7 +462,7 @@ export class Session implements LinkUser {
   #symbolReady(nowMs: number): boolean {
     const { mergeMs } = this.#options;
     const creditDue = this.#incoming.credit.due;
-    const maySend = this.#memory.maySend(this.#sender.liveBatches);
+    const maySend = this.#memory.maySend(this.#exchange.reliableBatches);
     if (!maySend || (creditDue && this.#memory.short)) this.#memory.retryFrom(nowMs);
     else if (this.#refused.size === 0) this.#memory.settled();
     if (!maySend) return false;
@@ -493,19 +476,16 @@ export class Session implements LinkUser {
     return nowMs - this.#mergeSinceMs >= mergeMs;
   }
 
-  /** Makes one source symbol of what waits; returns the offset after its frame, or `at`. */
-  #writeSymbol(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
-    const room = this.#sender.symbolBytes(end - at);
-    if (room < 64 || !this.#symbolReady(nowMs)) return at;
+  /** Makes one source symbol of what waits; returns its length. */
+  #writeSymbol(symbol: Uint8Array, room: number): number {
     this.#symbolRoom = room;
     let length = 0;
     if (this.#incoming.credit.due && !this.#memory.short) {
-      length = this.#incoming.credit.write(this.#symbol, 0, room);
+      length = this.#incoming.credit.write(symbol, 0, room);
     }
-    length = this.#outgoing.write(this.#symbol, length, room);
-    if (length === 0) return at;
-    this.#mergeSinceMs = Number.NaN;
-    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at);
+    length = this.#outgoing.write(symbol, length, room);
+    if (length > 0) this.#mergeSinceMs = Number.NaN;
+    return length;
   }
 
   /** Something of a stream, or of the messages, went into a symbol. */
@@ -542,6 +522,7 @@ export class Session implements LinkUser {
   }
 
   #account(): void {
-    this.#memory.account(this.#waitingBytes + this.#incoming.unreadBytes);
+    const datagrams = this.#datagramsOut.bytes + this.#datagramsIn.bytes;
+    this.#memory.account(this.#waitingBytes + this.#incoming.unreadBytes + datagrams);
   }
 }

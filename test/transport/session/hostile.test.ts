@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { deflateRaw } from "../../../src/compression/deflate.ts";
 import { Arena } from "../../../src/gf/index.ts";
 import { writeVarint } from "../../../src/transport/link/varint.ts";
-import { writeSourceHeader } from "../../../src/transport/session/frames.ts";
+import { SYMBOL_SOURCE, writeSourceHeader } from "../../../src/transport/session/frames.ts";
 import { MemoryBudget } from "../../../src/transport/session/memory-budget.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import { MessageFrame, writeStreamHeader } from "../../../src/transport/session/session-frames.ts";
@@ -48,7 +48,7 @@ class Victim {
   symbol(...bytes: number[] | [Uint8Array]): void {
     const symbol = bytes[0] instanceof Uint8Array ? bytes[0] : Uint8Array.from(bytes as number[]);
     const packet = new Uint8Array(symbol.length + 32);
-    const at = writeSourceHeader(packet, 0, this.#batch, this.#batch, this.#index, symbol.length);
+    const at = writeSourceHeader(packet, 0, SYMBOL_SOURCE, this.#batch, this.#batch, this.#index, false, symbol.length);
     packet.set(symbol, at);
     this.session.receive(packet, 0, at + symbol.length, 0);
     if (++this.#index === 64) {

@@ -1,0 +1,138 @@
+/**
+ * Datagrams that wait to be put into source symbols: small ones together, large ones in parts. What waits too long is dropped; what
+ * finds no room is refused, as a full socket buffer does with UDP: the newest, for the older ones are on their way already.
+ */
+import {
+  DATAGRAM_HEADER_MOST,
+  MAX_DATAGRAM_BYTES,
+  PART_HEADER_MOST,
+  writeDatagram,
+  writePart,
+} from "./datagram-frames.ts";
+import { SessionError } from "./session-error.ts";
+import type { DatagramSource } from "./symbol-exchange.ts";
+
+/** Bytes that may wait. */
+export const DATAGRAM_QUEUE_BYTES = 512 * 1024;
+/** How long a datagram is worth something when nothing else is said: at least, and round trips. */
+export const DEFAULT_DEADLINE_MS = 250;
+const DEFAULT_DEADLINE_RTTS = 3;
+/** A part is at least this share of what an empty packet holds: a packet that carries an ACK may have less room. */
+const LEAST_PART = 0.5;
+/** Packets with less room are taken into account. */
+const SPARE_PARTS = 0.15;
+
+export interface DatagramOptions {
+  /** Milliseconds after which it is not worth delivering any more. Default 250, or 3 round trips where that is more. */
+  deadlineMs?: number;
+}
+
+interface Waiting {
+  data: Uint8Array;
+  /** NaN: the default. */
+  lifeMs: number;
+  /** NaN until the time is known. */
+  deadlineMs: number;
+}
+
+export class DatagramSender implements DatagramSource {
+  /** Taken, refused for want of room, and dropped because they had waited too long. */
+  readonly counts = { taken: 0, refused: 0, expired: 0 };
+  readonly #rttMs: () => number;
+  readonly #queue: Waiting[] = [];
+  #head = 0;
+  #stamped = 0;
+  #bytes = 0;
+  /** Bytes of the first one that have left. */
+  #sent = 0;
+  #number = 0;
+  deadlineMs = 0;
+
+  constructor(rttMs: () => number) {
+    this.#rttMs = rttMs;
+  }
+
+  /** Takes a copy of a datagram; false when there is no room. Throws a SessionError for one that is too long, or a bad deadline. */
+  send(data: Uint8Array, { deadlineMs = Number.NaN }: DatagramOptions = {}): boolean {
+    if (data.length > MAX_DATAGRAM_BYTES) {
+      throw new SessionError(
+        "ERR_RANGE",
+        `the datagram has ${data.length} bytes, wanted at most ${MAX_DATAGRAM_BYTES}`,
+      );
+    }
+    if (deadlineMs <= 0) throw new SessionError("ERR_RANGE", `deadlineMs is ${deadlineMs}, wanted more than 0`);
+    if (this.#bytes + data.length > DATAGRAM_QUEUE_BYTES) {
+      this.counts.refused++;
+      return false;
+    }
+    this.counts.taken++;
+    this.#bytes += data.length;
+    this.#queue.push({ data: data.slice(), lifeMs: deadlineMs, deadlineMs: Number.NaN });
+    return true;
+  }
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  ready(nowMs: number): boolean {
+    const queue = this.#queue;
+    // Whoever sends knows no time: it begins with the first look.
+    for (; this.#stamped < queue.length; this.#stamped++) {
+      const waiting = queue[this.#stamped];
+      const { lifeMs } = waiting;
+      const life = Number.isNaN(lifeMs) ? Math.max(DEFAULT_DEADLINE_MS, DEFAULT_DEADLINE_RTTS * this.#rttMs()) : lifeMs;
+      waiting.deadlineMs = nowMs + life;
+    }
+    while (this.#head < queue.length && queue[this.#head].deadlineMs <= nowMs) {
+      this.counts.expired++;
+      this.#shift();
+    }
+    return this.#head < queue.length;
+  }
+
+  symbols(room: number): number {
+    const first = this.#queue[this.#head];
+    if (this.#sent > 0 || first.data.length + DATAGRAM_HEADER_MOST <= room) return 1;
+    return Math.ceil((first.data.length / (room - PART_HEADER_MOST)) * (1 + SPARE_PARTS));
+  }
+
+  write(symbol: Uint8Array, room: number, nowMs: number): number {
+    let at = 0;
+    this.deadlineMs = 0;
+    while (this.ready(nowMs)) {
+      const { data, deadlineMs } = this.#queue[this.#head];
+      const { length } = data;
+      if (this.#sent === 0 && at + DATAGRAM_HEADER_MOST + length <= room) {
+        at = writeDatagram(symbol, at, data);
+        this.deadlineMs = Math.max(this.deadlineMs, deadlineMs);
+        this.#shift();
+        continue;
+      }
+      // Small ones keep together; a large one has its symbols to itself.
+      if (at > 0) break;
+      const left = length - this.#sent;
+      const bytes = Math.min(left, room - PART_HEADER_MOST);
+      if (bytes < left && bytes < LEAST_PART * (symbol.length - PART_HEADER_MOST)) break;
+      at = writePart(symbol, 0, this.#number, data, this.#sent, bytes);
+      this.deadlineMs = deadlineMs;
+      this.#sent += bytes;
+      if (this.#sent === length) this.#shift();
+      break;
+    }
+    return at;
+  }
+
+  #shift(): void {
+    this.#bytes -= this.#queue[this.#head].data.length;
+    this.#head++;
+    // The next one in parts has another number.
+    if (this.#sent > 0) this.#number++;
+    this.#sent = 0;
+    if (this.#head < 64 || 2 * this.#head < this.#queue.length) return;
+    this.#queue.splice(0, this.#head);
+    this.#stamped -= this.#head;
+    this.#head = 0;
+  }
+}

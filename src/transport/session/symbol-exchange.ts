@@ -1,0 +1,306 @@
+/**
+ * Symbols in both directions over the packets of a link: what a session gives and gets as source symbols, of the reliable class and of
+ * datagrams, and what keeps them whole. Decides what goes into a packet: word that the peer waits for, repairs of known losses,
+ * datagrams, everything else, and repair ahead of losses when nothing else waits. Does not look into symbols.
+ */
+import type { SymbolPool } from "../../codec/index.ts";
+import type { PacketFill } from "../link/link-user.ts";
+import { varintLengthAt } from "../link/varint.ts";
+import { BatchReceiver } from "./batch-receiver.ts";
+import { BatchSender, type BatchSenderCounts } from "./batch-sender.ts";
+import { BATCH_STATUS, GIVEN_UP, readNumberFrame, STATUS_REQUEST, StatusFrame, SymbolFrame } from "./frames.ts";
+import { LossOdds } from "./loss-odds.ts";
+import { PathEstimate } from "./path-estimate.ts";
+import { Redundancy, type RedundancyOptions } from "./redundancy.ts";
+import { SentPackets } from "./sent-packets.ts";
+import type { SessionStats } from "./session-options.ts";
+
+/** With less room than this no symbol is begun. */
+const LEAST_SYMBOL_BYTES = 64;
+/** Batches of datagrams that may hold memory at the receiver. */
+const MOST_UNRELIABLE_BATCHES = 256;
+
+/** Where source symbols come from. */
+export interface SymbolSource {
+  /** Whether it has something for a symbol. */
+  ready(nowMs: number): boolean;
+  /** Fills a symbol of at most `room` bytes; returns its length, 0 when there is nothing. */
+  write(symbol: Uint8Array, room: number, nowMs: number): number;
+}
+
+/** Datagrams have deadlines, and parts that belong together. */
+export interface DatagramSource extends SymbolSource {
+  /** How many symbols the next datagram takes. */
+  symbols(room: number): number;
+  /** The latest deadline of what `write` put into a symbol. */
+  readonly deadlineMs: number;
+}
+
+/** Where they go. The bytes last until it returns. */
+export interface SymbolSink {
+  reliable(symbol: Uint8Array): void;
+  unreliable(symbol: Uint8Array, batch: number): void;
+  /** No more comes of unreliable batches below. */
+  unreliableBelow(batch: number): void;
+}
+
+export interface SymbolExchangeOptions {
+  pool: SymbolPool;
+  /** M, of all batches. */
+  batchSize: number;
+  redundancy: RedundancyOptions;
+  source: SymbolSource;
+  datagrams: DatagramSource;
+  sink: SymbolSink;
+}
+
+/** Part of what `Session.stats` says. */
+export type ExchangeStats = Pick<
+  SessionStats,
+  | "sentSymbols"
+  | "sentRepairs"
+  | "receivedSymbols"
+  | "redundantSymbols"
+  | "droppedSymbols"
+  | "liveBatches"
+  | "redundancy"
+>;
+
+export class SymbolExchange {
+  readonly path = new PathEstimate();
+  readonly #sender: BatchSender;
+  readonly #receiver: BatchReceiver;
+  readonly #unreliableSender: BatchSender;
+  readonly #unreliableReceiver: BatchReceiver;
+  readonly #source: SymbolSource;
+  readonly #datagrams: DatagramSource;
+  readonly #sink: SymbolSink;
+  readonly #packets = new SentPackets();
+  readonly #frame = new SymbolFrame();
+  readonly #status = new StatusFrame();
+  readonly #symbol: Uint8Array;
+  /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
+  #requested = 0;
+  #answered = 0;
+  readonly #answers: Set<number> = new Set();
+  readonly #deliver: (symbol: Uint8Array) => void;
+  readonly #deliverUnreliable: (symbol: Uint8Array, batch: number) => void;
+
+  constructor({ pool, batchSize, redundancy, source, datagrams, sink }: SymbolExchangeOptions) {
+    const { path } = this;
+    const packets = this.#packets;
+    const odds = new LossOdds();
+    const sender = (unreliable: boolean) =>
+      new BatchSender({ pool, batchSize, unreliable, packets, redundancy: new Redundancy(path, redundancy, odds) });
+    this.#sender = sender(false);
+    this.#unreliableSender = sender(true);
+    this.#receiver = new BatchReceiver(pool, batchSize);
+    this.#unreliableReceiver = new BatchReceiver(pool, batchSize, MOST_UNRELIABLE_BATCHES);
+    this.#source = source;
+    this.#datagrams = datagrams;
+    this.#sink = sink;
+    this.#symbol = new Uint8Array(pool.symbolSize);
+    this.#deliver = (symbol) => sink.reliable(symbol);
+    this.#deliverUnreliable = (symbol, batch) => sink.unreliable(symbol, batch);
+  }
+
+  get stats(): ExchangeStats {
+    const reliable = this.#sender.counts;
+    const unreliable = this.#unreliableSender.counts;
+    const sum = (name: keyof BatchSenderCounts) => reliable[name] + unreliable[name];
+    const [margin, ahead, probe] = [sum("marginRepairs"), sum("aheadRepairs"), sum("probeRepairs")];
+    const repairs = sum("repairs");
+    const received = this.#receiver.counts;
+    const datagrams = this.#unreliableReceiver.counts;
+    return {
+      sentSymbols: sum("sourceSymbols"),
+      sentRepairs: repairs,
+      receivedSymbols: received.innovative + datagrams.innovative,
+      redundantSymbols: received.redundant + received.late + datagrams.redundant + datagrams.late,
+      droppedSymbols: received.dropped + datagrams.dropped,
+      liveBatches:
+        this.#sender.liveBatches +
+        this.#receiver.liveBatches +
+        this.#unreliableSender.liveBatches +
+        this.#unreliableReceiver.liveBatches,
+      redundancy: {
+        sourceBytes: sum("sourceBytes"),
+        repairBytes: sum("repairBytes"),
+        knownLoss: repairs - margin - ahead - probe,
+        margin,
+        ahead,
+        probe,
+      },
+    };
+  }
+
+  /** Whether any symbol of the reliable class is not known to have arrived. */
+  get outstanding(): boolean {
+    return this.#sender.outstanding;
+  }
+
+  /** Batches of the reliable class that are not done here. */
+  get reliableBatches(): number {
+    return this.#sender.liveBatches;
+  }
+
+  /** Batches of datagrams given up at their deadline with something missing. */
+  get givenUpBatches(): number {
+    return this.#unreliableSender.counts.givenUp;
+  }
+
+  /** The process is short of memory: only what others wait for is taken. */
+  set memoryShort(short: boolean) {
+    this.#receiver.short = short;
+    this.#unreliableReceiver.short = short;
+  }
+
+  /** Whether a packet is worth sending. */
+  ready(nowMs: number): boolean {
+    this.#unreliableSender.expire(nowMs);
+    if (this.#requested > 0 || this.#sender.repairDue || this.#unreliableSender.repairDue) return true;
+    if (this.#sender.requestDue(nowMs)) return true;
+    return (
+      this.#datagrams.ready(nowMs) ||
+      this.#source.ready(nowMs) ||
+      this.#unreliableSender.aheadDue(nowMs) ||
+      this.#sender.aheadDue(nowMs)
+    );
+  }
+
+  /** When `ready` may turn true by itself. */
+  get nextTimeoutMs(): number {
+    return Math.min(this.#sender.nextTimeoutMs, this.#unreliableSender.nextTimeoutMs);
+  }
+
+  /** Writes one packet's bytes. */
+  fill(packet: PacketFill, nowMs: number): void {
+    const { buffer, start } = packet;
+    const end = start + packet.room;
+    this.#unreliableSender.expire(nowMs);
+    const tag = this.#packets.begin(nowMs);
+    let at = this.#writeStatus(tag, buffer, start, end);
+    while (!this.#packets.isFull(tag)) {
+      const before = at;
+      at = this.#unreliableSender.writeRepair(tag, buffer, at, end);
+      if (at === before) at = this.#sender.writeRepair(tag, buffer, at, end);
+      if (at === before) at = this.#writeDatagrams(tag, buffer, at, end, nowMs);
+      if (at === before) at = this.#writeSource(tag, buffer, at, end, nowMs);
+      if (at === before) break;
+    }
+    // A repair beside the symbols that it covers is lost with them.
+    if (this.#packets.count(tag) === 0) {
+      if (!this.#datagrams.ready(nowMs)) at = this.#unreliableSender.writeAhead(tag, buffer, at, end, nowMs);
+      if (this.#packets.count(tag) === 0 && !this.#source.ready(nowMs)) {
+        at = this.#sender.writeAhead(tag, buffer, at, end, nowMs);
+      }
+    }
+    if (at > start || this.#sender.requestDue(nowMs)) at = this.#sender.writeRequest(tag, buffer, at, end);
+    at = this.#unreliableSender.writeGivenUp(tag, buffer, at, end);
+    if (at === start && packet.probe) {
+      at = this.#sender.writeProbe(tag, buffer, at, end);
+      if (at === start) at = this.#unreliableSender.writeProbe(tag, buffer, at, end);
+    }
+    packet.length = at - start;
+    packet.tag = tag;
+    // Nothing to report on.
+    if (packet.length === 0) this.#packets.discard(tag);
+    else this.#packets.number(tag, this.path.packetSent());
+  }
+
+  acked(tag: number, nowMs: number): void {
+    this.#answers.delete(tag);
+    this.path.packetArrived(this.#packets.numberOf(tag), this.#packets.sentMs(tag), nowMs);
+    this.#packets.arrived(tag, nowMs);
+  }
+
+  lost(tag: number, nowMs: number): void {
+    if (this.#answers.delete(tag)) this.#requested = Math.max(this.#requested, this.#answered);
+    this.path.packetLost(this.#packets.numberOf(tag));
+    this.#packets.lost(tag, nowMs);
+  }
+
+  /** Reads the frame at `at`; returns the offset after it, or -1 when it is malformed. */
+  receive(bytes: Uint8Array, at: number, end: number, nowMs: number): number {
+    switch (bytes[at]) {
+      case STATUS_REQUEST: {
+        const request = readNumberFrame(bytes, at, end);
+        if (request < 0) return -1;
+        this.#requested = Math.max(this.#requested, request);
+        return at + 1 + varintLengthAt(bytes, at + 1);
+      }
+      case BATCH_STATUS: {
+        const next = this.#status.read(bytes, at, end);
+        if (next >= 0) this.#sender.takeStatus(this.#status, nowMs);
+        return next;
+      }
+      case GIVEN_UP: {
+        const lowest = readNumberFrame(bytes, at, end);
+        if (lowest < 0) return -1;
+        this.#unreliableReceiver.forgetBelow(lowest);
+        this.#sink.unreliableBelow(lowest);
+        return at + 1 + varintLengthAt(bytes, at + 1);
+      }
+      default:
+        return this.#receiveSymbol(bytes, at, end);
+    }
+  }
+
+  /** The size of packets has changed: batches of larger symbols are sealed, so that their repairs do not outgrow packets. */
+  seal(nowMs: number): void {
+    this.#sender.seal(nowMs);
+    this.#unreliableSender.seal(nowMs);
+  }
+
+  /** Gives all memory back; nothing may be called afterwards. */
+  destroy(): void {
+    this.#sender.destroy();
+    this.#receiver.destroy();
+    this.#unreliableSender.destroy();
+    this.#unreliableReceiver.destroy();
+  }
+
+  #receiveSymbol(bytes: Uint8Array, at: number, end: number): number {
+    const frame = this.#frame;
+    const next = frame.read(bytes, at, end);
+    if (next < 0) return next;
+    if (frame.unreliable) {
+      this.#sink.unreliableBelow(frame.lowestLive);
+      this.#unreliableReceiver.take(frame, bytes, this.#deliverUnreliable);
+    } else {
+      this.#receiver.take(frame, bytes, this.#deliver);
+    }
+    return next;
+  }
+
+  /** Answers a request for a batch status; returns the offset after the answer, or `at`. */
+  #writeStatus(tag: number, buffer: Uint8Array, at: number, end: number): number {
+    if (this.#requested === 0) return at;
+    this.#receiver.fillStatus(this.#status);
+    if (at + this.#status.mostBytes > end) return at;
+    this.#status.request = this.#requested;
+    this.#answered = this.#requested;
+    this.#requested = 0;
+    this.#answers.add(tag);
+    return this.#status.write(buffer, at);
+  }
+
+  #writeSource(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
+    const room = this.#sender.symbolBytes(end - at);
+    if (room < LEAST_SYMBOL_BYTES || !this.#source.ready(nowMs)) return at;
+    const length = this.#source.write(this.#symbol, room, nowMs);
+    if (length === 0) return at;
+    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, 0, nowMs);
+  }
+
+  #writeDatagrams(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
+    const room = this.#unreliableSender.symbolBytes(end - at);
+    if (room < LEAST_SYMBOL_BYTES || !this.#datagrams.ready(nowMs)) return at;
+    const symbols = this.#datagrams.symbols(room);
+    const length = this.#datagrams.write(this.#symbol, room, nowMs);
+    if (length === 0) return at;
+    if (symbols > 1) this.#unreliableSender.keepTogether(symbols, nowMs);
+    const { deadlineMs } = this.#datagrams;
+    return this.#unreliableSender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, deadlineMs, nowMs);
+  }
+}
