@@ -116,6 +116,15 @@ describe("a server refuses", () => {
     expect(failure).toBe('the client does not speak "bats/1"');
   });
 
+  test("a client without a cipher suite in common, and takes ChaCha20-Poly1305 from one that prefers it", async () => {
+    const options = { ca: root.pem, ...pairOf(clientCert) };
+    const { failure } = await against({ ...options, ciphers: "TLS_AES_256_GCM_SHA384" });
+    expect(failure).toMatch(/no shared cipher/);
+    const server = new TlsHandshake({ role: "server", credentials: credentials(serverCert) });
+    await bareClientAgainst(server, { ...options, ciphers: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256" });
+    expect([server.failure, server.aead]).toEqual([null, "chacha20-poly1305"]);
+  });
+
   test("TLS 1.2", async () => {
     const { failure } = await against({ ca: root.pem, ...pairOf(clientCert), maxVersion: "TLSv1.2" });
     expect(failure).toMatch(/unsupported protocol/);
