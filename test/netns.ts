@@ -48,9 +48,9 @@ export class Namespace {
     return new Program(this.name, [], fileURLToPath(new URL(path, import.meta.url)), args);
   }
 
-  /** The same as the user "nobody", without any capability. */
+  /** The same without any capability; still as root, who may read what belongs to root, as this checkout may. */
   unprivilegedProgram(path: string, ...args: string[]): Program {
-    const as = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all"];
+    const as = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
     return new Program(this.name, as, fileURLToPath(new URL(path, import.meta.url)), args);
   }
 }

@@ -41,6 +41,7 @@ export class DgramSocket implements UdpSocket {
   readonly kind = "dgram";
   readonly features = FEATURES;
   readonly maxSegments = 1;
+  readonly receiveOverflows = null;
   readonly counters = emptyCounters();
   readonly localAddress: Address;
   readonly receiveBufferBytes: number;

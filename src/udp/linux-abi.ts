@@ -12,6 +12,10 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+/** Nine counters of 32 bits (linux/sock_diag.h), the last of them packets dropped. */
+export const SO_MEMINFO = 55;
+export const MEMINFO_BYTES = 36;
+export const MEMINFO_DROPS = 32;
 
 export const SOL_IP = 0;
 export const IP_TOS = 1;

@@ -18,7 +18,10 @@ import {
   IPV6_RECVPKTINFO,
   IPV6_RECVTCLASS,
   IPV6_V6ONLY,
+  MEMINFO_BYTES,
+  MEMINFO_DROPS,
   PMTUDISC_PROBE,
+  SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_SNDBUF,
@@ -86,6 +89,8 @@ export class NativeSocket implements UdpSocket, Receiver {
   readonly #pending = new Waiting();
   /** What `queue` gathers. */
   readonly #train = new Waiting();
+  readonly #scratch: NativeMemory;
+  #receiveOverflows = 0;
   #watcher: FdWatcher | null = null;
   #referenced = true;
   #stalled = false;
@@ -108,6 +113,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     this.#libc = libc;
     this.#fd = fd;
     const scratch = new NativeMemory(libc, 128);
+    this.#scratch = scratch;
     const set = (level: number, option: number, value: number): boolean => {
       scratch.view.setInt32(0, value, true);
       return libc.setsockopt(fd, level, option, scratch.address, 4) === 0;
@@ -157,6 +163,16 @@ export class NativeSocket implements UdpSocket, Receiver {
 
   get maxSegments(): number {
     return this.#send.segmentation ? UDP_MAX_SEGMENTS : 1;
+  }
+
+  get receiveOverflows(): number | null {
+    if (!this.#closed) {
+      const { view, address } = this.#scratch;
+      view.setUint32(MEMINFO_BYTES, MEMINFO_BYTES, true);
+      const answer = this.#libc.getsockopt(this.#fd, SOL_SOCKET, SO_MEMINFO, address, address + BigInt(MEMINFO_BYTES));
+      if (answer === 0) this.#receiveOverflows = view.getUint32(MEMINFO_DROPS, true);
+    }
+    return this.#receiveOverflows;
   }
 
   start(): void {

@@ -60,6 +60,8 @@ export interface UdpSocket {
    */
   readonly maxSegments: number;
   readonly counters: UdpCounters;
+  /** Datagrams that the kernel dropped because the receive buffer was full; null where it does not tell. Asks the kernel. */
+  readonly receiveOverflows: number | null;
   /**
    * Takes a datagram, for the time of the call: object, bytes and all are used again for the next one; only the addresses
    * may be kept. It may write to the bytes, and call any method. What it throws is a bug and reaches the top.

@@ -107,8 +107,8 @@ describe.skipIf(whyNot !== null)("a TUN device", () => {
 
   test("needs no privilege when an administrator made it for the user, who is told what it lacks", async () => {
     const namespace = new Namespace();
-    namespace.ip("tuntap", "add", "dev", "admin0", "mode", "tun", "user", "65534");
-    namespace.ip("tuntap", "add", "dev", "admin1", "mode", "tun", "user", "0");
+    namespace.ip("tuntap", "add", "dev", "admin0", "mode", "tun", "user", "0");
+    namespace.ip("tuntap", "add", "dev", "admin1", "mode", "tun", "user", "65534");
     namespace.ip("addr", "add", "10.20.0.1/24", "dev", "admin0");
     namespace.ip("link", "set", "admin0", "up");
     const open = (options: TunOptions) =>

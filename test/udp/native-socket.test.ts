@@ -178,6 +178,17 @@ test.runIf(native).each([
   expect(writable).toBe(1);
 });
 
+test.runIf(native)("what a full receive buffer costs is told, so that nothing is missing from the sum", async () => {
+  const a = await listening("native");
+  const b = await listening("native", { receiveBufferBytes: 20_000 });
+  for (let i = 0; i < 200; i++) a.socket.send(transmit({ length: 1000, destination: b.socket.localAddress }));
+  const overflows = b.socket.receiveOverflows as number;
+  expect(overflows).toBeGreaterThan(100);
+  await until(() => b.arrived.length + overflows === 200);
+  await b.socket.close();
+  expect(b.socket.receiveOverflows).toBe(overflows);
+});
+
 test.runIf(native)("queued datagrams leave in one call for as long as they fit together", async () => {
   const calls: string[] = [];
   const b = await listening("native");
