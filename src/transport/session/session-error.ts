@@ -5,7 +5,7 @@ export type SessionErrorCode =
   | "ERR_MALFORMED"
   /** Session parameters that are none, or that do not go together with this end's. */
   | "ERR_PARAMETERS"
-  /** The peer does not know the session that was to be resumed. */
+  /** The peer resumes a session that begins here. */
   | "ERR_UNKNOWN_SESSION"
   /** More bytes than the peer was allowed to send. */
   | "ERR_CREDIT"
@@ -31,7 +31,7 @@ function fault(code: SessionErrorCode, message: string): Fault {
 export const MALFORMED_PACKET = fault("ERR_MALFORMED", "a packet holds bytes that are no frame");
 export const MALFORMED_SYMBOL = fault("ERR_MALFORMED", "a source symbol holds bytes that are no session frame");
 export const BAD_PARAMETERS = fault("ERR_PARAMETERS", "the peer's session parameters are malformed or missing");
-export const UNKNOWN_SESSION = fault("ERR_UNKNOWN_SESSION", "one end resumes a session that the other does not know");
+export const UNKNOWN_SESSION = fault("ERR_UNKNOWN_SESSION", "the peer resumes a session that is not known here");
 export const BEYOND_SESSION_CREDIT = fault("ERR_CREDIT", "more bytes than the session's credit allows");
 export const BEYOND_STREAM_CREDIT = fault("ERR_CREDIT", "more bytes than the stream's credit allows");
 export const BAD_STREAM_NUMBER = fault("ERR_STREAM", "a frame names a stream that cannot be, or one too many");

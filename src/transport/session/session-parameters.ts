@@ -20,9 +20,9 @@ export const SESSION_ID_BYTES = 16;
 const MAX_ALGORITHMS = 16;
 
 export interface SessionParameters {
-  /** The client's choice, said by both: by it a session finds its way to a new link. All zero: it is not meant to be resumed. */
+  /** The client's choice, by which the session finds its way to a new link. All zero: it is not meant to be resumed. */
   readonly sessionId: Uint8Array;
-  /** The client's: it resumes that session. The server's: it does so too. */
+  /** A client's: it resumes that session. */
   readonly resumed: boolean;
   /** Credit to begin with, of the session and of each stream, bytes. */
   readonly sessionWindow: number;

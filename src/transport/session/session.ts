@@ -8,12 +8,12 @@
  *
  * A session may outlive its link:
  *
- *     connecting --established--> established <--established / suspend--> suspended
+ *     connecting --established--> established <--resume / suspend--> suspended
  *          any --closed, or the peer breaks the protocol--> over
  *
  * Who keeps it calls `suspend` instead of `closed` once the old link has settled all its packets (those in flight as lost, so that
- * their symbols are repaired and what was asked is asked again), and hands it to a new link, whose `established` resumes it. What
- * the application does meanwhile waits.
+ * their symbols are repaired and what was asked is asked again), and `resume` once a new link is established that belongs to the
+ * same session and peer. What the application does meanwhile waits.
  */
 import type { SymbolPool } from "../../codec/index.ts";
 import { sharedArena } from "../../gf/index.ts";
@@ -163,7 +163,7 @@ export class Session implements LinkUser {
   get localParameters(): Uint8Array {
     const { sessionId, maxStreams, largestMessage, compressors } = this.#options;
     return encodeSessionParameters({
-      sessionId: this.#isClient ? sessionId : (this.#peer?.sessionId ?? sessionId),
+      sessionId,
       resumed: this.#peer !== null,
       sessionWindow: this.#incoming.initialWindow,
       streamWindow: this.#streams.initialWindow,
@@ -398,22 +398,26 @@ export class Session implements LinkUser {
   }
 
   established(peer: LinkParameters): void {
+    if (this.#state !== "connecting") return;
     const parameters = decodeSessionParameters(peer.session);
-    if (this.#state === "over") return;
     if (parameters === null) {
       this.#fail(BAD_PARAMETERS);
       return;
     }
-    const begins = this.#peer === null;
-    const known = begins || parameters.sessionId.every((byte, i) => byte === this.#peer!.sessionId[i]);
-    if (!known || parameters.resumed === begins) {
+    // A session that the peer would resume is not this one, which begins.
+    if (parameters.resumed) {
       this.#fail(UNKNOWN_SESSION);
       return;
     }
     this.#state = "established";
-    this.#events.push({ type: begins ? "established" : "resumed" });
-    // What a resumed session has granted since holds; what the peer said at its beginning does too.
-    if (begins) this.#begin(parameters);
+    this.#peer = parameters;
+    this.#compressor = agreeOn(this.#options.compressors, parameters.compression, this.#isClient);
+    this.#incoming.compressor = this.#compressor;
+    this.#outgoing.allow(parameters.sessionWindow);
+    this.#streams.begin(parameters.streamWindow);
+    this.#incoming.onMaxStreams(parameters.maxStreams);
+    this.#events.push({ type: "established" });
+    for (const stream of this.#streams.values()) if (stream.blocked) this.#sayWritable(stream);
   }
 
   payloadBytesChanged(_payloadBytes: number, nowMs: number): void {
@@ -427,16 +431,6 @@ export class Session implements LinkUser {
   closed(reason: CloseReason): void {
     this.#state = "over";
     this.#events.push({ type: "closed", reason });
-  }
-
-  #begin(peer: SessionParameters): void {
-    this.#peer = peer;
-    this.#compressor = agreeOn(this.#options.compressors, peer.compression, this.#isClient);
-    this.#incoming.compressor = this.#compressor;
-    this.#outgoing.allow(peer.sessionWindow);
-    this.#streams.begin(peer.streamWindow);
-    this.#incoming.onMaxStreams(peer.maxStreams);
-    for (const stream of this.#streams.values()) if (stream.blocked) this.#sayWritable(stream);
   }
 
   #deliver(symbol: Uint8Array): void {

@@ -138,7 +138,7 @@ function run(
     }
     if (cutUntil >= 0 && step >= cutUntil) {
       cutUntil = -1;
-      pipe.connect();
+      pipe.reconnect();
     }
     if (cutUntil < 0) pipe.step();
     for (const [side, end] of ends.entries()) {

@@ -26,6 +26,7 @@ interface InFlight {
 export interface PipeEnd extends LinkUser {
   readonly localParameters: Uint8Array;
   suspend(): void;
+  resume(): void;
 }
 
 export class Pipe {
@@ -49,11 +50,16 @@ export class Pipe {
     this.#options = options;
     this.packetBytes = options.packetBytes;
     this.#random = new TinyMt32(options.seed);
-    this.connect();
+    this.#connect();
   }
 
-  /** A link comes to be: both ends hear the other's parameters. */
-  connect(): void {
+  /** A link comes to be after another was cut. */
+  reconnect(): void {
+    for (const end of this.#ends) end.resume();
+  }
+
+  /** The first link comes to be: both ends hear the other's parameters. */
+  #connect(): void {
     const parameters = this.#ends.map((end) => ({
       idleTimeoutMs: 0,
       maxDatagramBytes: 1472,
