@@ -14,11 +14,16 @@ export interface IssuedId {
   readonly resetToken: Uint8Array;
 }
 
+const NO_ID: Uint8Array = new Uint8Array(0);
+
 /** The ids by which the peer addresses this end. */
 export class LocalIds {
   readonly #ids = new Map<number, Uint8Array>();
   readonly length: number;
   #nextSequence = 1;
+  /** The id that was found last, which the next packet most likely bears too. */
+  #lastFound = -1;
+  #lastId = NO_ID;
 
   /** `first`, sequence 0, is the one of the handshake. All have its length, which a short header does not tell. */
   constructor(first: Uint8Array) {
@@ -44,13 +49,20 @@ export class LocalIds {
   /** The peer uses an id no more. Returns it, or null when it was retired already or never given. */
   retire(sequence: number): Uint8Array | null {
     const id = this.#ids.get(sequence) ?? null;
+    if (sequence === this.#lastFound) this.#lastFound = -1;
     this.#ids.delete(sequence);
     return id;
   }
 
   /** The sequence of the id at `start` to `end`; -1 when it is none of ours. */
   find(bytes: Uint8Array, start: number, end: number): number {
-    for (const [sequence, id] of this.#ids) if (equalAt(bytes, start, end, id)) return sequence;
+    if (this.#lastFound >= 0 && equalAt(bytes, start, end, this.#lastId)) return this.#lastFound;
+    for (const [sequence, id] of this.#ids) {
+      if (!equalAt(bytes, start, end, id)) continue;
+      this.#lastFound = sequence;
+      this.#lastId = id;
+      return sequence;
+    }
     return -1;
   }
 }

@@ -4,6 +4,8 @@
  */
 
 export const MAX_PACKET_NUMBER = Number.MAX_SAFE_INTEGER;
+/** How many numbers 1 to 4 bytes tell apart. */
+const WINDOWS = [0, 2 ** 8, 2 ** 16, 2 ** 24, 2 ** 32];
 
 /**
  * How many bytes of `packetNumber` a receiver needs that may have got anything from `largestAcked` on (-1: nothing known):
@@ -31,9 +33,11 @@ export function readPacketNumber(bytes: Uint8Array, at: number, length: number):
 
 /** The packet number nearest to `largest` + 1 whose low `length` bytes are `truncated`. `largest` is -1 before any came. */
 export function decodePacketNumber(largest: number, truncated: number, length: number): number {
-  const window = 2 ** (8 * length);
+  const window = WINDOWS[length];
   const expected = largest + 1;
-  const candidate = expected - (expected % window) + truncated;
+  // Bit operations take a number modulo 2^32, which is exact for all numbers here and faster than a remainder.
+  const low = length === 4 ? expected >>> 0 : expected & (window - 1);
+  const candidate = expected - low + truncated;
   if (candidate <= expected - window / 2 && candidate <= MAX_PACKET_NUMBER - window) return candidate + window;
   if (candidate > expected + window / 2 && candidate >= window) return candidate - window;
   return candidate;

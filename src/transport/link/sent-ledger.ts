@@ -1,5 +1,5 @@
 /**
- * The ledger of sent packets: one entry a packet, found by number, until its fate is known, and a while longer so that a
+ * The ledger of sent packets: one entry a packet number, until its fate is known, and a while longer so that a
  * packet declared lost that arrives after all is recognised. Not here: who decides the fate (`loss-detection.ts`).
  *
  * Hot: a ring of parallel arrays indexed by packet number; nothing is allocated but when the ring doubles.
@@ -39,7 +39,6 @@ const MAX_SPAN = MAX_CAPACITY / 2;
 
 export class SentLedger {
   #mask = INITIAL_CAPACITY - 1;
-  #number = new Float64Array(INITIAL_CAPACITY).fill(-1);
   #sentMs = new Float64Array(INITIAL_CAPACITY);
   #tag = new Float64Array(INITIAL_CAPACITY);
   #control = new Float64Array(INITIAL_CAPACITY);
@@ -84,7 +83,7 @@ export class SentLedger {
   /** Uses up a number: for a packet that nobody waits for, one of ACKs alone, or for none (STATE_SKIPPED). */
   skip(state: typeof STATE_NONE | typeof STATE_SKIPPED = STATE_NONE): number {
     const packetNumber = this.#next;
-    this.#claim(packetNumber);
+    this.#makeRoom();
     this.#state[packetNumber & this.#mask] = state;
     this.#next++;
     if (this.#outstanding === 0) this.#lowest = this.#next;
@@ -94,7 +93,7 @@ export class SentLedger {
   /** Enters an ack-eliciting packet of `bytes` and returns its number. */
   add(nowMs: number, bytes: number, flags: number, tag: number, control: number, ackFrame: number): number {
     const packetNumber = this.#next;
-    this.#claim(packetNumber);
+    this.#makeRoom();
     const slot = packetNumber & this.#mask;
     this.#sentMs[slot] = nowMs;
     this.#bytes[slot] = bytes;
@@ -110,8 +109,8 @@ export class SentLedger {
 
   /** STATE_NONE for a number never used, or too old to remember. */
   state(packetNumber: number): number {
-    const slot = packetNumber & this.#mask;
-    return this.#number[slot] === packetNumber ? this.#state[slot] : STATE_NONE;
+    if (packetNumber >= this.#next || packetNumber < this.#next - this.#mask - 1) return STATE_NONE;
+    return this.#state[packetNumber & this.#mask];
   }
 
   sentMs(packetNumber: number): number {
@@ -165,9 +164,9 @@ export class SentLedger {
     while (this.state(this.#lowest) !== STATE_OUTSTANDING) this.#lowest++;
   }
 
-  #claim(packetNumber: number): void {
-    if (this.#outstanding > 0 && (packetNumber + 1 - this.#lowest) * MEMORY > this.#mask + 1) this.#grow();
-    this.#number[packetNumber & this.#mask] = packetNumber;
+  /** For the next number. */
+  #makeRoom(): void {
+    if (this.#outstanding > 0 && (this.#next + 1 - this.#lowest) * MEMORY > this.#mask + 1) this.#grow();
   }
 
   #grow(): void {
@@ -180,7 +179,6 @@ export class SentLedger {
       for (let n = from; n < this.#next; n++) grown[n & mask] = old[n & oldMask];
       return grown;
     };
-    this.#number = move(this.#number, new Float64Array(capacity).fill(-1));
     this.#sentMs = move(this.#sentMs, new Float64Array(capacity));
     this.#tag = move(this.#tag, new Float64Array(capacity));
     this.#control = move(this.#control, new Float64Array(capacity));
