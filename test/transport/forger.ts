@@ -49,14 +49,17 @@ export function createForgedPair(options: PairOptions = {}) {
   });
   const ids = { client: new Uint8Array(8), server: new Uint8Array(8) };
   p.network.observe((e) => {
-    if (e.event !== "send" || (e.packet.bytes[0] & 0x80) !== 0) return;
-    ids[e.where === "a" ? "server" : "client"] = e.packet.bytes.slice(1, 9);
+    if (e.event !== "send") return;
+    const at = (e.packet.bytes[0] & 0x80) === 0 ? 1 : 6;
+    ids[e.where === "a" ? "server" : "client"] = e.packet.bytes.slice(at, at + 8);
   });
   const numbers = { client: 50_000, server: 50_000 };
   const link = (end: "client" | "server"): Link => (end === "client" ? p.client : p.server.link!);
   return {
     ...p,
     handshakes,
+    /** By which each end is found now. */
+    ids,
     /** The next packet to `end`: genuine, with a number beyond the true peer's. */
     packet(end: "client" | "server", frames: Uint8Array | number[], number = numbers[end]++): Uint8Array {
       const bytes = new Uint8Array(40 + frames.length);
