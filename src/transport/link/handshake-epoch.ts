@@ -182,7 +182,7 @@ export class HandshakeEpoch {
     const { sender, policy, tracker } = handshakeSpace;
     const size = Math.min(BASE_DATAGRAM_BYTES, path.allowance);
     if (size < LEAST_PACKET_BYTES) return false;
-    const probing = recovery.handshakeProbesWanted > 0;
+    const probing = recovery.probes.handshakeWanted > 0;
     const open = probing || recovery.fits(BASE_DATAGRAM_BYTES, Math.max(congestion.windowBytes, WINDOW_BYTES));
     const ackDue = policy.due(nowMs);
     const symbolReady = open && sender.ready;
@@ -226,7 +226,7 @@ export class HandshakeEpoch {
       out.fill(FRAME_PADDING, at, limit);
       at = limit;
     }
-    if ((flags & SENT_IN_FLIGHT) !== 0 && probing) recovery.handshakeProbesWanted--;
+    if ((flags & SENT_IN_FLIGHT) !== 0 && probing) recovery.probes.handshakeWanted--;
     if ((flags & SENT_ACK) !== 0) policy.onSent(0, nowMs);
     this.#writer.finish(transmit, EPOCH_HANDSHAKE, headerEnd, at, flags, 0, name, tracker.lastFrame, nowMs);
     return true;

@@ -129,7 +129,7 @@ export class Link implements Endpoint {
 
   /** Probes since the peer last acknowledged anything. */
   get unansweredProbes(): number {
-    return this.#recovery.probes;
+    return this.#recovery.probes.unanswered;
   }
 
   /** When the last genuine packet came, or the link was made. */
@@ -263,11 +263,11 @@ export class Link implements Endpoint {
       return;
     }
     if (nowMs >= recovery.lossMs) recovery.detectLosses(nowMs);
-    if (nowMs >= recovery.probeMs) recovery.onProbeTimeout(nowMs);
+    if (nowMs >= recovery.probeMs) recovery.probes.onTimeout(nowMs);
     if (core.confirmed && nowMs >= core.idle.keepAliveMs) core.pingWanted = true;
     if (nowMs >= this.#flowSilentMs) {
       this.#flow.reset();
-      recovery.onProbeTimeout(nowMs);
+      recovery.probes.onTimeout(nowMs);
     }
     if (nowMs >= this.#paths.deadlineMs) this.#paths.onDeadline(nowMs);
     this.#end.proceed(nowMs);

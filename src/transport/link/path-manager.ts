@@ -114,7 +114,7 @@ export class PathManager {
     if (rotated) this.#channel.rotateId();
     if (restarted) this.#restart(nowMs);
     // What is on its way to the old address is lost; an answer from the new one shows it soonest.
-    this.#recovery.probesWanted = 1;
+    this.#recovery.probes.wanted = 1;
     core.stats.pathChanges++;
     core.user.pathChanged(source, restarted, nowMs);
   }

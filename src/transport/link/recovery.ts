@@ -1,9 +1,10 @@
 /**
  * Recovery, RFC 9002: what was sent and what became of it. Keeps the ledger, RTT, bytes in flight and ECN counts, tells whoever
  * sent something of its fate (user, control stream, ACK tracker, MTU discovery), and the congestion controller in the order its
- * contract asks for. Says when to probe; what a probe holds is the senders' business.
+ * contract asks for.
  *
- * Not here: how losses are found (`loss-detection.ts`), what the rate should be (`src/congestion`).
+ * Not here: how losses are found (`loss-detection.ts`), when to probe (`probe-timer.ts`), what the rate should be
+ * (`src/congestion`).
  */
 import type { CongestionController, CongestionUpdate } from "../../congestion/controller.ts";
 import { Pacer } from "../../congestion/pacer.ts";
@@ -11,12 +12,12 @@ import type { EcnCodepoint } from "../endpoint.ts";
 import { AckFrequency } from "./ack-frequency.ts";
 import { MAX_ACK_DELAY_MS } from "./ack-policy.ts";
 import { EcnValidator } from "./ecn.ts";
-import { FlowWatch } from "./flow-watch.ts";
 import type { FrameReader } from "./frames.ts";
 import type { LinkCore } from "./link-core.ts";
 import { DEFAULT_PACING_BURST_MS } from "./link-options.ts";
 import { EPOCH_DATA, EPOCH_HANDSHAKE, type Epoch, LossDetector, type LossListener } from "./loss-detection.ts";
 import { packetNumberBytes } from "./packet-number.ts";
+import { ProbeTimer } from "./probe-timer.ts";
 import { RttEstimator } from "./rtt.ts";
 import {
   SENT_ACK,
@@ -35,21 +36,13 @@ import {
   STATE_SKIPPED,
 } from "./sent-ledger.ts";
 
-/** Handshake packets that leave when a probe is due: one alone would be lost too often. */
-const HANDSHAKE_PROBES = 2;
-/** The first of them follows the client's first flight soon: nothing is known of the path but that it may lose. */
-const FIRST_PROBE_MS = 20;
-/** After this much silence a handshake is in no hurry any more. */
-const HASTE_MS = 3000;
 /** How fast the loss rate follows, packets. */
 const LOSS_RATE_PACKETS = 128;
 
 export class Recovery {
   readonly rtt = new RttEstimator();
   readonly frequency = new AckFrequency();
-  /** Probes that should leave: packets that ask for an ACK, whatever the window says. The senders count them down. */
-  probesWanted = 0;
-  handshakeProbesWanted = 0;
+  readonly probes: ProbeTimer;
 
   readonly #core: LinkCore;
   readonly #congestion: CongestionController;
@@ -65,12 +58,9 @@ export class Recovery {
     inFlightBytes: 0,
     congestionMarks: 0,
   };
-  readonly #ackFlow = new FlowWatch();
   readonly #lossListener: LossListener = { packetLost: (n) => this.#onLost(n) };
   #inFlightBytes = 0;
   #lossRate = 0;
-  #lastElicitingMs: number;
-  #probes = 0;
 
   constructor(core: LinkCore) {
     const { options } = core;
@@ -79,7 +69,7 @@ export class Recovery {
     this.#overheadBytes = core.overheadBytes;
     this.#pacer = new Pacer(options.pacingBurstMs ?? DEFAULT_PACING_BURST_MS);
     this.#ecn = new EcnValidator(options.ecn ?? true);
-    this.#lastElicitingMs = core.nowMs;
+    this.probes = new ProbeTimer(core, this.#loss, this.rtt);
   }
 
   get inFlightBytes(): number {
@@ -108,14 +98,19 @@ export class Recovery {
     return this.#loss.packetThreshold;
   }
 
-  /** Probe timeouts in a row without an answer. */
-  get probes(): number {
-    return this.#probes;
-  }
-
   /** The probe timeout without back-off. */
   get probeTimeoutMs(): number {
     return this.#loss.timeoutMs(this.#peerAckDelayMs);
+  }
+
+  /** When a probe is due; Infinity when nothing is waited for. */
+  get probeMs(): number {
+    return this.probes.dueMs(this.#ledger.outstanding, this.#peerAckDelayMs);
+  }
+
+  /** How long the peer may hold back an ACK: less than it said when it was asked for more. */
+  get #peerAckDelayMs(): number {
+    return this.frequency.latestDelayMs(this.#core.peer?.ackDelayMs ?? 0);
   }
 
   get nextPacketNumber(): number {
@@ -174,9 +169,9 @@ export class Recovery {
     return this.#inFlightBytes / (this.#core.path.mtu.current + this.#overheadBytes);
   }
 
-  /** Whether the peer should hear how often to send ACKs. */
-  get frequencyWanted(): boolean {
-    return this.rtt.sampled && this.frequency.wanted(this.packetsInFlight, this.rtt.minMs);
+  /** Whether the next packet is to tell the peer how often to send ACKs. */
+  frequencyDue(): boolean {
+    return this.rtt.sampled && this.frequency.due(this.packetsInFlight, this.rtt.minMs);
   }
 
   /** The next number went to a packet that nobody waits for. */
@@ -213,7 +208,7 @@ export class Recovery {
       if (epoch === EPOCH_DATA) this.#pacer.onSent(wireBytes);
     }
     this.#ledger.add(nowMs, bytes, sentFlags, tag, name, ackFrame);
-    this.#lastElicitingMs = nowMs;
+    this.probes.onSent(nowMs);
     this.#core.idle.onSent(nowMs);
     return ecn;
   }
@@ -262,10 +257,7 @@ export class Recovery {
       this.rtt.onSample(elapsed, delayMs, nowMs);
       sampleMs = elapsed - delayMs >= this.rtt.minMs ? elapsed - delayMs : elapsed;
     }
-    this.#probes = 0;
-    this.probesWanted = 0;
-    this.handshakeProbesWanted = 0;
-    if (epoch === EPOCH_DATA) this.#ackFlow.onArrival(this.rtt.estimateMs, nowMs);
+    this.probes.onAnswered(epoch, nowMs);
     // An ACK that was overtaken has old counts.
     const marks = advanced
       ? this.#ecn.onAck(
@@ -378,46 +370,6 @@ export class Recovery {
     if (this.#loss.persistent) this.#congestion.onPersistentCongestion(nowMs);
   }
 
-  // ---------------------------------------------------------------- probes
-
-  /** When a probe is due: when something is unanswered, or the client must keep the handshake going. */
-  get probeMs(): number {
-    const { closing, confirmed, isClient, idle, nowMs } = this.#core;
-    if (closing !== null) return Number.POSITIVE_INFINITY;
-    if (this.#ledger.outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
-    // ACKs that stop say sooner than any packet's age that something is wrong: a window that they clock sends nothing more.
-    const silentMs = this.#ackFlow.silentMs(this.rtt.estimateMs);
-    if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.#probes === 0) return silentMs;
-    const silence = nowMs - idle.waitingSinceMs;
-    let intervalMs = this.#loss.probeIntervalMs(this.#probes, silence, this.#peerAckDelayMs);
-    if (!confirmed && silence < HASTE_MS) {
-      // A handshake packet too many costs less than a round trip too many.
-      if (this.rtt.sampled) intervalMs = Math.min(intervalMs, Math.max(1.5 * this.rtt.smoothedMs, FIRST_PROBE_MS));
-      else if (isClient) intervalMs = Math.min(intervalMs, FIRST_PROBE_MS * 2 ** Math.min(this.#probes, 10));
-    }
-    return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
-  }
-
-  onProbeTimeout(nowMs: number): void {
-    const core = this.#core;
-    this.#probes++;
-    this.probesWanted = 1;
-    this.#ackFlow.reset();
-    core.stats.probes++;
-    this.#lastElicitingMs = nowMs;
-    if (!core.confirmed) {
-      // In both epochs: a client cannot know which of them the server is in.
-      core.handshakeSpace.sender.probe(HANDSHAKE_PROBES);
-      this.handshakeProbesWanted = HANDSHAKE_PROBES;
-    }
-    core.dataSpace.sender.probe(1);
-  }
-
-  /** How long the peer may hold back an ACK: less than it said when it was asked for more. */
-  get #peerAckDelayMs(): number {
-    return this.frequency.latestDelayMs(this.#core.peer?.ackDelayMs ?? 0);
-  }
-
   // ---------------------------------------------------------------- forgetting
 
   /** Waits no more for packets of the handshake epoch; their symbols count as lost. */
@@ -435,7 +387,7 @@ export class Recovery {
   endHandshake(nowMs: number): void {
     this.forgetHandshake(nowMs);
     this.#loss.discard(EPOCH_HANDSHAKE);
-    this.#probes = 0;
+    this.probes.unanswered = 0;
   }
 
   /** Another network: RTT, congestion control and ECN start again, what is in flight belongs to the old one. */
@@ -450,7 +402,7 @@ export class Recovery {
     this.#congestion.onPathChange(nowMs);
     this.#ecn.restart();
     this.frequency.reset();
-    this.#probes = 0;
+    this.probes.unanswered = 0;
   }
 
   /** The link ends: what is outstanding counts as lost. */

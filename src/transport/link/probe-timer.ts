@@ -1,0 +1,82 @@
+/**
+ * When to probe: a packet that asks for an ACK, whatever the window says, when one is overdue (RFC 9002, section 6.2). How far
+ * apart probes are is `loss-detection.ts`; what one holds is the senders' business.
+ */
+
+import { FlowWatch } from "./flow-watch.ts";
+import type { LinkCore } from "./link-core.ts";
+import { EPOCH_DATA, type Epoch, type LossDetector } from "./loss-detection.ts";
+import type { RttEstimator } from "./rtt.ts";
+
+/** Handshake packets that leave when a probe is due: one alone would be lost too often. */
+const HANDSHAKE_PROBES = 2;
+/** The first of them follows the client's first flight soon: nothing is known of the path but that it may lose. */
+const FIRST_PROBE_MS = 20;
+/** After this much silence a handshake is in no hurry any more. */
+const HASTE_MS = 3000;
+
+export class ProbeTimer {
+  /** Probes that should leave now. The senders count them down. */
+  wanted = 0;
+  handshakeWanted = 0;
+  /** Probe timeouts in a row without an answer. */
+  unanswered = 0;
+  readonly #core: LinkCore;
+  readonly #loss: LossDetector;
+  readonly #rtt: RttEstimator;
+  readonly #ackFlow = new FlowWatch();
+  #lastElicitingMs: number;
+
+  constructor(core: LinkCore, loss: LossDetector, rtt: RttEstimator) {
+    this.#core = core;
+    this.#loss = loss;
+    this.#rtt = rtt;
+    this.#lastElicitingMs = core.nowMs;
+  }
+
+  /** A packet that asks for an ACK left. */
+  onSent(nowMs: number): void {
+    this.#lastElicitingMs = nowMs;
+  }
+
+  /** Something that was sent was acknowledged. */
+  onAnswered(epoch: Epoch, nowMs: number): void {
+    if (epoch === EPOCH_DATA) this.#ackFlow.onArrival(this.#rtt.estimateMs, nowMs);
+    this.unanswered = 0;
+    this.wanted = 0;
+    this.handshakeWanted = 0;
+  }
+
+  /** When a probe is due: when something is `outstanding`, or the client must keep the handshake going. */
+  dueMs(outstanding: number, peerAckDelayMs: number): number {
+    const { closing, confirmed, isClient, idle, nowMs } = this.#core;
+    if (closing !== null) return Number.POSITIVE_INFINITY;
+    if (outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
+    // ACKs that stop say sooner than any packet's age that something is wrong: a window that they clock sends nothing more.
+    const silentMs = this.#ackFlow.silentMs(this.#rtt.estimateMs);
+    if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.unanswered === 0) return silentMs;
+    const silence = nowMs - idle.waitingSinceMs;
+    let intervalMs = this.#loss.probeIntervalMs(this.unanswered, silence, peerAckDelayMs);
+    if (!confirmed && silence < HASTE_MS) {
+      // A handshake packet too many costs less than a round trip too many.
+      if (this.#rtt.sampled) intervalMs = Math.min(intervalMs, Math.max(1.5 * this.#rtt.smoothedMs, FIRST_PROBE_MS));
+      else if (isClient) intervalMs = Math.min(intervalMs, FIRST_PROBE_MS * 2 ** Math.min(this.unanswered, 10));
+    }
+    return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
+  }
+
+  onTimeout(nowMs: number): void {
+    const core = this.#core;
+    this.unanswered++;
+    this.wanted = 1;
+    this.#ackFlow.reset();
+    core.stats.probes++;
+    this.#lastElicitingMs = nowMs;
+    if (!core.confirmed) {
+      // In both epochs: a client cannot know which of them the server is in.
+      core.handshakeSpace.sender.probe(HANDSHAKE_PROBES);
+      this.handshakeWanted = HANDSHAKE_PROBES;
+    }
+    core.dataSpace.sender.probe(1);
+  }
+}
