@@ -1,7 +1,9 @@
 // Peers that keep the form and break the spirit, and networks at their worst: what a link must survive.
 import { describe, expect, test } from "vitest";
+import { Arena } from "../../src/gf/index.ts";
 import type { Transmit } from "../../src/simulator/index.ts";
-import { PacketHeader, standInProtection, writeRetryHeader } from "../../src/transport/link/index.ts";
+import { AckFrequency } from "../../src/transport/link/ack-frequency.ts";
+import { ControlCoder, PacketHeader, standInProtection, writeRetryHeader } from "../../src/transport/link/index.ts";
 import { createForgedPair, varints } from "./forger.ts";
 import { Bookkeeper, createClient, createPair, FixedWindow } from "./harness.ts";
 
@@ -296,5 +298,47 @@ describe("path MTU discovery", () => {
     };
     p.network.run(4000);
     expect(p.client.datagramBytes).toBeLessThanOrEqual(1300);
+  });
+});
+
+describe("handshakes that never end", () => {
+  test("leave links that have proved themselves enough memory for their control streams", () => {
+    const small = new ControlCoder({ arena: new Arena(), maximumSymbols: 160 });
+    const link = { coder: small };
+    const p = createPair({ forward: { rateMbps: 100, delayMs: 5 }, client: { link }, server: { link } });
+    p.network.run(500);
+    expect(small.symbolsInUse).toBe(0);
+    // Their flights wait for room as long as others have it; nobody answers them.
+    const halves = Array.from({ length: 140 }, (_, i) =>
+      createClient({ ip: "10.0.0.9", port: i + 1 }, { seed: i, link }),
+    );
+    const out = transmit();
+    for (const half of halves) half.pollTransmit(out, 0);
+    expect(small.symbolsInUse).toBeGreaterThan(80);
+    for (let i = 0; i < 10; i++) {
+      expect(p.server.link!.sendToken(new Uint8Array([i]))).toBe(true);
+      p.server.link!.handleTimeout(p.network.nowMs);
+      p.network.run(p.network.nowMs + 200);
+      expect(p.client.receivedToken).toEqual(new Uint8Array([i]));
+    }
+    for (const half of halves) half.destroy(0);
+    p.client.destroy(p.network.nowMs);
+    p.server.link!.destroy(p.network.nowMs);
+    expect(small.symbolsInUse).toBe(0);
+    small.destroy();
+  });
+});
+
+describe("the wish for fewer ACKs", () => {
+  test("is told more than once, for a frame that is lost is not sent again", () => {
+    const frequency = new AckFrequency();
+    const out = new Uint8Array(16);
+    let told = 0;
+    for (let packet = 0; packet < 1000; packet++) {
+      if (!frequency.due(2000, 100)) continue;
+      frequency.write(out, 0, 2000, 100);
+      told++;
+    }
+    expect(told).toBe(3);
   });
 });

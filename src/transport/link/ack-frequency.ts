@@ -17,20 +17,33 @@ import { writeAckFrequency } from "./frames.ts";
  */
 const ACKS_PER_RTT = 128;
 const DELAYS_PER_RTT = 32;
+/** The question is asked once in so many packets, and each answer told so often: a frame that is lost is not sent again. */
+const INTERVAL_PACKETS = 16;
+const TIMES_TOLD = 3;
 
 export class AckFrequency {
   #sequence = 0;
   /** What the peer was asked for last; 0 when nothing. */
   #toldThreshold = 0;
   #toldDelayMs = 0;
+  #packets = 0;
+  #repeats = 0;
 
   /** How long the peer may hold back an ACK, who says that it never does so longer than `longestMs`. */
   latestDelayMs(longestMs: number): number {
     return this.#toldThreshold === 0 ? longestMs : Math.min(longestMs, latestAckDelayMs(this.#toldDelayMs));
   }
 
+  /** Whether the next packet, one more than at the last call, is to say something. */
+  due(packetsInFlight: number, minRttMs: number): boolean {
+    if (++this.#packets < INTERVAL_PACKETS) return false;
+    this.#packets = 0;
+    if (this.#changed(packetsInFlight, minRttMs)) this.#repeats = TIMES_TOLD;
+    return this.#repeats > 0;
+  }
+
   /** Whether rate and round trip changed so much that the peer should hear of it. */
-  wanted(packetsInFlight: number, minRttMs: number): boolean {
+  #changed(packetsInFlight: number, minRttMs: number): boolean {
     const threshold = wantedThreshold(packetsInFlight);
     const delayMs = wantedDelayMs(minRttMs);
     const told = this.#toldThreshold;
@@ -45,6 +58,7 @@ export class AckFrequency {
 
   /** Writes the frame that says so. */
   write(out: Uint8Array, at: number, packetsInFlight: number, minRttMs: number): number {
+    this.#repeats--;
     this.#toldThreshold = wantedThreshold(packetsInFlight);
     this.#toldDelayMs = wantedDelayMs(minRttMs);
     return writeAckFrequency(out, at, this.#sequence++, this.#toldThreshold, this.#toldDelayMs);
@@ -53,6 +67,7 @@ export class AckFrequency {
   /** Another path: what was asked for means nothing there. */
   reset(): void {
     this.#toldThreshold = 0;
+    this.#repeats = 0;
   }
 }
 

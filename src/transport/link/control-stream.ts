@@ -15,6 +15,8 @@ export const CONTROL_WINDOW = 4;
 export const MAX_CONTROL_BACKLOG = 256 * 1024;
 /** Symbols of a control batch: those of a control frame's one byte. */
 const SYMBOLS = 256;
+/** The share of all memory for symbols that handshakes under way may take. */
+const HANDSHAKE_SHARE = 0.75;
 /** Loss that a handshake's flights are made for, and the chance that one of them then falls short. */
 const FLIGHT_LOSS = 0.3;
 const FLIGHT_SHORTFALL = 0.002;
@@ -57,9 +59,10 @@ export class ControlCoder {
     return this.#pool.slotsInUse;
   }
 
-  /** Whether `symbols` more find room. */
-  hasRoom(symbols: number): boolean {
-    return this.#pool.slotsInUse + symbols <= this.#pool.maximumSlots;
+  /** Whether `symbols` more find room. Handshakes leave some: whoever has not proved himself must not stop those who have. */
+  hasRoom(symbols: number, handshake: boolean): boolean {
+    const { slotsInUse, maximumSlots } = this.#pool;
+    return slotsInUse + symbols <= (handshake ? maximumSlots * HANDSHAKE_SHARE : maximumSlots);
   }
 
   takeEncoder(): BatchEncoder {
@@ -122,16 +125,16 @@ class Flight {
 
 export class ControlSender {
   readonly #coder: ControlCoder;
-  readonly #proactive: boolean;
+  readonly #handshake: boolean;
   #backlog: Uint8Array[] = [];
   #backlogBytes = 0;
   readonly #flights: Flight[] = [];
   #nextNumber = 0;
 
-  /** `proactive`: send repairs with each batch, as a handshake's flights want. */
-  constructor(coder: ControlCoder, proactive: boolean) {
+  /** `handshake`: the epoch's flights want repairs with each batch. */
+  constructor(coder: ControlCoder, handshake: boolean) {
     this.#coder = coder;
-    this.#proactive = proactive;
+    this.#handshake = handshake;
   }
 
   /** Appends to the stream; the bytes become the stream's. False when too much waits already. */
@@ -232,7 +235,7 @@ export class ControlSender {
   /** Makes batches of what waits. */
   #seal(): void {
     while (this.#backlogBytes > 0 && this.#flights.length < CONTROL_WINDOW) {
-      if (!this.#coder.hasRoom(MAX_CONTROL_BATCH)) return;
+      if (!this.#coder.hasRoom(MAX_CONTROL_BATCH, this.#handshake)) return;
       const bytes = Math.min(this.#backlogBytes, MAX_CONTROL_BATCH * MAX_CONTROL_SYMBOL);
       const content = this.#take(bytes);
       // Symbols of about one length: a repair is as long as the longest.
@@ -240,7 +243,7 @@ export class ControlSender {
       const size = Math.ceil(bytes / symbols);
       const flight = new Flight(this.#nextNumber++, this.#coder.takeEncoder());
       for (let at = 0; at < bytes; at += size) flight.encoder.add(content.subarray(at, Math.min(at + size, bytes)));
-      flight.wanted = this.#proactive ? FLIGHT_SYMBOLS[flight.encoder.size] : flight.encoder.size;
+      flight.wanted = this.#handshake ? FLIGHT_SYMBOLS[flight.encoder.size] : flight.encoder.size;
       this.#flights.push(flight);
     }
   }
@@ -268,9 +271,11 @@ export class ControlReceiver {
   readonly #decoders: (BatchDecoder | null)[] = new Array<BatchDecoder | null>(CONTROL_WINDOW).fill(null);
   readonly #sizes = new Uint8Array(CONTROL_WINDOW);
   #next = 0;
+  readonly #handshake: boolean;
 
-  constructor(coder: ControlCoder) {
+  constructor(coder: ControlCoder, handshake: boolean) {
     this.#coder = coder;
+    this.#handshake = handshake;
   }
 
   /**
@@ -289,8 +294,8 @@ export class ControlReceiver {
     if (symbol >= batchSize + REPAIR_SEEDS || data.length > MAX_CONTROL_SYMBOL + LENGTH_BYTES) return "control-invalid";
     const place = batch % CONTROL_WINDOW;
     let decoder = this.#decoders[place];
+    if (!this.#coder.hasRoom(2, this.#handshake)) return "control-memory";
     if (decoder === null) {
-      if (!this.#coder.hasRoom(2)) return "control-memory";
       decoder = this.#coder.takeDecoder();
       this.#decoders[place] = decoder;
       this.#sizes[place] = batchSize;

@@ -98,7 +98,7 @@ export class DataSender {
     this.#fill.length = 0;
     const size = Math.min(path.mtu.current, path.allowanceForData);
     if (size < LEAST_PACKET_BYTES) return false;
-    const probing = recovery.probesWanted > 0;
+    const probing = recovery.probes.wanted > 0;
     const open = recovery.hasRoom(size);
     const paced = open && recovery.paced(nowMs);
     const maySend = probing || paced;
@@ -125,7 +125,7 @@ export class DataSender {
     const ackEnd = at;
     let name = 0;
     if (maySend) {
-      if (confirmed && content && limit - at >= LEAST_ROOM && recovery.frequencyWanted) {
+      if (confirmed && content && limit - at >= LEAST_ROOM && recovery.frequencyDue()) {
         at = recovery.frequency.write(out, at, recovery.packetsInFlight, recovery.rtt.minMs);
       }
       if (controlReady) {
@@ -142,7 +142,7 @@ export class DataSender {
         this.#sinceGrease = GREASE_INTERVAL;
       }
       // Every second probe is small: if full packets vanish, something must get through to show it. In an outage all are.
-      const small = probing && (recovery.probes % 2 === 0 || recovery.probes > FULL_PROBES);
+      const small = probing && (recovery.probes.unanswered % 2 === 0 || recovery.probes.unanswered > FULL_PROBES);
       if (wants && !small && limit - at > LEAST_ROOM) {
         const filled = this.#fillSession(out, at, limit, probing, nowMs);
         if (core.closing !== null) return false;
@@ -171,7 +171,7 @@ export class DataSender {
     if (at > ackEnd) {
       flags |= SENT_IN_FLIGHT;
       core.pingWanted = false;
-      if (probing) recovery.probesWanted--;
+      if (probing) recovery.probes.wanted--;
     }
     if ((flags & SENT_ACK) !== 0) {
       const alone = at === ackEnd;
@@ -196,7 +196,7 @@ export class DataSender {
     for (let count = 1; count < maxSegments; count++) {
       const start = transmit.length;
       const size = path.mtu.current;
-      if (start + size > MAX_TRAIN_BYTES || path.allowanceForData < size || recovery.probesWanted > 0) return;
+      if (start + size > MAX_TRAIN_BYTES || path.allowanceForData < size || recovery.probes.wanted > 0) return;
       if (core.closing !== null || core.draining || recovery.mark !== transmit.ecn || sender.ready) return;
       if (!recovery.hasRoom(size) || !recovery.paced(nowMs) || !user.ready(nowMs)) return;
       const headerEnd = this.#writer.beginShort(transmit, nowMs);

@@ -21,7 +21,7 @@ export class PacketSpace {
   constructor(epoch: Epoch, coder: ControlCoder) {
     this.epoch = epoch;
     this.sender = new ControlSender(coder, epoch === EPOCH_HANDSHAKE);
-    this.receiver = new ControlReceiver(coder);
+    this.receiver = new ControlReceiver(coder, epoch === EPOCH_HANDSHAKE);
   }
 
   /** Ends the control stream and gives its memory back. */
