@@ -5,11 +5,12 @@ import { BatsError } from "../api/errors.ts";
 import type { Session } from "../api/session.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
 import { type Forward, parseForward, parseHostPort } from "../proxy/forward-endpoint.ts";
+import { prepareLinger } from "../proxy/linger.ts";
 import { LocalSocketError } from "../proxy/local-socket.ts";
 import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
-import { addCommonOptions, type CommonOptions, repeatable } from "./options.ts";
+import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
 import { EXIT, UserError } from "./user-error.ts";
@@ -19,6 +20,7 @@ interface ClientOptions extends CommonOptions {
   serverName?: string;
   local: Forward[];
   remote: Forward[];
+  keepAlive: number;
   failFast?: boolean;
 }
 
@@ -44,6 +46,11 @@ export function configureClient(command: Command): Command {
         new Option("-R, --remote <listen=target>", "listen at the server, reach the target from here (repeatable)")
           .argParser(repeatable(parseForward))
           .default([], "none"),
+      )
+      .addOption(
+        new Option("--keep-alive <seconds>", "how soon a silent server is asked whether it is there; 0 for never")
+          .argParser(readNumber(0, 3600))
+          .default(3),
       )
       .option("--fail-fast", "exit when no server answers at first, instead of trying on"),
   )
@@ -72,6 +79,7 @@ async function run(options: ClientOptions): Promise<void> {
   }
   const log = createLog(options);
   const signal = shutdownSignal();
+  await prepareLinger();
   const forwards = new ClientForwards({
     local: options.local,
     remote: options.remote,
@@ -86,12 +94,13 @@ async function run(options: ClientOptions): Promise<void> {
   });
   const credentials = await loadCredentials(options, log, signal);
   const stopWatching = watchCredentials(credentials, options, log);
+  const keepAliveMs = options.keepAlive * 1000;
   let session = null as Session | null;
   const names = options.serverName === undefined ? {} : { serverName: options.serverName };
   const connected = keepConnected<Session>({
     targets: options.connect,
     connect: async (target, attempt) => {
-      const session = await connect(target, { credentials, alpn: ALPN, signal: attempt, ...names });
+      const session = await connect(target, { credentials, alpn: ALPN, keepAliveMs, signal: attempt, ...names });
       session.on("suspended", () => log.warn({ server: target }, `${target}: does not answer; connections wait`));
       session.on("resumed", () => log.info({ server: target }, `${target}: is back`));
       return session;
@@ -109,8 +118,8 @@ async function run(options: ClientOptions): Promise<void> {
     forwards.stopListening();
     throw new UserError(judge(error) === "hopeless" ? EXIT.certificate : EXIT.unreachable, error.message);
   });
-  log.info({}, "stopping: no new connections");
   forwards.stopListening();
+  log.info({}, "stopping: no new connections");
   await forwards.session?.drained(options.drain * 1000);
   await session?.close({ timeoutMs: 1000 });
   stopWatching();

@@ -64,7 +64,7 @@ export function reading<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-function readNumber(least: number, most: number): (text: string) => number {
+export function readNumber(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== "" && value >= least && value <= most) return value;

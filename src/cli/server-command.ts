@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { listen } from "../api/listener.ts";
 import { parseListenAddress } from "../proxy/forward-endpoint.ts";
 import { namesOf } from "../proxy/identity.ts";
+import { prepareLinger } from "../proxy/linger.ts";
 import { Permissions, parseRule, type Rule } from "../proxy/permissions.ts";
 import { ServerForwards } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
@@ -61,6 +62,7 @@ Examples:
 async function run(options: ServerOptions): Promise<void> {
   const log = createLog(options);
   const signal = shutdownSignal();
+  await prepareLinger();
   if (options.allow.length + options.allowListen.length === 0) {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
@@ -105,8 +107,8 @@ async function run(options: ServerOptions): Promise<void> {
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);
 
   await aborted(signal);
-  log.info({}, "stopping: no new connections");
   forwards.stopListening();
+  log.info({}, "stopping: no new connections");
   await Promise.all([...forwards.sessions].map((session) => session.drained(options.drain * 1000)));
   await listener.close({ timeoutMs: 1000 });
   stopWatching();

@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { CarrierStream } from "./carrier.ts";
+import { resetOnClose } from "./linger.ts";
 import { resetSocket } from "./local-socket.ts";
 
 /** The code of a stream's reset. The peer resets its socket whatever the code: it is for traces. */
@@ -37,6 +38,7 @@ export class Splice {
     this.#socket = socket;
     this.#stream = stream;
     this.#done = done;
+    resetOnClose(socket, true);
     socket.on("data", (chunk: Buffer) => {
       this.#result.bytesIn += chunk.length;
       if (!stream.write(chunk)) socket.pause();
@@ -73,7 +75,7 @@ export class Splice {
     });
     socket.on("drain", () => stream.resume());
     this.#down = true;
-    if (this.#peerEnded) socket.end();
+    if (this.#peerEnded) this.#endSocket();
     stream.resume();
   }
 
@@ -93,7 +95,12 @@ export class Splice {
 
   #onPeerEnd(): void {
     this.#peerEnded = true;
-    if (this.#down) this.#socket.end();
+    if (this.#down) this.#endSocket();
+  }
+
+  #endSocket(): void {
+    resetOnClose(this.#socket, false);
+    this.#socket.end();
   }
 
   #finishIfClosed(): void {

@@ -188,12 +188,12 @@ describe("certificates that do not fit", () => {
     );
     expect(trusting).toMatchObject({
       code: 3,
-      line: expect.stringMatching(/does not trust the CA|not issued by a CA|does not accept/),
+      line: expect.stringMatching(/does not trust the CA|was not issued by|does not accept/),
     });
     const distrusting = await fails("client", "--connect", target, ...L, "--ca", join(folder.path, "ca.crt"), ...own);
     expect(distrusting).toMatchObject({
       code: 3,
-      line: expect.stringContaining("not issued by a CA that is trusted here"),
+      line: expect.stringContaining("was not issued by a CA that"),
     });
     expect(server.child.exitCode).toBe(null);
     folder.remove();
@@ -224,7 +224,7 @@ describe("certificates that do not fit", () => {
 
 describe("a forward that fails", () => {
   it("says why, resets the local socket, and leaves the session alone", async () => {
-    const echo = createServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
+    const echo = createServer((socket) => socket.on("error", () => {}).pipe(socket)).listen(0, "127.0.0.1");
     await once(echo, "listening");
     const { port } = echo.address() as { port: number };
     const { target } = await startServer(

@@ -1,0 +1,209 @@
+/** The built command at both ends on the loopback address, with real programs' traffic through it. */
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer as createHttpServer, get } from "node:http";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { exchange, fateOf, until } from "../proxy/local.ts";
+import { type Certificates, Command, createCertificates, freeUdpPort, issue } from "./command.ts";
+
+/** 10,000 in the long form of the suite. */
+const SHORT_CONNECTIONS = process.env["BATS_LONG"] === undefined ? 1000 : 10_000;
+const AT_ONCE = process.env["BATS_LONG"] === undefined ? 200 : 500;
+
+let certificates: Certificates;
+let echo: Server;
+let echoPort: number;
+const running: Command[] = [];
+
+beforeAll(async () => {
+  certificates = await createCertificates();
+  echo = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    socket.pipe(socket);
+  });
+  echoPort = await listenAny(echo);
+});
+afterAll(() => {
+  echo.close();
+  certificates.remove();
+});
+afterEach(async () => {
+  for (const command of running.splice(0)) await command.kill();
+});
+
+async function listenAny(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+function start(args: string[]): Command {
+  const command = new Command(args);
+  running.push(command);
+  return command;
+}
+
+async function startServer(args: string[], port = 0): Promise<{ server: Command; port: number }> {
+  const server = start(["server", "--listen", `127.0.0.1:${port}`, ...certificates.of("localhost"), ...args]);
+  const line = await server.line(/serving on UDP/);
+  return { server, port: Number(/:(\d+),/.exec(line)![1]) };
+}
+
+/** A client that is connected, and the ports where its forwards listen. */
+async function startClient(port: number, args: string[]): Promise<{ client: Command; ports: number[] }> {
+  const client = start(["client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...args]);
+  await client.line(/connected to localhost/);
+  const remotes = args.filter((word) => word === "-R").length;
+  while (client.lines.filter((line) => line.includes("the server listens at")).length < remotes) {
+    await client.line(/the server listens at/, client.lines.length);
+  }
+  const ports = client.lines.flatMap((line) => /listen(?:ing|s) at (?:tcp|udp):[^ ]*:(\d+) for/.exec(line)?.[1] ?? []);
+  return { client, ports: ports.map(Number) };
+}
+
+/** Both ends, with one forward of TCP to `target`. */
+async function startBoth(
+  target: number,
+): Promise<{ server: Command; client: Command; port: number; serverPort: number }> {
+  const allow = ["--allow", `edge-1=tcp:127.0.0.1:${target}`];
+  const { server, port: serverPort } = await startServer(allow);
+  const { client, ports } = await startClient(serverPort, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`]);
+  return { server, client, port: ports[0], serverPort };
+}
+
+const BIG = Buffer.alloc(8_000_000);
+for (let i = 0; i < BIG.length; i++) BIG[i] = (i * 31 + (i >> 8)) & 255;
+
+describe("bats-proxy", () => {
+  it("forwards TCP both ways round, Unix sockets and UDP", async () => {
+    const target = `tcp:127.0.0.1:${echoPort}`;
+    const { socket: udp, port: udpPort } = await bindUdp();
+    udp.on("message", (payload, { port }) => udp.send(payload, port, "127.0.0.1"));
+    const path = join(certificates.folder, "{identity}.sock");
+    const { port } = await startServer([
+      ...["--allow", `*=${target}`, "--allow", `*=udp:127.0.0.1:${udpPort}`],
+      ...["--allow-listen", "*=tcp:127.0.0.1:*", "--allow-listen", `*=unix:${path}`],
+    ]);
+    const { ports } = await startClient(port, [
+      ...["-L", `tcp:127.0.0.1:0=${target}`, "-L", `udp:127.0.0.1:0=udp:127.0.0.1:${udpPort}`],
+      ...["-R", `tcp:127.0.0.1:0=${target}`, "-R", `unix:${path}=${target}`],
+    ]);
+    const [local, udpLocal, remote] = ports;
+    expect((await exchange(local, BIG)).equals(BIG)).toBe(true);
+    expect((await exchange(join(certificates.folder, "edge-1.sock"), BIG)).equals(BIG)).toBe(true);
+    expect((await exchange(remote, BIG)).equals(BIG)).toBe(true);
+    const { socket } = await bindUdp();
+    for (const length of [0, 1, 1200, 9000, 65_507]) {
+      const payload = BIG.subarray(0, length);
+      socket.send(payload, udpLocal, "127.0.0.1");
+      expect(((await once(socket, "message"))[0] as Buffer).equals(payload), `${length} bytes`).toBe(true);
+    }
+    udp.close();
+    socket.close();
+  });
+
+  it("carries many connections at once, and many one after the other", async () => {
+    const { port, client, server } = await startBoth(echoPort);
+    const answers = Array.from({ length: AT_ONCE }, (_, i) => exchange(port, `hello ${i}`));
+    for (const [i, answer] of (await Promise.all(answers)).entries()) expect(String(answer)).toBe(`hello ${i}`);
+    for (let i = 0; i < SHORT_CONNECTIONS; i++) expect(String(await exchange(port, `${i}`))).toBe(`${i}`);
+    const done = (command: Command) => command.lines.filter((line) => line.includes(": done, ")).length;
+    await until(() => done(client) === AT_ONCE + SHORT_CONNECTIONS && done(server) === AT_ONCE + SHORT_CONNECTIONS);
+  });
+
+  it("serves HTTP and WebSockets", async () => {
+    const http = createHttpServer((_request, response) => response.end(BIG));
+    new WebSocketServer({ server: http }).on("connection", (socket) =>
+      socket.on("message", (data) => socket.send(data)),
+    );
+    const { port } = await startBoth(await listenAny(http));
+    const body = await new Promise<Buffer>((resolve, reject) => {
+      get({ port, host: "127.0.0.1" }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk) => chunks.push(chunk));
+        response.on("end", () => resolve(Buffer.concat(chunks)));
+      }).on("error", reject);
+    });
+    expect(body.equals(BIG)).toBe(true);
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    await once(socket, "open");
+    socket.send(BIG);
+    expect(((await once(socket, "message"))[0] as Buffer).equals(BIG)).toBe(true);
+    socket.close();
+    await once(socket, "close");
+    http.closeAllConnections();
+    http.close();
+  });
+
+  it("resets local sockets when the other end is killed, and works again within 5 s of its restart", async () => {
+    const fates: Promise<string>[] = [];
+    const talker = createServer((socket) => {
+      socket.write("x");
+      fates.push(fateOf(socket));
+    });
+    const { server, client, port, serverPort } = await startBoth(await listenAny(talker));
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "data");
+    await server.kill("SIGKILL");
+    const from = client.lines.length;
+    const allow = ["--allow", `*=tcp:127.0.0.1:${(talker.address() as AddressInfo).port}`];
+    await startServer(allow, serverPort);
+    const startMs = performance.now();
+    const fate = fateOf(socket);
+    await client.line(/connected to localhost/, from);
+    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(await fate).toBe("ECONNRESET");
+    const again = connect(port, "127.0.0.1");
+    expect(String((await once(again, "data"))[0])).toBe("x");
+    // Each end's own sockets, when it is the one that is killed.
+    const reset = process.platform === "linux" ? "ECONNRESET" : expect.any(String);
+    const own = fateOf(again);
+    await client.kill("SIGKILL");
+    expect(await own).toEqual(reset);
+    expect(await fates[0]).toEqual(reset);
+    talker.close();
+  });
+
+  it("finishes what is open when it is asked to stop, takes no more, and ends with 0", async () => {
+    const { server, client, port } = await startBoth(echoPort);
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.write("before");
+    await once(socket, "data");
+    client.child.kill("SIGTERM");
+    await client.line(/stopping/);
+    expect(await fateOf(connect(port, "127.0.0.1"))).toBe("ECONNREFUSED");
+    socket.end("after");
+    expect(String((await once(socket, "data"))[0])).toBe("after");
+    expect(await client.exit).toBe(0);
+    expect(await server.kill("SIGTERM")).toBe(0);
+  });
+
+  it("starts before the server and before its certificate do", async () => {
+    const port = await freeUdpPort();
+    const args = [
+      "client",
+      "--connect",
+      `localhost:${port}`,
+      ...certificates.of("late-node"),
+      "-L",
+      `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`,
+    ];
+    const client = start(args);
+    await client.line(/late-node\.(crt|key) does not exist: waiting for it/);
+    await issue(certificates.folder, certificates.authority, "late-node");
+    await startServer(["--allow", `late-node=tcp:127.0.0.1:${echoPort}`], port);
+    await client.line(/connected to localhost/);
+    const local = Number(/:(\d+) for/.exec(await client.line(/listening at/))![1]);
+    expect(String(await exchange(local, "hello"))).toBe("hello");
+  });
+});
+
+async function bindUdp(): Promise<{ socket: UdpSocket; port: number }> {
+  const socket = createSocket({ type: "udp4", recvBufferSize: 1 << 20 });
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  return { socket, port: socket.address().port };
+}
