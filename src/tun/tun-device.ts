@@ -39,8 +39,9 @@ export interface TunDevice {
   readonly offloads: TunOffloads;
   readonly counters: TunCounters;
   /**
-   * Takes one IP packet no longer than the MTU, with its checksums complete, for the time of the call: the memory holds the next one
-   * afterwards. It may write to it, and call any method. What it throws is a bug and reaches the top.
+   * Takes one packet no longer than the MTU, with its checksums complete, for the time of the call: the memory holds the next one
+   * afterwards. It is what any program here sent into the interface: no more than `IpPacket` finds in it is sure. It may be written
+   * to, and any method called. What the callback throws is a bug and reaches the top.
    */
   onPacket: (packet: Uint8Array) => void;
   /** After the last packet of each turn of the event loop. Never without a packet before it. */
