@@ -24,6 +24,9 @@ interface ReceiveBatch {
   finalSize: number;
 }
 
+/** Decoders kept for batches to come; a burst of losses needs many more for a while, of 16 KiB each. */
+const MAX_IDLE_DECODERS = 32;
+
 export interface BatchReceiverCounts {
   innovative: number;
   redundant: number;
@@ -168,7 +171,8 @@ export class BatchReceiver {
   #close(batch: number, held: ReceiveBatch): void {
     held.decoder.reset();
     this.#live.delete(batch);
-    this.#idle.push(held);
+    if (this.#idle.length < MAX_IDLE_DECODERS) this.#idle.push(held);
+    else held.decoder.destroy();
   }
 
   /** Batches below are of no interest any more. */

@@ -228,6 +228,23 @@ describe("a session", () => {
     receiver.destroy();
   });
 
+  test("decoders of many batches at a time are given back when these are over", () => {
+    const before = arena.allocatedBytes;
+    const receiver = new Session({ isClient: false, arena });
+    const frame = new Uint8Array(64);
+    const receive = (batch: number, lowestLive: number) => {
+      const at = writeSourceHeader(frame, 0, SYMBOL_SOURCE, batch, lowestLive, 0, false, 0);
+      receiver.receive(frame, 0, at, 0);
+    };
+    for (let batch = 0; batch < 1000; batch++) receive(batch, 0);
+    expect(receiver.stats.liveBatches).toBe(1000);
+    expect(arena.allocatedBytes - before).toBeGreaterThan(10 * 2 ** 20);
+    receive(2000, 2000);
+    expect(receiver.stats.liveBatches).toBe(1);
+    expect(arena.allocatedBytes - before).toBeLessThan(3 * 2 ** 20);
+    receiver.destroy();
+  });
+
   test("resets and stops reach the peer at any moment, and other streams do not notice", () => {
     fc.assert(
       fc.property(lossy, fc.nat(60), fc.boolean(), (options, when, stops) => {
