@@ -340,6 +340,7 @@ export class BatchSender implements SymbolOwner {
   #seal(batch: SendBatch, nowMs: number): void {
     batch.sealed = true;
     this.#open = null;
+    this.#watch(batch);
     this.#settle(batch, nowMs);
   }
 
@@ -400,7 +401,7 @@ export class BatchSender implements SymbolOwner {
     if (!this.#redundancy.affordsAhead) return null;
     for (const batch of this.#watched) {
       const flowing = !batch.sealed && nowMs < batch.lastMs + PAUSE_MS;
-      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, flowing)) return batch;
+      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing)) return batch;
       if (!flowing) this.#unwatch(batch);
     }
     return null;

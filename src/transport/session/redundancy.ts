@@ -58,8 +58,10 @@ const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset
 export const PAUSE_MS = 3;
 /** While symbols flow, a batch may be incomplete with this chance. */
 const FLOWING_TARGET = 0.1;
+/** Of the reliable class a sealed batch may with this share of the target's chance: no later repair helps its last symbols. */
+const SEALED_SHARE = 0.2;
 /** A batch that is this old takes no more symbols: round trips, and at least milliseconds. */
-const BATCH_AGE_RTTS = 3;
+const BATCH_AGE_RTTS = 8;
 const LEAST_BATCH_AGE_MS = 50;
 /** One of datagrams neither when it has so many and is so old: what its last repairs bring shall not come too late for its first. */
 const DENSE_BATCH_SYMBOLS = 20;
@@ -112,9 +114,11 @@ export class Redundancy {
   }
 
   /** Whether a batch should have one more repair under way; `flowing`: its symbols have not paused. */
-  wantsAhead(batch: SendBatch, flowing: boolean): boolean {
+  wantsAhead(batch: SendBatch, unreliable: boolean, flowing: boolean): boolean {
     this.#odds.update(this.path.loss, this.path.persistence);
-    return flowing ? batch.odds(this.#odds, false) > FLOWING_TARGET : batch.odds(this.#odds, true) > this.#target;
+    if (flowing) return batch.odds(this.#odds, false) > FLOWING_TARGET;
+    const target = batch.sealed && !unreliable ? SEALED_SHARE * this.#target : this.#target;
+    return batch.odds(this.#odds, true) > target;
   }
 
   /** A batch is complete after `rounds` rounds of repair. */

@@ -1,7 +1,7 @@
 /**
  * Symbols in both directions over the packets of a link: what a session gives and gets as source symbols, of the reliable class and of
  * datagrams, and what keeps them whole. Decides what goes into a packet: word that the peer waits for, repairs of known losses,
- * datagrams, everything else, and repair ahead of losses when nothing else waits. Does not look into symbols.
+ * datagrams in turn with everything else, and repair ahead of losses when nothing else waits. Does not look into symbols.
  */
 import type { SymbolPool } from "../../codec/index.ts";
 import type { PacketFill } from "../link/link-user.ts";
@@ -17,6 +17,8 @@ import type { SessionStats } from "./session-options.ts";
 
 /** With less room than this no symbol is begun. */
 const LEAST_SYMBOL_BYTES = 64;
+/** Who had nothing to send for long makes up for so much at the most. */
+const MOST_LEAD_BYTES = 3000;
 /** Batches of datagrams that may hold memory at the receiver. */
 const MOST_UNRELIABLE_BATCHES = 256;
 
@@ -79,6 +81,8 @@ export class SymbolExchange {
   readonly #frame = new SymbolFrame();
   readonly #status = new StatusFrame();
   readonly #symbol: Uint8Array;
+  /** Bytes of datagrams that have left beyond those of everything else, as far as that still matters. */
+  #lead = 0;
   /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
   #requested = 0;
   #answered = 0;
@@ -184,8 +188,7 @@ export class SymbolExchange {
       const before = at;
       at = this.#unreliableSender.writeRepair(tag, buffer, at, end);
       if (at === before) at = this.#sender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#writeDatagrams(tag, buffer, at, end, nowMs);
-      if (at === before) at = this.#writeSource(tag, buffer, at, end, nowMs);
+      if (at === before) at = this.#writeNew(tag, buffer, at, end, nowMs);
       if (at === before) break;
     }
     // A repair beside the symbols that it covers is lost with them.
@@ -283,6 +286,25 @@ export class SymbolExchange {
     this.#requested = 0;
     this.#answers.add(tag);
     return this.#status.write(buffer, at);
+  }
+
+  /** A source symbol. Where datagrams and others wait, each gets as many bytes: neither starves the other. */
+  #writeNew(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
+    const othersFirst = this.#lead > 0;
+    let next = othersFirst ? this.#writeSource(tag, buffer, at, end, nowMs) : at;
+    if (next > at) {
+      this.#lead -= next - at;
+      return next;
+    }
+    next = this.#writeDatagrams(tag, buffer, at, end, nowMs);
+    if (next > at) {
+      this.#lead = Math.min(this.#lead + next - at, MOST_LEAD_BYTES);
+      return next;
+    }
+    if (othersFirst) return at;
+    next = this.#writeSource(tag, buffer, at, end, nowMs);
+    this.#lead = Math.max(this.#lead - (next - at), -MOST_LEAD_BYTES);
+    return next;
   }
 
   #writeSource(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {

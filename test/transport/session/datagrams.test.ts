@@ -130,6 +130,26 @@ describe("datagrams", () => {
     server.destroy();
   });
 
+  test("in a flood leave half of the path to streams", () => {
+    const { client, server } = pair();
+    const pipe = new Pipe(client, server, perfect);
+    const stream = client.openStream();
+    let bytes = 0;
+    for (let step = 0; step < 400; step++) {
+      while (client.sendDatagram(new Uint8Array(1200), { deadlineMs: 20 }));
+      client.write(stream, new Uint8Array(50_000));
+      pipe.step();
+      while (server.readDatagram() !== null);
+      for (let data = server.read(stream); data !== null; data = server.read(stream)) bytes += data.length;
+    }
+    const datagrams = 1200 * server.stats.datagrams.delivered;
+    expect(bytes / (bytes + datagrams)).toBeGreaterThan(0.4);
+    expect(bytes / (bytes + datagrams)).toBeLessThan(0.65);
+    expect(client.stats.datagrams.expired).toBeGreaterThan(0);
+    client.destroy();
+    server.destroy();
+  });
+
   test("who does not read loses the newest beyond a bound", () => {
     const { client, server } = pair();
     const pipe = new Pipe(client, server, { ...perfect, window: 400 });

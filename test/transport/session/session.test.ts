@@ -99,7 +99,7 @@ describe("a session", () => {
 
   test("without loss it sends next to no repair, and with it hardly more than what was lost", () => {
     for (const [loss, most] of [
-      [0, 0.008],
+      [0, 0.01],
       [0.02, 0.035],
       [0.1, 0.16],
       [0.3, 0.55],
