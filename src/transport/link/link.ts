@@ -52,6 +52,7 @@ export class Link implements Endpoint {
   readonly #end: LinkEnd;
   readonly #flow = new FlowWatch();
   readonly #header = new PacketHeader();
+  readonly #replay = (datagram: ReceivedDatagram): void => this.handleDatagram(datagram, this.#core.nowMs);
 
   constructor(options: LinkOptions) {
     const { accepted, connectionIds, protection, role } = options;
@@ -319,7 +320,7 @@ export class Link implements Endpoint {
   }
 
   #pumpHandshake(nowMs: number): void {
-    if (this.#handshake.pump(nowMs)) this.#receiver.replayEarly((datagram) => this.handleDatagram(datagram, nowMs));
+    if (this.#handshake.pump(nowMs)) this.#receiver.replayEarly(this.#replay);
   }
 
   /** When a client's incoming flow has stopped; Infinity when there is none. */
