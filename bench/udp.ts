@@ -13,8 +13,6 @@ const BURST = 64;
 interface Way {
   readonly io: UdpIo;
   readonly train: number;
-  /** Given to the socket one by one all the same. */
-  readonly queued?: boolean;
 }
 
 interface Pair {
@@ -40,11 +38,10 @@ async function open(io: UdpIo): Promise<Pair> {
 }
 
 /** Microseconds a datagram of one burst: to send it, to receive it. */
-async function burst({ from, to }: Pair, { train, queued }: Way): Promise<[number, number]> {
+async function burst({ from, to }: Pair, train: number): Promise<[number, number]> {
   const transmit = new Outgoing();
-  const given = queued ? 1 : train;
-  transmit.length = given * DATAGRAM_BYTES;
-  transmit.segmentBytes = given === 1 ? 0 : DATAGRAM_BYTES;
+  transmit.length = train * DATAGRAM_BYTES;
+  transmit.segmentBytes = train === 1 ? 0 : DATAGRAM_BYTES;
   transmit.destination = to.localAddress;
   let received = 0;
   const done = new Promise<number>((resolve) => {
@@ -56,10 +53,7 @@ async function burst({ from, to }: Pair, { train, queued }: Way): Promise<[numbe
     };
   });
   const start = performance.now();
-  for (let i = 0; i < BURST; i += train) {
-    for (let j = 0; j < train; j += given) from.queue(transmit);
-    from.flush();
-  }
+  for (let i = 0; i < BURST; i += train) from.send(transmit);
   // The tick queue runs in order: dgram's callbacks, part of its cost, come first.
   const sent = await new Promise<number>((resolve) => process.nextTick(() => resolve(performance.now())));
   const end = await done;
@@ -95,7 +89,6 @@ export async function benchUdp({ quick }: Options): Promise<Report> {
     { io: "native", train: 1 },
     { io: "native", train: 16 },
     { io: "native", train: 32 },
-    { io: "native", train: 16, queued: true },
   ];
   const report: Report = { title: "UDP sockets, loopback, 1400-byte datagrams", rows: [], goals: [] };
   const native = await openUdpSocket({ io: "native" }).catch(() => null);
@@ -106,17 +99,17 @@ export async function benchUdp({ quick }: Options): Promise<Report> {
   const usable = ways.filter(({ io }) => io in pairs);
   const samples = usable.map(() => ({ send: [] as number[], receive: [] as number[] }));
   for (let round = -rounds / 4; round < rounds; round++) {
-    for (const [i, way] of usable.entries()) {
-      const [send, receive] = await burst(pairs[way.io], way);
+    for (const [i, { io, train }] of usable.entries()) {
+      const [send, receive] = await burst(pairs[io], train);
       if (round < 0) continue;
       samples[i].send.push(send);
       samples[i].receive.push(receive);
     }
   }
-  for (const [i, { io, train, queued }] of usable.entries()) {
+  for (const [i, { io, train }] of usable.entries()) {
     for (const side of ["send", "receive"] as const) {
       const value = median(samples[i][side]);
-      const name = `${side}, ${io}, ${train === 1 ? "one by one" : `trains of ${train}${queued ? ", gathered" : ""}`}`;
+      const name = `${side}, ${io}, ${train === 1 ? "one by one" : `trains of ${train}`}`;
       report.rows.push({ name, value, unit: "us a datagram" });
       if (train >= 16) report.goals.push({ what: name, measured: value, wanted: 1, atMost: true, speed: true });
     }

@@ -145,7 +145,6 @@ export class SocketDriver {
         nowMs = performance.now();
         const before = bytes;
         while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
-        if (bytes > before && !this.#socket.flush()) this.#onFull(nowMs);
         if (!progressed && bytes === before) break;
       }
     } finally {
@@ -163,13 +162,11 @@ export class SocketDriver {
     transmit.source = null;
     transmit.ecn = 0;
     if (!this.endpoint.pollTransmit(transmit, nowMs)) return false;
-    if (!this.#socket.queue(transmit)) this.#onFull(nowMs);
+    if (!this.#socket.send(transmit)) {
+      this.#full = true;
+      this.#fullMs = nowMs;
+    }
     return true;
-  }
-
-  #onFull(nowMs: number): void {
-    this.#full = true;
-    this.#fullMs = nowMs;
   }
 
   #schedule(): void {

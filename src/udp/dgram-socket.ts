@@ -128,14 +128,6 @@ export class DgramSocket implements UdpSocket {
     return !this.#stalled;
   }
 
-  queue(transmit: Transmit): boolean {
-    return this.send(transmit);
-  }
-
-  flush(): boolean {
-    return !this.#stalled;
-  }
-
   #sendOne(buffer: Uint8Array, start: number, end: number, port: number): void {
     const length = end - start;
     if (length > this.#outgoing.length) this.#outgoing = Buffer.allocUnsafeSlow(length);

@@ -4,7 +4,7 @@
  */
 import { FdWatcher } from "../native/fd-watcher.ts";
 import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
-import { type Address, sameAddress } from "../transport/address.ts";
+import type { Address } from "../transport/address.ts";
 import type { EcnCodepoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
 import type { BindOptions } from "./bind-options.ts";
 import {
@@ -41,22 +41,15 @@ import { NativeReceive, type Receiver } from "./native-receive.ts";
 import { familyOf, NativeSend } from "./native-send.ts";
 import { openError } from "./open-error.ts";
 import { AF_INET6, decodeSockaddr, encodeSockaddr } from "./sockaddr.ts";
-import {
-  countError,
-  datagramsIn,
-  emptyCounters,
-  LARGEST_PAYLOAD,
-  type UdpFeatures,
-  type UdpSocket,
-} from "./udp-socket.ts";
+import { countError, datagramsIn, emptyCounters, type UdpFeatures, type UdpSocket } from "./udp-socket.ts";
 
 /** Datagrams after which a turn ends, so that a flood does not starve timers. */
 const DATAGRAMS_A_TURN = 256;
 /** Calls of a turn, should each bring no more than an error. */
 const CALLS_A_TURN = 32;
 
-/** A transmit of the socket's own: datagrams that wait. */
-class Waiting implements Transmit {
+/** What waits for room in the kernel: the rest of one transmit. */
+class Pending implements Transmit {
   readonly buffer = new Uint8Array(65_536);
   length = 0;
   segmentBytes = 0;
@@ -66,10 +59,6 @@ class Waiting implements Transmit {
 }
 
 function ignore(): void {}
-
-function same(a: Address | null, b: Address | null): boolean {
-  return a === b || (a !== null && b !== null && sameAddress(a, b));
-}
 
 export class NativeSocket implements UdpSocket, Receiver {
   readonly kind = "native";
@@ -85,10 +74,7 @@ export class NativeSocket implements UdpSocket, Receiver {
   readonly #features: UdpFeatures;
   readonly #send: NativeSend;
   readonly #receive: NativeReceive;
-  /** What waits for room in the kernel: the rest of one transmit. */
-  readonly #pending = new Waiting();
-  /** What `queue` gathers. */
-  readonly #train = new Waiting();
+  readonly #pending = new Pending();
   readonly #scratch: NativeMemory;
   #receiveOverflows = 0;
   #watcher: FdWatcher | null = null;
@@ -182,50 +168,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (this.#stalled) this.#watcher.awaitWritable();
   }
 
-  queue(transmit: Transmit): boolean {
-    const { length } = transmit;
-    if (!this.#send.segmentation || transmit.segmentBytes !== 0) return this.send(transmit);
-    const train = this.#train;
-    if (train.length > 0 && !this.#continuesTrain(transmit)) this.flush();
-    if (train.length === 0) {
-      train.segmentBytes = length;
-      train.destination = transmit.destination;
-      train.source = transmit.source;
-      train.ecn = transmit.ecn;
-    }
-    const { buffer } = transmit;
-    train.buffer.set(buffer.length === length ? buffer : buffer.subarray(0, length), train.length);
-    train.length += length;
-    // A shorter one is a train's last.
-    return length < train.segmentBytes ? this.flush() : !this.#stalled && !this.#closed;
-  }
-
-  #continuesTrain({ length, destination, source, ecn }: Transmit): boolean {
-    const train = this.#train;
-    return (
-      length <= train.segmentBytes &&
-      train.length + length <= LARGEST_PAYLOAD &&
-      train.length < UDP_MAX_SEGMENTS * train.segmentBytes &&
-      train.ecn === ecn &&
-      same(train.destination, destination) &&
-      same(train.source, source)
-    );
-  }
-
-  flush(): boolean {
-    const train = this.#train;
-    if (train.length === 0) return !this.#stalled && !this.#closed;
-    const room = this.#sendNow(train);
-    train.length = 0;
-    return room;
-  }
-
   send(transmit: Transmit): boolean {
-    this.flush();
-    return this.#sendNow(transmit);
-  }
-
-  #sendNow(transmit: Transmit): boolean {
     if (this.#stalled || this.#closed) {
       this.counters.sendDropped += datagramsIn(transmit.length, transmit.segmentBytes);
       return false;
@@ -286,7 +229,6 @@ export class NativeSocket implements UdpSocket, Receiver {
 
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.flush();
     this.#closed = true;
     if (this.#stalled) {
       this.counters.sendDropped += datagramsIn(this.#pending.length, this.#pending.segmentBytes);

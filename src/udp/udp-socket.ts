@@ -82,13 +82,6 @@ export interface UdpSocket {
    * throw: the datagram is lost, as any may be, and counted.
    */
   send(transmit: Transmit): boolean;
-  /**
-   * As `send`, but it may wait for the next one, at no cost where there is nothing to gain: datagrams of one length to one destination
-   * leave as a train. `flush` must follow in the same turn of the event loop; a `send` flushes first, so order is kept.
-   */
-  queue(transmit: Transmit): boolean;
-  /** Sends what `queue` holds back. False as `send`. */
-  flush(): boolean;
   /** Ends everything: no callback comes any more, datagrams not yet with the kernel are dropped. May be called again. */
   close(): Promise<void>;
   /** Whether the socket alone keeps the process alive: yes after `ref`, as at first; no after `unref`. */

@@ -189,42 +189,6 @@ test.runIf(native)("what a full receive buffer costs is told, so that nothing is
   expect(b.socket.receiveOverflows).toBe(overflows);
 });
 
-test.runIf(native)("queued datagrams leave in one call for as long as they fit together", async () => {
-  const calls: string[] = [];
-  const b = await listening("native");
-  const socket = socketOver((call) => {
-    calls.push(call);
-    return 0;
-  });
-  const destination = b.socket.localAddress;
-  for (let i = 0; i < 70; i++) socket.queue(transmit({ length: 1000, destination }));
-  expect(calls).toEqual(["sendmsg"]);
-  socket.queue(transmit({ length: 1000, destination, ecn: 1 }));
-  expect(calls).toEqual(["sendmsg", "sendmsg"]);
-  socket.flush();
-  socket.flush();
-  expect(calls).toEqual(["sendmsg", "sendmsg", "sendmmsg"]);
-  await until(() => b.arrived.length === 71);
-  expect(b.arrived.map(({ ecn }) => ecn)).toEqual([...Array(70).fill(0), 1]);
-});
-
-test.runIf(native)("a full kernel buffer is told to who queues, and what was queued goes out later", async () => {
-  let full = true;
-  const b = await listening("native");
-  const socket = socketOver(() => (full ? EAGAIN : 0));
-  const destination = b.socket.localAddress;
-  expect(socket.queue(transmit({ length: 1000, destination }))).toBe(true);
-  expect(socket.queue(transmit({ length: 500, destination }))).toBe(false);
-  expect(socket.queue(transmit({ length: 500, destination }))).toBe(false);
-  expect(socket.flush()).toBe(false);
-  expect(socket.counters).toMatchObject({ sendStalls: 1, sendDropped: 1 });
-  full = false;
-  await until(() => b.arrived.length === 2);
-  expect(socket.queue(transmit({ length: 500, destination }))).toBe(true);
-  await socket.close();
-  expect(socket.flush()).toBe(false);
-});
-
 test.runIf(native)("a socket closed with datagrams held up counts them as dropped", async () => {
   const socket = socketOver(() => EAGAIN);
   socket.send(transmit({ length: 5000, segmentBytes: 1000, destination: socket.localAddress }));

@@ -31,26 +31,6 @@ describe.each(kinds)("%s", (io) => {
     expect(Buffer.concat(b.arrived.map(({ bytes }) => bytes))).toEqual(Buffer.from(sent));
   });
 
-  test("queued datagrams arrive as they were queued, to whomever, of whatever length, in order", async () => {
-    const a = await listening(io);
-    const b = await listening(io);
-    const c = await listening(io);
-    const lengths = [900, 900, 900, 300, 900, 900, 1200, 1200, 0, 1200, ...Array(150).fill(1000)];
-    for (const [i, length] of lengths.entries()) {
-      const to = length === 0 ? c : b;
-      a.socket.queue(transmit({ length: length || 10, destination: { ...to.socket.localAddress } }, i));
-    }
-    a.socket.flush();
-    a.socket.queue(transmit({ length: 20, destination: b.socket.localAddress }, 1));
-    a.socket.send(transmit({ length: 21, segmentBytes: 20, destination: b.socket.localAddress }, 2));
-    const expected = [...lengths.filter((length) => length > 0), 20, 20, 1];
-    await until(() => b.arrived.length === expected.length && c.arrived.length === 1);
-    expect(b.arrived.map(({ bytes }) => bytes.length)).toEqual(expected);
-    expect(b.arrived.slice(0, 8).map(({ bytes }) => bytes[0])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-    await until(() => a.socket.counters.sentDatagrams === expected.length + 1);
-    expect(a.socket.flush()).toBe(true);
-  });
-
   test("a train may be as long as the buffer, of segments as small as one byte", async () => {
     const a = await listening(io);
     const b = await listening(io);
