@@ -15,8 +15,12 @@ import type { TransportEndpoint } from "./transport-endpoint.ts";
 /** For `LinkOptions.pacingBurstMs`: what a late timer makes a link wait, and a little more. */
 export const PACING_BURST_MS = 4;
 
-/** What is due sooner than this is waited for by an immediate: a timer would be later than that. */
+/**
+ * What is due sooner than this is waited for by an immediate, for a timer would be later than that, if it is worth the trouble: who
+ * sends this much in a turn would overrun queues with what a timer's tick lets save up.
+ */
 const IMMEDIATE_MS = 0.3;
+const BUSY_BYTES = 12 * 1024;
 /** The longest that a timer is set for; Node's limit is 2^31 - 1 ms. */
 const LONGEST_WAIT_MS = 60_000;
 /** Rounds of sending and of sessions' work in one turn, before the event loop is let go on. */
@@ -42,6 +46,8 @@ export class SocketDriver {
   #timerMs = Number.POSITIVE_INFINITY;
   #immediate: NodeJS.Immediate | null = null;
   #working = false;
+  /** Bytes sent in the last turn. */
+  #turnBytes = 0;
   #full = false;
   #fullMs = 0;
   #closed = false;
@@ -139,12 +145,14 @@ export class SocketDriver {
       let nowMs = performance.now();
       if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS) this.#full = false;
       let bytes = 0;
+      this.#turnBytes = 0;
       for (let round = 0; round < MOST_ROUNDS; round++) {
         if (endpoint.nextTimeoutMs() <= nowMs) endpoint.handleTimeout(nowMs);
         const progressed = endpoint.progress(nowMs);
         nowMs = performance.now();
         const before = bytes;
         while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
+        this.#turnBytes = bytes;
         if (!progressed && bytes === before) break;
       }
     } finally {
@@ -174,7 +182,7 @@ export class SocketDriver {
     const nowMs = performance.now();
     // With a full socket only the clock or the socket itself can change anything.
     const nextMs = this.#full ? nowMs + FULL_PATIENCE_MS : this.endpoint.nextTimeoutMs();
-    if (nextMs <= nowMs + IMMEDIATE_MS) {
+    if (nextMs <= nowMs + (this.#turnBytes >= BUSY_BYTES ? IMMEDIATE_MS : 0)) {
       this.#immediate = setImmediate(this.#onImmediate);
       return;
     }
