@@ -60,12 +60,8 @@ export class Outgoing {
 
   /** Fills a symbol from `at` on; returns its length. */
   write(symbol: Uint8Array, at: number, end: number): number {
-    let next = at;
-    for (let first = this.#control.peek(); first !== undefined; first = this.#control.peek()) {
-      if (next + controlFrameBytes(first) > end) return next;
-      next = writeControlFrame(symbol, next, first);
-      this.#control.shift();
-    }
+    let next = this.#writeControl(symbol, at, end);
+    if (this.#control.length > 0) return next;
     for (let level = 0; level < URGENCY_LEVELS; level++) {
       for (let turns = this.#scheduler.waiting(level); turns > 0; turns--) {
         if (end - next < LEAST_ROOM_BYTES) return next;
@@ -74,6 +70,8 @@ export class Outgoing {
         if (this.#sent + item.leastCredit > this.#maximum) {
           this.#scheduler.unshift(item);
           this.#starve(item);
+          // Asking for credit may be all that there is to send: it must not wait for another packet.
+          next = this.#writeControl(symbol, next, end);
           return this.#writeBegun(symbol, next, end);
         }
         const before = next;
@@ -85,6 +83,16 @@ export class Outgoing {
         }
         if (item.ready) this.#scheduler.push(item);
       }
+    }
+    return next;
+  }
+
+  #writeControl(symbol: Uint8Array, at: number, end: number): number {
+    let next = at;
+    for (let first = this.#control.peek(); first !== undefined; first = this.#control.peek()) {
+      if (next + controlFrameBytes(first) > end) return next;
+      next = writeControlFrame(symbol, next, first);
+      this.#control.shift();
     }
     return next;
   }

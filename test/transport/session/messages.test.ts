@@ -245,3 +245,15 @@ describe("small writes", () => {
     expect(read).toBeGreaterThan(20 * (200 - 10 - 3 - 3));
   });
 });
+
+test("a message that needs more credit than there is asks for it with the next packet, not the one after", () => {
+  const [client, server] = [new Session({ isClient: true }), new Session({ isClient: false })];
+  const link = { idleTimeoutMs: 0, maxDatagramBytes: 1472, ackDelayMs: 25, resetToken: null };
+  client.established({ ...link, session: server.localParameters });
+  expect(client.sendMessage(new Uint8Array(2 ** 20))).toBe(true);
+  expect(client.ready(0)).toBe(true);
+  const packet = { buffer: new Uint8Array(1500), start: 0, room: 1400, probe: false, length: 0, tag: 0 };
+  client.fill(packet, 0);
+  expect(packet.length).toBeGreaterThan(0);
+  for (const session of [client, server]) session.destroy();
+});
