@@ -15,4 +15,6 @@ export * as codec from "./codec/index.ts";
 export * as gf from "./gf/index.ts";
 export { type CredentialSources, Credentials, type PeerIdentity, type PemSource } from "./tls/index.ts";
 export type { Address } from "./transport/address.ts";
+export type { DatagramOptions } from "./transport/session/datagram-sender.ts";
+export type { RedundancyOptions, RedundancyPreset } from "./transport/session/redundancy.ts";
 export type { MessageOptions, StreamOptions } from "./transport/session/session-options.ts";

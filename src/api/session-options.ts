@@ -1,5 +1,6 @@
 /** Options of the session itself, and what becomes of them. */
 import { deflateRaw } from "../compression/deflate.ts";
+import type { RedundancyOptions, RedundancyPreset } from "../transport/session/redundancy.ts";
 import { Session as CoreSession } from "../transport/session/session.ts";
 import { SessionError } from "../transport/session/session-error.ts";
 import type { SessionOptions as CoreOptions } from "../transport/session/session-options.ts";
@@ -18,6 +19,8 @@ export interface SessionOptions {
   compression?: boolean;
   /** Less than a packet waits this long for more, ms, 0 to 1000. Default 0. */
   mergeMs?: number;
+  /** How much repair is sent ahead of losses. Default "adaptive". */
+  redundancy?: RedundancyPreset | RedundancyOptions;
 }
 
 /** Makes sessions with these options; checks them at once. */
@@ -26,6 +29,8 @@ export function sessionFactory(options: SessionOptions, isClient: boolean): (ses
   for (const name of ["sessionWindow", "streamWindow", "maxStreams", "largestMessage", "mergeMs"] as const) {
     if (options[name] !== undefined) core[name] = options[name];
   }
+  const { redundancy } = options;
+  if (redundancy !== undefined) core.redundancy = typeof redundancy === "string" ? { preset: redundancy } : redundancy;
   const create = (sessionId?: Uint8Array): CoreSession =>
     new CoreSession(sessionId === undefined ? core : { ...core, sessionId });
   try {

@@ -7,6 +7,7 @@ import { CLOSE_ABORTED, CLOSE_NORMAL, type SessionEnd, type SessionHolder } from
 import type { PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
+import type { DatagramOptions } from "../transport/session/datagram-sender.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
 import { BatsError, endError } from "./errors.ts";
@@ -29,6 +30,8 @@ export interface SessionEvents {
   stream: [stream: Stream];
   /** A message came. */
   message: [data: Buffer];
+  /** A datagram came. */
+  datagram: [data: Buffer];
   /** The peer is, or this end reaches it, at another address. */
   path: [address: Address];
   /** The peer does not answer. Everything waits; a new link is being looked for. */
@@ -81,6 +84,7 @@ export class Session extends EventEmitter<SessionEvents> {
       core: holder.session,
       wake: () => holder.wake(),
       forget: (stream) => this.#forget(stream),
+      counts: { streamBytesWritten: 0, streamBytesRead: 0 },
     };
     holder.listener = {
       opened: () => {},
@@ -138,9 +142,24 @@ export class Session extends EventEmitter<SessionEvents> {
     });
   }
 
+  /**
+   * Sends a datagram of at most 65,507 bytes: it arrives whole and once within its deadline, or not at all. False: it was dropped, for
+   * more wait already than the path takes, or the session is over. Throws ERR_BATS_ARGUMENT for one that is too long.
+   */
+  sendDatagram(data: Uint8Array | string, options?: DatagramOptions): boolean {
+    if (this.#over || this.#closing) return false;
+    try {
+      const taken = this.#core.sendDatagram(typeof data === "string" ? Buffer.from(data) : data, options);
+      this.#holder.wake();
+      return taken;
+    } catch (error) {
+      throw argumentError(error);
+    }
+  }
+
   /** A snapshot of counters and estimates. Cheap enough for once a second. */
   stats(): SessionStats {
-    return sessionStats(this.#holder, this.#streams.size);
+    return sessionStats(this.#holder, this.#streams.size, this.#carrier.counts);
   }
 
   /**
@@ -206,6 +225,9 @@ export class Session extends EventEmitter<SessionEvents> {
         case "message":
           this.#onMessages();
           break;
+        case "datagram":
+          this.#onDatagrams();
+          break;
         case "messageWritable":
           this.#sendMessages();
           break;
@@ -225,6 +247,12 @@ export class Session extends EventEmitter<SessionEvents> {
       this.emit("message", Buffer.from(data.buffer, data.byteOffset, data.length));
     }
     this.#holder.wake();
+  }
+
+  #onDatagrams(): void {
+    for (let data = this.#core.readDatagram(); data !== null; data = this.#over ? null : this.#core.readDatagram()) {
+      this.emit("datagram", Buffer.from(data.buffer, data.byteOffset, data.length));
+    }
   }
 
   #sendMessages(): void {

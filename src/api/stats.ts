@@ -18,6 +18,9 @@ export interface SessionStats {
   pacingRateBps: number;
   /** Bytes of the largest datagram that is known to pass. */
   datagramBytes: number;
+  /** Bytes of streams that this end's application wrote, as far as they were taken over, and read. */
+  streamBytesWritten: number;
+  streamBytesRead: number;
   sentPackets: number;
   sentBytes: number;
   receivedPackets: number;
@@ -27,8 +30,18 @@ export interface SessionStats {
   sentSymbols: number;
   sentRepairs: number;
   receivedSymbols: number;
-  /** Repairs sent for each new symbol. */
+  /** Repairs among them that left ahead of losses. */
+  repairsAhead: number;
+  /** Bytes of repair sent for each byte of data. */
   redundancy: number;
+  /** Datagrams: taken from this end's application, refused for want of room, too old to leave; handed to it, and never whole. */
+  datagramsSent: number;
+  datagramsRefused: number;
+  datagramsExpired: number;
+  datagramsReceived: number;
+  datagramsIncomplete: number;
+  /** Bytes of memory that the session holds. */
+  memoryBytes: number;
   /** Times that the path changed. */
   pathChanges: number;
   /** How datagrams get in and out of the kernel. */
@@ -37,13 +50,19 @@ export interface SessionStats {
   aead: string;
 }
 
-export function sessionStats(holder: SessionHolder, streams: number): SessionStats {
+/** What the session itself counts. */
+export interface ByteCounts {
+  streamBytesWritten: number;
+  streamBytesRead: number;
+}
+
+export function sessionStats(holder: SessionHolder, streams: number, counts: ByteCounts): SessionStats {
   const link = holder.current?.routed.link ?? null;
   const metrics = link?.congestion.metrics();
   const over = holder.state === "over";
   const symbols = over ? null : holder.session.stats;
-  const sentSymbols = symbols?.sentSymbols ?? 0;
-  const sentRepairs = symbols?.sentRepairs ?? 0;
+  const sourceBytes = Math.max(1, symbols?.redundancy.sourceBytes ?? 0);
+  const datagrams = symbols?.datagrams;
   return {
     state: over ? "closed" : holder.state === "suspended" ? "suspended" : "open",
     streams,
@@ -56,15 +75,23 @@ export function sessionStats(holder: SessionHolder, streams: number): SessionSta
     inFlightBytes: link?.inFlightBytes ?? 0,
     pacingRateBps: (metrics?.pacingRate ?? 0) * 8000,
     datagramBytes: link?.datagramBytes ?? 0,
+    ...counts,
     sentPackets: link?.stats.sentPackets ?? 0,
     sentBytes: link?.stats.sentBytes ?? 0,
     receivedPackets: link?.stats.receivedPackets ?? 0,
     receivedBytes: link?.stats.receivedBytes ?? 0,
     lostPackets: link?.stats.lostPackets ?? 0,
-    sentSymbols,
-    sentRepairs,
+    sentSymbols: symbols?.sentSymbols ?? 0,
+    sentRepairs: symbols?.sentRepairs ?? 0,
     receivedSymbols: symbols?.receivedSymbols ?? 0,
-    redundancy: sentSymbols === 0 ? 0 : sentRepairs / sentSymbols,
+    redundancy: (symbols?.redundancy.repairBytes ?? 0) / sourceBytes,
+    repairsAhead: symbols?.redundancy.ahead ?? 0,
+    datagramsSent: datagrams?.sent ?? 0,
+    datagramsRefused: datagrams?.refused ?? 0,
+    datagramsExpired: datagrams?.expired ?? 0,
+    datagramsReceived: datagrams?.delivered ?? 0,
+    datagramsIncomplete: datagrams?.incomplete ?? 0,
+    memoryBytes: symbols?.memoryBytes ?? 0,
     pathChanges: link?.stats.pathChanges ?? 0,
     io: holder.driver.socket.kind,
     aead: holder.current?.handshake.aead ?? "",

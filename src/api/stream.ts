@@ -9,6 +9,7 @@ import { Duplex } from "node:stream";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import { BatsError } from "./errors.ts";
 import type { Session } from "./session.ts";
+import type { ByteCounts } from "./stats.ts";
 
 /** Bytes handed over in one piece, at most; smaller ones that are there are joined up to this. */
 const CHUNK_BYTES = 64 * 1024;
@@ -29,6 +30,7 @@ export interface StreamCarrier {
   wake(): void;
   /** The stream is done with, here. */
   forget(stream: Stream): void;
+  readonly counts: ByteCounts;
 }
 
 export class Stream extends Duplex {
@@ -201,6 +203,7 @@ export class Stream extends Duplex {
     if (chunk.length === 0) return 0;
     const taken = this.#carrier.core.write(this.id, chunk);
     this.bytesWritten += taken;
+    this.#carrier.counts.streamBytesWritten += taken;
     if (taken > 0) {
       if (this.#timer !== null) this.#activeMs = performance.now();
       this.#carrier.wake();
@@ -256,7 +259,7 @@ export class Stream extends Duplex {
     // Reading gives the peer credit.
     this.#carrier.wake();
     if (this.#timer !== null) this.#activeMs = performance.now();
-    this.bytesRead += first.length;
+    this.#count(first);
     if (first.length >= WHOLE_BYTES) return Buffer.from(first.buffer, first.byteOffset, first.length);
     const pieces = [first];
     let length = first.length;
@@ -265,10 +268,15 @@ export class Stream extends Duplex {
       if (next === null) break;
       pieces.push(next);
       length += next.length;
-      this.bytesRead += next.length;
+      this.#count(next);
     }
     if (pieces.length === 1) return Buffer.from(first.buffer, first.byteOffset, first.length);
     return Buffer.concat(pieces, length);
+  }
+
+  #count(read: Uint8Array): void {
+    this.bytesRead += read.length;
+    this.#carrier.counts.streamBytesRead += read.length;
   }
 
   #armTimeout(ms: number): void {

@@ -181,7 +181,9 @@ export class SocketDriver {
     if (this.#immediate !== null) return;
     const nowMs = performance.now();
     // With a full socket only the clock or the socket itself can change anything.
-    const nextMs = this.#full ? nowMs + FULL_PATIENCE_MS : this.endpoint.nextTimeoutMs();
+    const { endpoint } = this;
+    let nextMs = this.#full ? nowMs + FULL_PATIENCE_MS : endpoint.nextTimeoutMs();
+    if (endpoint.progressWaits) nextMs = nowMs;
     if (nextMs <= nowMs + (this.#turnBytes >= BUSY_BYTES ? IMMEDIATE_MS : 0)) {
       this.#immediate = setImmediate(this.#onImmediate);
       return;

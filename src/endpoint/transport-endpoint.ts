@@ -200,6 +200,11 @@ export class TransportEndpoint implements Endpoint {
     this.#remove(routed, nowMs);
   }
 
+  /** Whether observers wait for `progress`. */
+  get progressWaits(): boolean {
+    return this.#touched.length > 0;
+  }
+
   /** Lets the observers of all links that something happened to go to work. What they do may touch links anew: call until false. */
   progress(nowMs: number): boolean {
     const touched = this.#touched;
