@@ -100,7 +100,14 @@ async function run(options: ClientOptions): Promise<void> {
   const connected = keepConnected<Session>({
     targets: options.connect,
     connect: async (target, attempt) => {
-      const session = await connect(target, { credentials, alpn: ALPN, keepAliveMs, signal: attempt, ...names });
+      const session = await connect(target, {
+        credentials,
+        alpn: ALPN,
+        io: options.io,
+        keepAliveMs,
+        signal: attempt,
+        ...names,
+      });
       session.on("suspended", () => log.warn({ server: target }, `${target}: does not answer; connections wait`));
       session.on("resumed", () => log.info({ server: target }, `${target}: is back`));
       return session;

@@ -13,7 +13,11 @@ export interface CommonOptions extends LogOptions {
   udpDeadline?: number;
   udpSources: number;
   drain: number;
+  io: (typeof IO_PATHS)[number];
 }
+
+/** How datagrams get in and out of the kernel; docs/io.md. */
+const IO_PATHS = ["auto", "native", "dgram"] as const;
 
 export function addCommonOptions(command: Command): Command {
   return command
@@ -41,6 +45,11 @@ export function addCommonOptions(command: Command): Command {
       new Option("--drain <seconds>", "on SIGTERM, how long open connections may take to finish")
         .argParser(readNumber(0, 86_400))
         .default(10),
+    )
+    .addOption(
+      new Option("--io <way>", "how datagrams reach the kernel: many a call where that works, or one by one")
+        .choices(IO_PATHS)
+        .default("auto"),
     )
     .addOption(new Option("--log-level <level>", "what is logged").choices(LOG_LEVELS).default("info"))
     .addOption(

@@ -67,9 +67,11 @@ async function run(options: ServerOptions): Promise<void> {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
   const credentials = await loadCredentials(options, log, signal);
-  const listener = await listen({ listen: options.listen, credentials, alpn: ALPN }).catch((error: Error) => {
-    throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
-  });
+  const listener = await listen({ listen: options.listen, credentials, alpn: ALPN, io: options.io }).catch(
+    (error: Error) => {
+      throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
+    },
+  );
   const stopWatching = watchCredentials(credentials, options, log);
   const forwards = new ServerForwards({
     allow: new Permissions(options.allow),

@@ -1,0 +1,268 @@
+/**
+ * iperf3's TCP through `bats-proxy`, default settings, both ends built from this tree:
+ *
+ *     tsx bench/proxy/iperf.ts lossy [--quick] [--delay 10,50,110] [--loss 0,2,10,20] [--seconds 20] [--json FILE]
+ *     tsx bench/proxy/iperf.ts cpu [--seconds 10] [--json FILE]
+ *
+ * lossy: 100 Mbit/s through an emulated link (lab.ts); efficiency E is goodput after 3 s over rate x (1 - loss).
+ * cpu: how much one machine carries on its loopback address, on each I/O path, beside kcptun (AES, fast3, no compression)
+ * where that is installed, taking turns. Exits with 1 when a goal is missed. Needs iperf3; lossy needs root.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { CLOUD_IP, type DirectionCounts, Lab } from "./lab.ts";
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const RATE_MBPS = 100;
+const OMIT_S = 3;
+const GOAL_EFFICIENCY = 0.92;
+const GOAL_QUEUE_DROPS = 0.03;
+const GOAL_OVER_KCPTUN = 3;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    delay: { type: "string", default: "10,50,110" },
+    loss: { type: "string", default: "0,2,10,20" },
+    seconds: { type: "string" },
+    json: { type: "string" },
+  },
+});
+
+/** An authority and certificates of both ends, in `folder`. */
+function issueCertificates(folder: string): (name: string) => string[] {
+  const pki = (...args: string[]) =>
+    execFileSync(process.execPath, [MAIN, "pki", ...args, "--dir", folder], { stdio: "ignore" });
+  pki("init");
+  pki("issue", "--name", "cloud", "--server");
+  pki("issue", "--name", "edge");
+  return (name) => [
+    "--ca",
+    join(folder, "ca.crt"),
+    "--cert",
+    join(folder, `${name}.crt`),
+    "--key",
+    join(folder, `${name}.key`),
+  ];
+}
+
+/** Waits until a command's log says so; rejects when it ends or says nothing for long. */
+function said(child: ChildProcess, pattern: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const timer = setTimeout(() => reject(new Error(`bats-proxy did not say ${pattern}:\n${text}`)), 30_000);
+    const onData = (data: Buffer) => {
+      text += data;
+      if (!pattern.test(text)) return;
+      clearTimeout(timer);
+      resolve();
+    };
+    child.stderr!.on("data", onData);
+    child.once("exit", () => {
+      clearTimeout(timer);
+      reject(new Error(`bats-proxy ended:\n${text}`));
+    });
+  });
+}
+
+/** Bits a second that arrived, by iperf3's own report. */
+function goodput(report: string): number {
+  return JSON.parse(report).end.sum_received.bits_per_second;
+}
+
+interface Cell {
+  delayMs: number;
+  lossPercent: number;
+  goodputMbps: number;
+  efficiency: number;
+  /** Of the packets that came to the bottleneck, over the whole run. */
+  queueDrops: number;
+  link: DirectionCounts;
+}
+
+async function measureCell(delayMs: number, lossPercent: number, seconds: number): Promise<Cell> {
+  const lab = new Lab();
+  try {
+    await lab.up({ rateMbps: RATE_MBPS, delayMs, lossPercent });
+    const certificates = issueCertificates(lab.folder);
+    lab.start("cloud", "iperf3", ["-s", "-p", "5201"], "ignore");
+    const server = lab.start("cloud", process.execPath, [
+      MAIN,
+      "server",
+      "--listen",
+      "4433",
+      ...certificates("cloud"),
+      "--allow",
+      "*=tcp:127.0.0.1:5201",
+    ]);
+    await said(server, /serving/);
+    const forward = ["-L", "tcp:127.0.0.1:5202=tcp:127.0.0.1:5201"];
+    const connect = ["--connect", `${CLOUD_IP}:4433`, "--server-name", "cloud"];
+    const client = lab.start("edge", process.execPath, [
+      MAIN,
+      "client",
+      ...connect,
+      ...certificates("edge"),
+      ...forward,
+    ]);
+    await said(client, /connected/);
+    const args = ["-c", "127.0.0.1", "-p", "5202", "-t", String(seconds), "-O", String(OMIT_S), "-J"];
+    const bps = goodput(await lab.run("edge", "iperf3", args, (seconds + OMIT_S + 40) * 1000));
+    const counts = await lab.down();
+    const link = counts![0];
+    return {
+      delayMs,
+      lossPercent,
+      goodputMbps: bps / 1e6,
+      efficiency: bps / 1e6 / (RATE_MBPS * (1 - lossPercent / 100)),
+      queueDrops: link.queueDropped / link.came,
+      link,
+    };
+  } finally {
+    await lab.down();
+  }
+}
+
+async function lossy(): Promise<boolean> {
+  const numbers = (text: string) => text.split(",").map(Number);
+  const delays = values.quick ? [50] : numbers(values.delay);
+  const losses = values.quick ? [10] : numbers(values.loss);
+  const seconds = Number(values.seconds ?? (values.quick ? 8 : 20));
+  const cells: Cell[] = [];
+  console.log("one way   loss   goodput    E      queue drops");
+  for (const delayMs of delays) {
+    for (const lossPercent of losses) {
+      const cell = await measureCell(delayMs, lossPercent, seconds);
+      cells.push(cell);
+      const missed = isMissed(cell) ? "  missed" : "";
+      const columns = [
+        `${delayMs} ms`.padStart(7),
+        `${lossPercent} %`.padStart(6),
+        cell.goodputMbps.toFixed(1).padStart(8),
+      ];
+      console.log(
+        `${columns.join(" ")}   ${cell.efficiency.toFixed(3)}   ${(cell.queueDrops * 100).toFixed(2)} %${missed}`,
+      );
+    }
+  }
+  report({ rateMbps: RATE_MBPS, seconds, omitSeconds: OMIT_S, cells });
+  return !cells.some(isMissed);
+}
+
+function isMissed({ efficiency, queueDrops }: Cell): boolean {
+  return efficiency < GOAL_EFFICIENCY || queueDrops > GOAL_QUEUE_DROPS;
+}
+
+/** One way of carrying TCP over UDP on the loopback address: starts it, gives the port where it listens. */
+interface Carrier {
+  name: string;
+  start(folder: string): Promise<{ port: number; stop(): void }>;
+}
+
+const IPERF_PORT = 25_201;
+
+function batsProxy(io: string, name: string, listen: number): Carrier {
+  return {
+    name,
+    async start(folder) {
+      const certificates = issueCertificates(join(folder, io));
+      const run = (...args: string[]) =>
+        spawn(process.execPath, [MAIN, ...args, "--io", io], { stdio: ["ignore", "ignore", "pipe"] });
+      const target = `tcp:127.0.0.1:${IPERF_PORT}`;
+      const server = run(
+        "server",
+        "--listen",
+        `127.0.0.1:${listen}`,
+        ...certificates("cloud"),
+        "--allow",
+        `*=${target}`,
+      );
+      await said(server, /serving/);
+      const connect = ["--connect", `127.0.0.1:${listen}`, "--server-name", "cloud"];
+      const client = run("client", ...connect, ...certificates("edge"), "-L", `tcp:127.0.0.1:${listen + 1}=${target}`);
+      await said(client, /connected/);
+      return { port: listen + 1, stop: () => [client, server].forEach((child) => void child.kill("SIGKILL")) };
+    },
+  };
+}
+
+const kcptun: Carrier = {
+  name: "kcptun, AES, fast3",
+  async start() {
+    const common = ["--crypt", "aes", "--mode", "fast3", "--nocomp", "--quiet"];
+    const options = { stdio: "ignore" } as const;
+    const server = spawn(
+      "kcptun-server",
+      ["-l", "127.0.0.1:25220", "-t", `127.0.0.1:${IPERF_PORT}`, ...common],
+      options,
+    );
+    const client = spawn("kcptun-client", ["-l", "127.0.0.1:25221", "-r", "127.0.0.1:25220", ...common], options);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    return { port: 25_221, stop: () => [client, server].forEach((child) => void child.kill("SIGKILL")) };
+  },
+};
+
+async function cpu(): Promise<boolean> {
+  const seconds = Number(values.seconds ?? 10);
+  const carriers = [
+    batsProxy("auto", "bats-proxy", 25_230),
+    batsProxy("dgram", "bats-proxy, portable sockets", 25_240),
+  ];
+  const hasKcptun = spawnSync("kcptun-client", ["--version"]).error === undefined;
+  if (hasKcptun) carriers.push(kcptun);
+  const folder = mkdtempSync(join(tmpdir(), "bats-iperf-"));
+  const iperf = spawn("iperf3", ["-s", "-p", String(IPERF_PORT)], { stdio: "ignore" });
+  const results: Record<string, number[]> = {};
+  try {
+    for (let round = 0; round < 3; round++) {
+      for (const carrier of carriers) {
+        const { port, stop } = await carrier.start(join(folder, String(round)));
+        try {
+          const args = ["-c", "127.0.0.1", "-p", String(port), "-t", String(seconds), "-O", "1", "-J"];
+          const child = spawn("iperf3", args, { stdio: ["ignore", "pipe", "inherit"] });
+          let output = "";
+          child.stdout!.on("data", (text) => {
+            output += text;
+          });
+          await once(child, "close");
+          results[carrier.name] = [...(results[carrier.name] ?? []), goodput(output) / 1e6];
+        } finally {
+          stop();
+        }
+      }
+    }
+  } finally {
+    iperf.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+  const medians = Object.fromEntries(Object.entries(results).map(([name, runs]) => [name, median(runs)]));
+  for (const [name, mbps] of Object.entries(medians))
+    console.log(`${name.padEnd(30)} ${mbps.toFixed(0).padStart(6)} Mbit/s`);
+  const ratio = hasKcptun ? medians["bats-proxy"] / medians[kcptun.name] : null;
+  if (ratio !== null)
+    console.log(
+      `${ratio.toFixed(2)} times kcptun; goal ${GOAL_OVER_KCPTUN}${ratio < GOAL_OVER_KCPTUN ? ": missed" : ""}`,
+    );
+  report({ seconds, cpu: cpus()[0].model, results, medians, ratio });
+  return ratio === null || ratio >= GOAL_OVER_KCPTUN;
+}
+
+function report(result: object): void {
+  if (values.json !== undefined)
+    writeFileSync(values.json, `${JSON.stringify({ node: process.version, ...result }, null, 2)}\n`);
+}
+
+const commands: Record<string, () => Promise<boolean>> = { lossy, cpu };
+const command = commands[positionals[0] ?? ""];
+if (command === undefined) {
+  console.error(readFileSync(fileURLToPath(import.meta.url), "utf8").split("*/", 1)[0]);
+  process.exit(2);
+}
+process.exit((await command()) ? 0 : 1);
