@@ -342,3 +342,47 @@ describe("the wish for fewer ACKs", () => {
     expect(told).toBe(3);
   });
 });
+
+describe("a peer that gives up connection ids without end", () => {
+  test("costs bounded memory, and no id stays that it was not told of", () => {
+    const live = new Set<string>();
+    const name = (id: Uint8Array) => Buffer.from(id).toString("hex");
+    let count = 0;
+    const p = createForgedPair({
+      forward: { rateMbps: 100, delayMs: 1 },
+      server: {
+        link: {
+          connectionIds: {
+            issue: () => {
+              const id = new Uint8Array(8);
+              new DataView(id.buffer).setUint32(4, ++count);
+              live.add(name(id));
+              return id;
+            },
+            resetToken: () => new Uint8Array(16),
+            retire: (id) => live.delete(name(id)),
+          },
+        },
+      },
+    });
+    p.network.run(200);
+    expect(live.size).toBe(4);
+    const before = count;
+    // Each batch of the control stream retires hundreds of ids; nothing that the server says about new ones is acknowledged.
+    let sequence = 1;
+    for (let batch = 1; batch < 120; batch++) {
+      const records: number[] = [];
+      while (records.length < 900) {
+        const body = varints(sequence++);
+        records.push(3, body.length, ...body);
+      }
+      p.give("server", p.packet("server", [0x04, ...varints(batch), 1, 0, ...varints(records.length), ...records]));
+    }
+    expect(count - before).toBeGreaterThan(5000);
+    expect(count - before).toBeLessThan(12_000);
+    expect(live.size).toBeLessThanOrEqual(4);
+    expect(p.server.link!.state).toBe("established");
+    p.server.link!.close(0x100, "", p.network.nowMs);
+    expect(live.size).toBe(0);
+  });
+});

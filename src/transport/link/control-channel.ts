@@ -53,7 +53,11 @@ export class ControlChannel {
       const id = options.connectionIds.issue();
       const sequence = localIds.issue(id);
       const record = encodeNewId(sequence, id, options.connectionIds.resetToken(id));
-      if (!dataSpace.sender.write(record)) return;
+      if (dataSpace.sender.write(record)) continue;
+      // The peer leaves so much unacknowledged that it will not hear of this one.
+      localIds.retire(sequence);
+      options.connectionIds.retire(id);
+      return;
     }
   }
 
@@ -94,7 +98,8 @@ export class ControlChannel {
         break;
       case RECORD_RETIRE_ID: {
         const id = core.localIds.retire(readVarint(body, 0, body.length));
-        if (id !== null) core.options.connectionIds.retire(id);
+        if (id === null) break;
+        core.options.connectionIds.retire(id);
         this.issueIds();
         break;
       }
