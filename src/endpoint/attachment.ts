@@ -31,6 +31,11 @@ export class Attachment implements LinkUser, LinkObserver {
     return this.#carries;
   }
 
+  /** What is above the link, if anything is yet. */
+  get user(): LinkUser | null {
+    return this.#session;
+  }
+
   /** From now on the session goes over this link. */
   carry(session: LinkUser, nowMs: number): void {
     this.#session = session;

@@ -5,6 +5,7 @@ import type { UdpSocket } from "../udp/index.ts";
 import type { LinkSecurity } from "./link-security.ts";
 import { NetworkWatch } from "./network-watch.ts";
 import { SocketDriver } from "./socket-driver.ts";
+import { Trace } from "./trace.ts";
 import { TransportEndpoint } from "./transport-endpoint.ts";
 
 /** How long links may take to say goodbye before the socket closes, ms. */
@@ -17,6 +18,7 @@ export class Host {
   readonly driver: SocketDriver;
   readonly endpoint: TransportEndpoint;
   readonly #watch: NetworkWatch;
+  readonly #trace: Trace | null;
   #closed: Promise<void> | null = null;
 
   constructor(socket: UdpSocket, security: LinkSecurity, maximumUnvalidated?: number) {
@@ -30,6 +32,7 @@ export class Host {
     });
     this.driver = new SocketDriver(this.endpoint, socket);
     this.#watch = new NetworkWatch(this.driver);
+    this.#trace = Trace.ofEnvironment(this.driver);
   }
 
   /** Closes the socket as soon as all links are gone. They should be closing already; those that stay too long are cut off. */
@@ -41,6 +44,7 @@ export class Host {
   async #close(): Promise<void> {
     this.endpoint.acceptor = null;
     this.#watch.stop();
+    this.#trace?.stop();
     const endMs = performance.now() + FAREWELL_MS;
     while (this.endpoint.linkCount > 0 && performance.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, FAREWELL_STEP_MS));

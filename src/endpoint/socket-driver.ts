@@ -30,6 +30,18 @@ const MOST_BYTES = 128 * 1024;
 /** A socket that was full and says nothing is tried again after this long. */
 const FULL_PATIENCE_MS = 50;
 
+/** How busy a driver was. */
+export interface DriverLoad {
+  turns: number;
+  /** Time in turns, and the longest of them. */
+  workMs: number;
+  longestTurnMs: number;
+  /** How late the latest timer came. */
+  latestTimerMs: number;
+  /** Times that the kernel took no more. */
+  fullSockets: number;
+}
+
 export class SocketDriver {
   readonly endpoint: TransportEndpoint;
   #socket: UdpSocket;
@@ -52,6 +64,7 @@ export class SocketDriver {
   #fullMs = 0;
   #closed = false;
   #referenced = true;
+  #load = noLoad();
 
   constructor(endpoint: TransportEndpoint, socket: UdpSocket) {
     this.endpoint = endpoint;
@@ -65,6 +78,13 @@ export class SocketDriver {
 
   now(): number {
     return performance.now();
+  }
+
+  /** How busy it was since it was asked last. */
+  takeLoad(): DriverLoad {
+    const load = this.#load;
+    this.#load = noLoad();
+    return load;
   }
 
   /** Something may be to send: it is at the end of this turn of the event loop. */
@@ -132,6 +152,7 @@ export class SocketDriver {
 
   readonly #onTimer = (): void => {
     this.#timer = null;
+    this.#load.latestTimerMs = Math.max(this.#load.latestTimerMs, performance.now() - this.#timerMs);
     this.#timerMs = Number.POSITIVE_INFINITY;
     this.#work();
   };
@@ -140,9 +161,10 @@ export class SocketDriver {
   #work(): void {
     if (this.#working || this.#closed) return;
     this.#working = true;
+    const startMs = performance.now();
     try {
       const { endpoint } = this;
-      let nowMs = performance.now();
+      let nowMs = startMs;
       if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS) this.#full = false;
       let bytes = 0;
       this.#turnBytes = 0;
@@ -158,6 +180,11 @@ export class SocketDriver {
     } finally {
       this.#working = false;
     }
+    const elapsedMs = performance.now() - startMs;
+    const load = this.#load;
+    load.turns++;
+    load.workMs += elapsedMs;
+    if (elapsedMs > load.longestTurnMs) load.longestTurnMs = elapsedMs;
     if (!this.#closed) this.#schedule();
   }
 
@@ -173,6 +200,7 @@ export class SocketDriver {
     if (!this.#socket.send(transmit)) {
       this.#full = true;
       this.#fullMs = nowMs;
+      this.#load.fullSockets++;
     }
     return true;
   }
@@ -195,4 +223,8 @@ export class SocketDriver {
     this.#timer = setTimeout(this.#onTimer, this.#timerMs - nowMs);
     if (!this.#referenced) this.#timer.unref();
   }
+}
+
+function noLoad(): DriverLoad {
+  return { turns: 0, workMs: 0, longestTurnMs: 0, latestTimerMs: 0, fullSockets: 0 };
 }

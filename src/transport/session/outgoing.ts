@@ -40,6 +40,11 @@ export class Outgoing {
     return this.#control.length > 0;
   }
 
+  /** What the peer still takes of streams and messages. */
+  get creditBytes(): number {
+    return this.#maximum - this.#sent;
+  }
+
   pushControl(type: number, ...fields: number[]): void {
     this.#control.push({ type, fields });
   }

@@ -87,6 +87,9 @@ export interface SessionStats {
   waitingStreams: number;
   /** What the session may have under way towards it, bytes. */
   receiveWindow: number;
+  /** What was written and has not left, bytes, and the credit that the peer has granted beyond what has. */
+  waitingBytes: number;
+  creditBytes: number;
   /** What it holds of the memory budget. */
   memoryBytes: number;
   redundancy: RedundancyStats;

@@ -155,6 +155,8 @@ export class Session implements LinkUser {
       openStreams: this.#streams.size,
       waitingStreams: this.#streams.waiting,
       receiveWindow: this.#incoming.window.ahead,
+      waitingBytes: this.#waitingBytes,
+      creditBytes: this.#outgoing.creditBytes,
       memoryBytes: this.#memory.bytes,
     };
   }

@@ -1,0 +1,45 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, expect, test } from "vitest";
+import { dial, listener } from "./support.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "bats-trace-"));
+
+afterEach(() => {
+  delete process.env.BATS_TRACE;
+  delete process.env.BATS_TRACE_MS;
+  rmSync(directory, { recursive: true, force: true });
+});
+
+test("BATS_TRACE names a file that gets a line for each link, of what went over it since the line before", async () => {
+  const server = await listener();
+  const file = join(directory, "client.trace");
+  process.env.BATS_TRACE = file;
+  process.env.BATS_TRACE_MS = "10";
+  const session = await dial(server);
+  delete process.env.BATS_TRACE;
+  const received = new Promise<void>((resolve) => {
+    server.on("session", (peer) => peer.on("message", () => resolve()));
+  });
+  await session.sendMessage(new Uint8Array(100_000));
+  await received;
+  await delay(50);
+  await session.close();
+
+  const lines = readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const sum = (field: string): number => lines.reduce((total, line) => total + line[field], 0);
+  expect(lines.length).toBeGreaterThan(2);
+  expect(sum("symbols") * 1500).toBeGreaterThan(100_000);
+  expect(lines.reduce((bytes, line) => bytes + line.sentMbps * line.overMs * 125, 0)).toBeGreaterThan(100_000);
+  const last = lines.at(-1);
+  expect(last.smoothedRttMs).toBeGreaterThanOrEqual(0);
+  expect(last.congestion.windowBytes).toBeGreaterThan(0);
+  expect(last.session.waitingBytes).toBe(0);
+  expect(sum("acked")).toBeGreaterThan(70);
+  expect(last.load.turns).toBeGreaterThanOrEqual(0);
+});
