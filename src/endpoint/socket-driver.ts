@@ -4,7 +4,8 @@
  * gathered up to its end.
  *
  * The clock is `performance.now()`. Node's timers tick in milliseconds and come late rather than early, so links save up
- * `PACING_BURST_MS` of pacing for them; only what is due within a fraction of a tick is waited for by immediates.
+ * `PACING_BURST_MS` of pacing for them. Nothing that is due later is waited for by turning round and round: a process that does so
+ * is one that the kernel's scheduler lets wait when others want the processor too.
  *
  * Not here: noticing what happens to the network without a packet, which is `network-watch.ts`'s.
  */
@@ -15,12 +16,6 @@ import type { TransportEndpoint } from "./transport-endpoint.ts";
 /** For `LinkOptions.pacingBurstMs`: what a late timer makes a link wait, and a little more. */
 export const PACING_BURST_MS = 4;
 
-/**
- * What is due sooner than this is waited for by an immediate, for a timer would be later than that, if it is worth the trouble: who
- * sends this much in a turn would overrun queues with what a timer's tick lets save up.
- */
-const IMMEDIATE_MS = 0.3;
-const BUSY_BYTES = 12 * 1024;
 /** The longest that a timer is set for; Node's limit is 2^31 - 1 ms. */
 const LONGEST_WAIT_MS = 60_000;
 /** Rounds of sending and of sessions' work in one turn, before the event loop is let go on. */
@@ -58,8 +53,6 @@ export class SocketDriver {
   #timerMs = Number.POSITIVE_INFINITY;
   #immediate: NodeJS.Immediate | null = null;
   #working = false;
-  /** Bytes sent in the last turn. */
-  #turnBytes = 0;
   #full = false;
   #fullMs = 0;
   #closed = false;
@@ -167,14 +160,12 @@ export class SocketDriver {
       let nowMs = startMs;
       if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS) this.#full = false;
       let bytes = 0;
-      this.#turnBytes = 0;
       for (let round = 0; round < MOST_ROUNDS; round++) {
         if (endpoint.nextTimeoutMs() <= nowMs) endpoint.handleTimeout(nowMs);
         const progressed = endpoint.progress(nowMs);
         nowMs = performance.now();
         const before = bytes;
         while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
-        this.#turnBytes = bytes;
         if (!progressed && bytes === before) break;
       }
     } finally {
@@ -212,7 +203,7 @@ export class SocketDriver {
     const { endpoint } = this;
     let nextMs = this.#full ? nowMs + FULL_PATIENCE_MS : endpoint.nextTimeoutMs();
     if (endpoint.progressWaits) nextMs = nowMs;
-    if (nextMs <= nowMs + (this.#turnBytes >= BUSY_BYTES ? IMMEDIATE_MS : 0)) {
+    if (nextMs <= nowMs) {
       this.#immediate = setImmediate(this.#onImmediate);
       return;
     }
