@@ -19,7 +19,7 @@ import type { SendBatch } from "./send-batch.ts";
 import { SessionError } from "./session-error.ts";
 
 /** Superfluous repairs a batch that a round may cost on average. */
-const WASTE = 0.2;
+const WASTE = 0.3;
 /** No more repairs than make them fall short with this chance. */
 const LEAST_SHORTFALL = 0.0005;
 const MOST_REPAIRS = 128;
