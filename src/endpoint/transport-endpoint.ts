@@ -15,21 +15,17 @@ import type { Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint
 import {
   type ConnectionIdSource,
   type ControlCoder,
-  type HeaderError,
   Link,
   type LinkOptions,
   MIN_INITIAL_BYTES,
   PacketHeader,
   type PacketProtection,
-  statelessReset,
-  VERSION,
-  versionNegotiation,
-  writeRetryHeader,
 } from "../transport/link/index.ts";
 import { readPacketNumber } from "../transport/link/packet-number.ts";
-import { AnswerLimit } from "./answer-limit.ts";
 import { CONNECTION_ID_BYTES, ConnectionIdMap } from "./connection-id-map.ts";
+import { endpointCounters } from "./endpoint-counters.ts";
 import { type LinkObserver, RoutedLink } from "./routed-link.ts";
+import { StatelessAnswers } from "./stateless-answers.ts";
 import { TimerHeap } from "./timer-heap.ts";
 
 /** What whoever dials or accepts a link has to say about it; the endpoint knows the rest. */
@@ -66,70 +62,15 @@ export interface TransportEndpointOptions {
   maximumLinks?: number;
 }
 
-export type EndpointDrop =
-  | HeaderError
-  /** Not a first packet, and its id leads nowhere. */
-  | "unknown-connection-id"
-  /** A first packet that does not open, or is too short. */
-  | "no-first-packet"
-  /** A first packet where nobody listens, or nobody wants it. */
-  | "not-accepted"
-  /** Too many links. */
-  | "too-many-links"
-  /** It deserved an answer, but there were too many of those. */
-  | "not-answered";
-
-export interface EndpointCounters {
-  /** Datagrams that led to a link. */
-  routed: number;
-  accepted: number;
-  retries: number;
-  versionNegotiations: number;
-  statelessResets: number;
-  drops: Record<EndpointDrop, number>;
-}
-
 /** Datagrams that a link may send before it is the next one's turn. */
 const TURN_DATAGRAMS = 32;
-const ANSWERS_A_SECOND = 500;
-const ANSWER_BURST = 100;
-/** Retries cost more, but without them nobody gets in while somebody floods. A client's first flight is several packets. */
-const RETRIES_A_SECOND = 2000;
-const RETRY_BURST = 500;
-/** Answers that wait for the socket. */
-const MAX_ANSWERS = 64;
 /** Stateless resets of ours are shorter; only the first so many links that were dialled are asked about one. */
 const MOST_RESET_BYTES = 64;
 const MOST_RESET_LINKS = 64;
 const EMPTY = new Uint8Array(0);
 
-interface Answer {
-  bytes: Uint8Array;
-  destination: Address;
-  source: Address;
-}
-
 export class TransportEndpoint implements Endpoint {
-  readonly counters: EndpointCounters = {
-    routed: 0,
-    accepted: 0,
-    retries: 0,
-    versionNegotiations: 0,
-    statelessResets: 0,
-    drops: {
-      empty: 0,
-      "not-a-packet": 0,
-      truncated: 0,
-      "connection-id-length": 0,
-      "unknown-version": 0,
-      "unknown-type": 0,
-      "unknown-connection-id": 0,
-      "no-first-packet": 0,
-      "not-accepted": 0,
-      "too-many-links": 0,
-      "not-answered": 0,
-    },
-  };
+  readonly counters = endpointCounters();
   acceptor: LinkAcceptor | null;
   readonly #options: TransportEndpointOptions;
   readonly #maximumUnvalidated: number;
@@ -147,13 +88,12 @@ export class TransportEndpoint implements Endpoint {
   #turnDatagrams = 0;
   #touched: RoutedLink[] = [];
   #touchedBefore: RoutedLink[] = [];
-  readonly #answers: Answer[] = [];
-  readonly #answerLimit = new AnswerLimit(ANSWERS_A_SECOND, ANSWER_BURST);
-  readonly #retryLimit = new AnswerLimit(RETRIES_A_SECOND, RETRY_BURST);
+  readonly #answers: StatelessAnswers;
   #unvalidated = 0;
 
   constructor(options: TransportEndpointOptions) {
     this.#options = options;
+    this.#answers = new StatelessAnswers(options, this.counters);
     this.acceptor = options.acceptor ?? null;
     this.#maximumUnvalidated = options.maximumUnvalidated ?? 256;
     this.#maximumLinks = options.maximumLinks ?? 65_536;
@@ -227,7 +167,9 @@ export class TransportEndpoint implements Endpoint {
     const error = header.parse(bytes, CONNECTION_ID_BYTES);
     if (error !== null) {
       this.counters.drops[error]++;
-      if (error === "unknown-version") this.#negotiateVersion(datagram, nowMs);
+      if (error === "unknown-version" && this.acceptor !== null) {
+        this.#answers.negotiateVersion(datagram, header, nowMs);
+      }
       return;
     }
     const routed = this.#find(bytes);
@@ -240,7 +182,7 @@ export class TransportEndpoint implements Endpoint {
     } else if (header.kind !== "short" || !this.#onReset(datagram, nowMs)) {
       this.counters.drops["unknown-connection-id"]++;
       // Who takes no links lost none of a peer's, either.
-      if (header.kind === "short" && this.acceptor !== null) this.#reset(datagram, nowMs);
+      if (header.kind === "short" && this.acceptor !== null) this.#answers.reset(datagram, header, nowMs);
     }
   }
 
@@ -252,14 +194,7 @@ export class TransportEndpoint implements Endpoint {
   }
 
   pollTransmit(transmit: Transmit, nowMs: number): boolean {
-    if (this.#answers.length > 0) {
-      const { bytes, destination, source } = this.#answers.shift()!;
-      transmit.buffer.set(bytes);
-      transmit.length = bytes.length;
-      transmit.destination = destination;
-      transmit.source = source;
-      return true;
-    }
+    if (this.#answers.pollTransmit(transmit)) return true;
     while (this.#turn < this.#ready.length) {
       const routed = this.#ready[this.#turn];
       if (routed.gone) {
@@ -285,7 +220,7 @@ export class TransportEndpoint implements Endpoint {
   }
 
   nextTimeoutMs(): number {
-    return this.#turn < this.#ready.length || this.#answers.length > 0 ? Number.NEGATIVE_INFINITY : this.#timers.nextMs;
+    return this.#turn < this.#ready.length || this.#answers.wait ? Number.NEGATIVE_INFINITY : this.#timers.nextMs;
   }
 
   #next(): void {
@@ -410,7 +345,7 @@ export class TransportEndpoint implements Endpoint {
     const token = header.tokenEnd > header.tokenStart ? bytes.slice(header.tokenStart, header.tokenEnd) : EMPTY;
     const validated = token.length > 0 && acceptor.tokens.check(token, source, nowMs) !== null;
     if (!validated && this.#unvalidated >= this.#maximumUnvalidated) {
-      this.#retry(datagram, acceptor.tokens, nowMs);
+      this.#answers.retry(datagram, header, acceptor.tokens, nowMs);
       return;
     }
     const destinationId = bytes.slice(header.destinationStart, header.destinationEnd);
@@ -444,61 +379,6 @@ export class TransportEndpoint implements Endpoint {
     this.counters.accepted++;
     routed.link.handleDatagram(datagram, nowMs);
     this.#after(routed, nowMs);
-  }
-
-  /** Asks a client to prove its address, and forgets it. */
-  #retry(datagram: ReceivedDatagram, tokens: AddressTokens, nowMs: number): void {
-    if (!this.#retryLimit.take(nowMs)) {
-      this.counters.drops["not-answered"]++;
-      return;
-    }
-    const { bytes, source } = datagram;
-    const header = this.#header;
-    const client = bytes.slice(header.sourceStart, header.sourceEnd);
-    const first = bytes.slice(header.destinationStart, header.destinationEnd);
-    const fresh = new Uint8Array(CONNECTION_ID_BYTES);
-    this.#options.random(fresh);
-    const packet = new Uint8Array(256);
-    const end = writeRetryHeader(packet, 0, client, fresh, tokens.issue("retry", source, nowMs, first));
-    this.#options.protection.handshakeKeys(first, "server").sealer.seal(packet, 0, end, end, 0);
-    this.counters.retries++;
-    this.#answer(packet.subarray(0, end + 16), datagram);
-  }
-
-  #negotiateVersion(datagram: ReceivedDatagram, nowMs: number): void {
-    const { bytes } = datagram;
-    if (this.acceptor === null || bytes.length < MIN_INITIAL_BYTES) return;
-    if (!this.#answerLimit.take(nowMs)) {
-      this.counters.drops["not-answered"]++;
-      return;
-    }
-    const header = this.#header;
-    const client = bytes.slice(header.sourceStart, header.sourceEnd);
-    const own = bytes.slice(header.destinationStart, header.destinationEnd);
-    this.counters.versionNegotiations++;
-    this.#answer(versionNegotiation(client, own, [VERSION]), datagram);
-  }
-
-  /** Tells the peer of a link that is not known here (any more). */
-  #reset(datagram: ReceivedDatagram, nowMs: number): void {
-    const { bytes } = datagram;
-    if (!this.#answerLimit.take(nowMs)) {
-      this.counters.drops["not-answered"]++;
-      return;
-    }
-    const noise = new Uint8Array(32);
-    this.#options.random(noise);
-    const { destinationStart, destinationEnd } = this.#header;
-    const token = this.#options.resetToken(bytes.slice(destinationStart, destinationEnd));
-    const packet = statelessReset(token, bytes.length, noise);
-    if (packet === null) return;
-    this.counters.statelessResets++;
-    this.#answer(packet, datagram);
-  }
-
-  #answer(bytes: Uint8Array, { source, destination }: ReceivedDatagram): void {
-    if (this.#answers.length >= MAX_ANSWERS) this.counters.drops["not-answered"]++;
-    else this.#answers.push({ bytes, destination: source, source: destination });
   }
 }
 
