@@ -177,10 +177,10 @@ export class Bbr implements CongestionController {
   #excessPassed = 0;
   #excessDelivered = 0;
 
-  // Losses in a row.
+  // Losses in a row: packets, and the sum of the squares of the runs' lengths.
   #lastLost = -2;
   #lostPackets = 0;
-  #lostRuns = 0;
+  #lostSquares = 0;
   /** The run of losses that `#lastLost` ends: packets, bytes not yet forgiven, packets of it in `#lostPackets`, when its first was sent. */
   #runPackets = 0;
   #runBytes = 0;
@@ -191,9 +191,9 @@ export class Bbr implements CongestionController {
   /** Packets sent before this one may have been lost to a queue we overran: their runs are not the path's. */
   #runsFrom = 0;
   #provenPackets = 0;
-  #provenRuns = 0;
+  #provenSquares = 0;
   #pendingPackets = 0;
-  #pendingRuns = 0;
+  #pendingSquares = 0;
 
   #outage = false;
   #congestionEvents = 0;
@@ -235,7 +235,6 @@ export class Bbr implements CongestionController {
     if (packet !== this.#lastLost + 1) {
       this.#runPackets = this.#runBytes = this.#runCounted = 0;
       this.#runSentMs = sentMs;
-      if (packet >= this.#runsFrom) this.#lostRuns++;
     }
     this.#lastLost = packet;
     this.#runPackets++;
@@ -243,6 +242,8 @@ export class Bbr implements CongestionController {
     if (packet >= this.#runsFrom) {
       this.#lostPackets++;
       this.#runCounted++;
+      // Adds up to the square of the run's length.
+      this.#lostSquares += 2 * this.#runCounted - 1;
     }
     const span = Math.max(BLACKOUT_RTTS * this.#smoothedRttMs, BLACKOUT_LEAST_MS);
     if (this.#runPackets >= BLACKOUT_PACKETS && sentMs - this.#runSentMs >= span) this.#forgive();
@@ -252,6 +253,7 @@ export class Bbr implements CongestionController {
   #forgive(): void {
     this.#sampler.onSpurious(this.#runBytes);
     this.#lostPackets = Math.max(this.#lostPackets - this.#runCounted, 0);
+    this.#lostSquares = Math.max(this.#lostSquares - this.#runCounted ** 2, 0);
     this.#runBytes = this.#runCounted = 0;
     this.#blackout = true;
   }
@@ -301,7 +303,7 @@ export class Bbr implements CongestionController {
     // What is known of the path is kept: most outages end on the path they began on. Who hears of the outage by an ACK of a later
     // packet hears of its end too.
     this.#outage = this.#sampler.newestAcked < this.#lastLost;
-    this.#lostPackets = this.#lostRuns = 0;
+    this.#lostPackets = this.#lostSquares = 0;
     this.#sampler.invalidate();
     this.#experimentOpen = false;
     if (this.#phase !== "startup") this.#phase = "cruise";
@@ -330,7 +332,7 @@ export class Bbr implements CongestionController {
     this.#experimentOpen = false;
     this.#outage = this.#blackout = false;
     this.#thin = false;
-    this.#lostPackets = this.#lostRuns = this.#provenPackets = this.#provenRuns = 0;
+    this.#lostPackets = this.#lostSquares = this.#provenPackets = this.#provenSquares = 0;
     this.#runsFrom = this.#largestSent + 1;
     this.#startRound(nowMs);
     this.windowBytes = INITIAL_WINDOW_PACKETS * this.#packetBytes;
@@ -423,9 +425,12 @@ export class Bbr implements CongestionController {
       else this.#endLaterRound(passed, delivered, nowMs);
     }
     this.#lostPackets *= 0.98;
-    this.#lostRuns *= 0.98;
-    const meanRun = this.#lostRuns > 1 ? this.#lostPackets / this.#lostRuns : 1;
-    this.#loss.dispersion = Math.min(Math.max(2 * meanRun * (1 - this.#loss.share) - 1, 1), 30);
+    this.#lostSquares *= 0.98;
+    // The variance of the number lost is that of runs: mean square over mean length. What a queue drops one by one hardly hides the
+    // path's bursts in it, as it would in the mean length.
+    const { share } = this.#loss;
+    const ratio = this.#lostPackets > 1 ? this.#lostSquares / this.#lostPackets : 1;
+    this.#loss.dispersion = Math.min(Math.max(ratio * (1 - share) - share, 1), 30);
     this.#startRound(nowMs);
   }
 
@@ -438,9 +443,9 @@ export class Bbr implements CongestionController {
       this.#startupPassed += this.#pendingPassed;
       this.#startupDelivered += this.#pendingDelivered;
       this.#provenPackets = this.#pendingPackets;
-      this.#provenRuns = this.#pendingRuns;
+      this.#provenSquares = this.#pendingSquares;
       this.#pendingPackets = this.#lostPackets;
-      this.#pendingRuns = this.#lostRuns;
+      this.#pendingSquares = this.#lostSquares;
       this.#pendingPassed = passed;
       this.#pendingDelivered = delivered;
     } else {
@@ -538,7 +543,7 @@ export class Bbr implements CongestionController {
     this.#overshotUpTo = this.#phase === "startup" ? this.#largestSent : -1;
     if (this.#phase === "startup") {
       this.#lostPackets = this.#provenPackets;
-      this.#lostRuns = this.#provenRuns;
+      this.#lostSquares = this.#provenSquares;
       this.#runsFrom = this.#largestSent + 1;
     }
     this.#phase = "drain";

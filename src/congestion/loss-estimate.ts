@@ -1,9 +1,8 @@
 /**
  * The share of packets that the path loses whatever is sent, from experiments: each gives how many of n packets, sent so
  * slowly that no queue or policer of ours can have been the cause, were lost. Recent experiments are pooled. One that cannot
- * be chance starts anew: at once when it shows less loss; when it shows more, once others agree (one, or two where losses come
- * in bursts), and then by the least that they show, so that a neighbour's burst is not taken for the path's nature. Knows
- * nothing of how an experiment is made.
+ * be chance starts anew: at once when it shows less loss; when it shows more, once two others agree, and then by the least that
+ * they show, so that a neighbour's burst is not taken for the path's nature. Knows nothing of how an experiment is made.
  */
 const POOL = 8;
 /** Beyond this nothing is compensated: no path that is worth using loses more. */
@@ -12,8 +11,8 @@ const MOST_LOSS = 0.6;
 const SIGNIFICANT = 2.5;
 /** The same for less loss, which is believed at once. */
 const CERTAIN = 3.5;
-/** Dispersion above which one more experiment has to agree. */
-const BURSTY = 2;
+/** Experiments that have to agree before more loss is believed. */
+const AGREEING = 3;
 /** Experiments that shall raise the estimate lie at least this far apart. */
 export const APART_MS = 1000;
 
@@ -62,8 +61,7 @@ export class LossEstimate {
       // Experiments of one moment see one event: a newcomer's startup, say. They count once.
       if (this.#doubts > 0 && nowMs < this.#doubtMs + APART_MS) return;
       this.#doubtMs = nowMs;
-      // Bursts come in clusters too.
-      this.doubtful = ++this.#doubts < (this.dispersion > BURSTY ? 3 : 2);
+      this.doubtful = ++this.#doubts < AGREEING;
       if (this.doubtful) return;
       this.#forget();
       this.#pool(this.#candidateSent, this.#candidateLost);

@@ -28,9 +28,9 @@ describe("bbr on a path that loses packets", () => {
     expect(result.drops).toBeLessThan(0.01);
   });
 
-  it("takes bursts of loss for what they are", () => {
+  it.each([1, 2, 4])("takes bursts of loss for what they are, seed %d", (seed) => {
     const forward = usualLink(0, { delayMs: 50, loss: { meanLoss: 0.05, meanBurst: 8 } });
-    const result = runCell({ seed: 1, durationMs: 12_000, forward, usable: 12_500 * 0.95 });
+    const result = runCell({ seed, durationMs: 12_000, forward, usable: 12_500 * 0.95 });
     expect(result.efficiency).toBeGreaterThan(0.9);
     expect(result.drops).toBeLessThan(0.03);
   });
@@ -104,9 +104,9 @@ describe("fairness, 50 Mbit/s, 40 ms, a queue of one BDP", () => {
   });
 
   it("a crowd on a short queue does not take the drops it makes for the path's", () => {
-    const { mbps, drops } = runCrowd(3, 4, 0, 30_000);
-    expect(drops).toBeLessThan(0.15);
-    expect(Math.min(...mbps)).toBeGreaterThan(5);
+    const crowds = [1, 2, 3].map((seed) => runCrowd(seed, 4, 0, 30_000));
+    expect(crowds.reduce((sum, { drops }) => sum + drops / 3, 0)).toBeLessThan(0.12);
+    for (const { mbps } of crowds) expect(Math.min(...mbps)).toBeGreaterThan(5);
   });
 
   it("bbr leaves TCP CUBIC its share and takes its own", () => {

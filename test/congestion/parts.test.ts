@@ -78,7 +78,7 @@ describe("LossEstimate", () => {
     expect(loss.experiments).toBe(5);
   });
 
-  it("believes in less loss at once, in more only the second time, a second later, and then in the lower of the two", () => {
+  it("believes in less loss at once, in more only the third time, a second apart, and then in the least of the three", () => {
     const loss = new LossEstimate();
     for (let i = 0; i < 4; i++) loss.addExperiment(300, 30, 0);
     loss.addExperiment(300, 100, 5000);
@@ -87,9 +87,11 @@ describe("LossEstimate", () => {
     loss.addExperiment(300, 95, 5500);
     expect(loss.doubtful).toBe(true);
     loss.addExperiment(300, 90, 6000);
+    expect(loss.doubtful).toBe(true);
+    loss.addExperiment(300, 99, 7000);
     expect(loss.share).toBeCloseTo(0.3, 6);
     expect(loss.doubtful).toBe(false);
-    loss.addExperiment(300, 0, 7000);
+    loss.addExperiment(300, 0, 8000);
     expect(loss.share).toBe(0);
   });
 

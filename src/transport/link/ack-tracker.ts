@@ -10,7 +10,7 @@ import { ackDelayField, FRAME_ACK, FRAME_ACK_ECN } from "./frames.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
 
 /** In how many ACK frames each packet is reported unless confirmed before. */
-export const REPORTS = 6;
+export const REPORTS = 16;
 const CAPACITY = 256;
 /** Ranges in one frame, at most. */
 const MAX_FRAME_RANGES = 128;
