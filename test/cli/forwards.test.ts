@@ -1,16 +1,19 @@
 /** The built command at both ends on the loopback address, with real programs' traffic through it. */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
+import { renameSync } from "node:fs";
 import { createServer as createHttpServer, get } from "node:http";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { pemPaths } from "../../src/pki/files.ts";
 import { exchange, fateOf, until } from "../proxy/local.ts";
 import { type Certificates, Command, createCertificates, freeUdpPort, issue } from "./command.ts";
 
 /** 10,000 in the long form of the suite. */
 const SHORT_CONNECTIONS = process.env["BATS_LONG"] === undefined ? 1000 : 10_000;
+const OUTAGE_MS = process.env["BATS_LONG"] === undefined ? 1000 : 60_000;
 const AT_ONCE = process.env["BATS_LONG"] === undefined ? 200 : 500;
 
 let certificates: Certificates;
@@ -167,6 +170,41 @@ describe("bats-proxy", () => {
     talker.close();
   });
 
+  it("holds connections through an outage, and goes on where they were", async () => {
+    const { port } = await startServer(["--allow", `*=tcp:127.0.0.1:${echoPort}`]);
+    const path = await startPath(port);
+    const { client, ports } = await startClient(path.port, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`]);
+    const socket = connect(ports[0], "127.0.0.1");
+    socket.write("before");
+    expect(String((await once(socket, "data"))[0])).toBe("before");
+    path.up = false;
+    socket.write("during");
+    await client.line(/does not answer; connections wait/);
+    await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS));
+    path.up = true;
+    expect(String((await once(socket, "data"))[0])).toBe("during");
+    expect(client.lines.some((line) => line.includes("session is over"))).toBe(false);
+    socket.destroy();
+    path.close();
+  });
+
+  it("takes new certificates without dropping what is open", async () => {
+    const { client, port } = await startBoth(echoPort);
+    const socket = connect(port, "127.0.0.1");
+    socket.write("before");
+    await once(socket, "data");
+    await issue(certificates.folder, certificates.authority, "edge-1", { file: "renewed" });
+    const renewed = pemPaths(certificates.folder, "renewed");
+    const current = pemPaths(certificates.folder, "edge-1");
+    renameSync(renewed.key, current.key);
+    await client.line(/cannot be used, the old ones stay: .* is not the key of/);
+    renameSync(renewed.certificate, current.certificate);
+    await client.line(/certificates loaded again/);
+    socket.write("after");
+    expect(String((await once(socket, "data"))[0])).toBe("after");
+    socket.destroy();
+  });
+
   it("finishes what is open when it is asked to stop, takes no more, and ends with 0", async () => {
     const { server, client, port } = await startBoth(echoPort);
     const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -200,6 +238,29 @@ describe("bats-proxy", () => {
     expect(String(await exchange(local, "hello"))).toBe("hello");
   });
 });
+
+/** A path of UDP to a server's port that can be taken down. */
+async function startPath(serverPort: number): Promise<{ port: number; up: boolean; close(): void }> {
+  const near = await bindUdp();
+  const far = await bindUdp();
+  let client = 0;
+  const path = {
+    port: near.port,
+    up: true,
+    close: () => {
+      near.socket.close();
+      far.socket.close();
+    },
+  };
+  near.socket.on("message", (datagram, { port }) => {
+    client = port;
+    if (path.up) far.socket.send(datagram, serverPort, "127.0.0.1");
+  });
+  far.socket.on("message", (datagram) => {
+    if (path.up) near.socket.send(datagram, client, "127.0.0.1");
+  });
+  return path;
+}
 
 async function bindUdp(): Promise<{ socket: UdpSocket; port: number }> {
   const socket = createSocket({ type: "udp4", recvBufferSize: 1 << 20 });
