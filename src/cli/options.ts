@@ -34,7 +34,9 @@ export function addCommonOptions(command: Command): Command {
         .default(120),
     )
     .addOption(
-      new Option("--udp-deadline <ms>", "a datagram that waits longer is dropped").argParser(readNumber(1, 60_000)),
+      new Option("--udp-deadline <ms>", "after which a datagram is not worth delivering any more").argParser(
+        readNumber(1, 60_000),
+      ),
     )
     .addOption(
       new Option("--udp-sources <n>", "UDP sources at once, of each forward")

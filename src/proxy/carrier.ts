@@ -20,6 +20,6 @@ export interface CarrierStream extends Duplex {
 export interface Carrier extends EventEmitter {
   readonly peer: { readonly identity: CertificateNames };
   openStream(): CarrierStream;
-  /** False: dropped, no room. Without it payloads go over their flow's stream, and wait for each other. */
-  sendDatagram?(data: Uint8Array, options?: { deadlineMs?: number }): boolean;
+  /** Takes a copy. False: dropped, no room. */
+  sendDatagram(data: Uint8Array, options?: { deadlineMs?: number }): boolean;
 }

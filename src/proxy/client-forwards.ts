@@ -7,7 +7,7 @@ import type { Carrier } from "./carrier.ts";
 import { type Forward, formatEndpoint, formatForward } from "./forward-endpoint.ts";
 import { ForwardSession, type Refusal } from "./forward-session.ts";
 import { readHeader } from "./header-reader.ts";
-import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint } from "./local-socket.ts";
+import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
 import { decodeAnswer, type OpenHeader } from "./open-header.ts";
 import { listenUdp, type UdpListener } from "./udp-socket.ts";
@@ -140,7 +140,7 @@ export class ClientForwards {
   }
 
   #open(session: ForwardSession, socket: Socket, forward: Forward): void {
-    const source = socket.remoteAddress === undefined ? {} : { source: `${socket.remoteAddress}:${socket.remotePort}` };
+    const source = sourceOf(socket);
     const header: OpenHeader = { type: "connect", target: formatEndpoint(forward.target), ...source };
     session.connect(socket, { header, forward: formatForward(forward), ...source });
   }

@@ -17,6 +17,9 @@ const EARLY_MS = 2000;
 /** Bytes that may wait in a flow's stream before long payloads are dropped, as a full UDP buffer would. */
 const STREAM_MAX_BYTES = 1024 * 1024;
 
+/** Where a datagram is put together: the session takes a copy. */
+const scratch = Buffer.alloc(MAX_DATAGRAM_BYTES);
+
 export interface FlowStats {
   bytesSent: number;
   bytesReceived: number;
@@ -55,13 +58,13 @@ export class Flow {
     this.lastActiveMs = performance.now();
     const { id } = this.#stream;
     const header = varintBytes(id);
-    if (header + payload.length > MAX_DATAGRAM_BYTES || this.#carrier.sendDatagram === undefined) {
+    if (header + payload.length > MAX_DATAGRAM_BYTES) {
       this.#sendLong(payload);
       return;
     }
-    const bytes = Buffer.allocUnsafe(header + payload.length);
-    writeVarint(bytes, 0, id);
-    bytes.set(payload, header);
+    writeVarint(scratch, 0, id);
+    scratch.set(payload, header);
+    const bytes = scratch.subarray(0, header + payload.length);
     this.#count(this.#carrier.sendDatagram(bytes, this.#datagramOptions), payload.length);
   }
 

@@ -4,6 +4,7 @@
  */
 import { lstat, unlink } from "node:fs/promises";
 import { createConnection, createServer, type Server, Socket } from "node:net";
+import { formatAddress } from "../transport/address.ts";
 import { type ForwardEndpoint, formatEndpoint, type SocketEndpoint, type UnixEndpoint } from "./forward-endpoint.ts";
 import type { RefusalReason } from "./open-header.ts";
 
@@ -56,6 +57,12 @@ export async function listenAt(endpoint: StreamEndpoint, options: ListenOptions)
 export function boundEndpoint(endpoint: ForwardEndpoint, address: { port: number } | string | null): ForwardEndpoint {
   if (endpoint.kind === "unix" || address === null || typeof address === "string") return endpoint;
   return { ...endpoint, port: address.port };
+}
+
+/** Who connected, as a header and a log have it; nothing for a Unix socket. */
+export function sourceOf({ remoteAddress, remotePort }: Socket): { source?: string } {
+  if (remoteAddress === undefined || remotePort === undefined) return {};
+  return { source: formatAddress({ ip: remoteAddress, port: remotePort }) };
 }
 
 export function dial(endpoint: StreamEndpoint): Promise<Socket> {

@@ -14,7 +14,7 @@ import {
 } from "./forward-endpoint.ts";
 import { ForwardSession, type ForwardSessionOptions, type Refusal } from "./forward-session.ts";
 import { nameOf, pathSegment } from "./identity.ts";
-import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint } from "./local-socket.ts";
+import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
 import type { OpenHeader } from "./open-header.ts";
 import { type Permissions, refusalOf } from "./permissions.ts";
@@ -165,8 +165,7 @@ export class ServerForwards {
     const server = await listenAt(endpoint as StreamEndpoint, {
       unixMode,
       onConnection: (socket) => {
-        const source =
-          socket.remoteAddress === undefined ? {} : { source: `${socket.remoteAddress}:${socket.remotePort}` };
+        const source = sourceOf(socket);
         const header = { type: "accepted-connect" as const, listener, ...source };
         session.connect(socket, { header, forward: formatEndpoint(endpoint), ...source });
       },
