@@ -18,7 +18,7 @@ const EARLY_MS = 2000;
 const STREAM_MAX_BYTES = 1024 * 1024;
 
 /** Where a datagram is put together: the session takes a copy. */
-const scratch = Buffer.alloc(MAX_DATAGRAM_BYTES);
+const scratch = new Uint8Array(MAX_DATAGRAM_BYTES);
 
 export interface FlowStats {
   bytesSent: number;
@@ -171,7 +171,7 @@ export class Flows {
 
   #keepEarly(id: number, payload: Uint8Array): void {
     const nowMs = performance.now();
-    this.#early.push({ id, payload: payload.slice(), atMs: nowMs });
+    this.#early.push({ id, payload: new Uint8Array(payload), atMs: nowMs });
     this.#earlyBytes += payload.length;
     while (
       this.#early.length > EARLY_MAX ||

@@ -134,7 +134,7 @@ export class UdpTarget {
   send(payload: Uint8Array): void {
     if (this.#closed) return;
     if (this.#waiting !== null) {
-      if (this.#waiting.length < WAITING_MAX) this.#waiting.push(payload.slice());
+      if (this.#waiting.length < WAITING_MAX) this.#waiting.push(new Uint8Array(payload));
       return;
     }
     this.#socket?.send(Buffer.from(payload));

@@ -67,7 +67,7 @@ export class DatagramSender implements DatagramSource {
     }
     this.counts.taken++;
     this.#bytes += data.length;
-    this.#queue.push({ data: data.slice(), lifeMs: deadlineMs, deadlineMs: Number.NaN });
+    this.#queue.push({ data: new Uint8Array(data), lifeMs: deadlineMs, deadlineMs: Number.NaN });
     return true;
   }
 

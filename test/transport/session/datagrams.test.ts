@@ -26,6 +26,25 @@ function datagram(number: number, length: number): Uint8Array {
 const perfect: PipeOptions = { seed: 1, loss: 0, delay: 3, jitter: 0, window: 40, packetBytes: 1400 };
 
 describe("datagrams", () => {
+  test("are copied when they are sent: a Buffer may be used again at once", () => {
+    const { client, server } = pair();
+    const pipe = new Pipe(client, server, perfect);
+    pipe.step();
+    const shared = Buffer.alloc(4);
+    for (let number = 0; number < 3; number++) {
+      shared.writeUInt32BE(number);
+      client.sendDatagram(shared);
+    }
+    const received: number[] = [];
+    for (let step = 0; step < 100; step++) {
+      pipe.step();
+      for (let data = server.readDatagram(); data !== null; data = server.readDatagram()) received.push(data[3]);
+    }
+    expect(received).toEqual([0, 1, 2]);
+    client.destroy();
+    server.destroy();
+  });
+
   test("arrive whole, once and in time or not at all, beside a stream that is exact, and leave nothing behind", () => {
     const path = fc.record({
       seed: fc.integer(),
