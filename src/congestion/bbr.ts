@@ -276,7 +276,7 @@ export class Bbr implements CongestionController {
     this.#roundMarks += update.congestionMarks;
     const sampler = this.#sampler;
     const newestBefore = sampler.newestAcked;
-    sampler.finish(nowMs);
+    sampler.finish(update.arrivedMs);
     this.#smoothedRttMs = update.smoothedRttMs;
     if (!Number.isNaN(update.rttMs)) this.#onRtt(update.rttMs, nowMs);
     if (this.#blackout || (sampler.newestAcked > newestBefore && this.#outage)) this.#resume(nowMs);

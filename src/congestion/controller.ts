@@ -44,7 +44,9 @@ export interface CongestionController {
 
 export interface CongestionUpdate {
   nowMs: number;
-  /** A sample: `nowMs` less the time the largest newly acknowledged packet was sent, less the peer's ACK delay; else NaN. */
+  /** When the ACK came: before `nowMs` when the host was busy. May run backwards a little. */
+  arrivedMs: number;
+  /** A sample: `arrivedMs` less the time the largest newly acknowledged packet was sent, less the peer's ACK delay; else NaN. */
   rttMs: number;
   /** RFC 9002, 5.3; NaN before the first sample. */
   smoothedRttMs: number;

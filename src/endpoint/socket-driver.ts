@@ -14,7 +14,7 @@ import type { UdpSocket } from "../udp/index.ts";
 import type { TransportEndpoint } from "./transport-endpoint.ts";
 
 /** For `LinkOptions.pacingBurstMs`: what a late timer makes a link wait, and a little more. */
-export const PACING_BURST_MS = 4;
+export const PACING_BURST_MS = 8;
 
 /** The longest that a timer is set for; Node's limit is 2^31 - 1 ms. */
 const LONGEST_WAIT_MS = 60_000;
@@ -165,7 +165,11 @@ export class SocketDriver {
         const progressed = endpoint.progress(nowMs);
         nowMs = performance.now();
         const before = bytes;
-        while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) bytes += this.#transmit.length;
+        while (!this.#full && bytes < MOST_BYTES && this.#sendOne(nowMs)) {
+          bytes += this.#transmit.length;
+          // A train takes a while to make; what is taken for the time of sending should be it.
+          nowMs = performance.now();
+        }
         if (!progressed && bytes === before) break;
       }
     } finally {

@@ -31,6 +31,7 @@ export class Trace {
   readonly #timer: NodeJS.Timeout;
   readonly #before = new WeakMap<RoutedLink, Before>();
   #lastMs: number;
+  #lastCpu = process.cpuUsage();
 
   /** The trace that the environment asks for; null when it asks for none. */
   static ofEnvironment(driver: SocketDriver): Trace | null {
@@ -62,7 +63,9 @@ export class Trace {
     const overMs = nowMs - this.#lastMs;
     this.#lastMs = nowMs;
     const { turns, workMs, longestTurnMs, latestTimerMs, fullSockets } = driver.takeLoad();
-    const load = { turns, workMs, longestTurnMs, latestTimerMs, fullSockets };
+    const { user, system } = process.cpuUsage(this.#lastCpu);
+    this.#lastCpu = process.cpuUsage();
+    const load = { turns, workMs, longestTurnMs, latestTimerMs, fullSockets, cpuMs: (user + system) / 1000 };
     for (const routed of driver.endpoint.links) {
       this.#file.write(`${JSON.stringify(this.#line(routed, nowMs, overMs, load), round)}\n`);
     }

@@ -17,6 +17,8 @@ export interface ReceivedDatagram {
   /** The local address it came to. May be kept. */
   readonly destination: Address;
   readonly ecn: EcnCodepoint;
+  /** How long before `nowMs` it came, where the driver knows: a busy host is no part of the path. Default 0. */
+  readonly waitedMs?: number;
 }
 
 /** What `pollTransmit` fills in. The driver reuses it and resets all but `buffer` before each call. */

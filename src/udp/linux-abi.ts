@@ -12,6 +12,8 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+/** A control message with the time of arrival, two 64-bit numbers: seconds since 1970 and nanoseconds. */
+export const SO_TIMESTAMPNS = 35;
 /** Nine counters of 32 bits (linux/sock_diag.h), the last of them packets dropped. */
 export const SO_MEMINFO = 55;
 export const MEMINFO_BYTES = 36;

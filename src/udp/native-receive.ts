@@ -5,6 +5,7 @@
 import { type Libc, NativeMemory } from "../native/libc.ts";
 import type { Address } from "../transport/address.ts";
 import type { EcnCodepoint, ReceivedDatagram } from "../transport/endpoint.ts";
+import { ArrivalClock } from "./arrival-clock.ts";
 import {
   CMSG_DATA,
   CMSG_LEVEL,
@@ -23,8 +24,10 @@ import {
   MSG_LEN,
   MSG_NAME,
   MSG_NAMELEN,
+  SO_TIMESTAMPNS,
   SOL_IP,
   SOL_IPV6,
+  SOL_SOCKET,
   SOL_UDP,
   UDP_GRO,
   UDP_MAX_SEGMENTS,
@@ -49,6 +52,7 @@ class Datagram implements ReceivedDatagram {
   source!: Address;
   destination!: Address;
   ecn: EcnCodepoint = 0;
+  waitedMs = 0;
 }
 
 /** What becomes of datagrams. False from `datagram` ends the burst: the rest of it is dropped. */
@@ -67,6 +71,7 @@ export class NativeReceive {
   readonly #views: Uint8Array[] = new Array(MESSAGES * UDP_MAX_SEGMENTS).fill(new Uint8Array(0));
   #ecn: EcnCodepoint = 0;
   #segmentBytes = 0;
+  readonly #clock = new ArrivalClock();
 
   constructor(libc: Libc, fd: number, localAddress: Address) {
     this.#libc = libc;
@@ -99,10 +104,12 @@ export class NativeReceive {
       view.setUint32(header + MSG_NAMELEN, SOCKADDR_STRIDE, true);
       view.setUint32(header + MSG_CONTROLLEN, CONTROL_BYTES, true);
     }
+    this.#clock.begin(performance.now(), Date.now());
     const messages = this.#libc.recvmmsg(this.#fd, address, MESSAGES, MSG_DONTWAIT, 0n);
     for (let i = 0; i < messages; i++) {
       if (!this.#handOver(i, receiver)) break;
     }
+    if (messages < MESSAGES) this.#clock.emptied();
     return messages;
   }
 
@@ -139,12 +146,13 @@ export class NativeReceive {
     return made;
   }
 
-  /** Reads what the kernel says beside the bytes: ECN, the length of a train's segments, the local address. */
+  /** Reads what the kernel says beside the bytes: ECN, the time of arrival, the length of a train's segments, the local address. */
   #readControls(start: number, end: number): void {
     const { view } = this.#memory;
     this.#ecn = 0;
     this.#segmentBytes = 0;
     this.#datagram.destination = this.#localAddress;
+    this.#datagram.waitedMs = 0;
     let at = start;
     while (at + CMSG_DATA <= end) {
       const length = view.getUint32(at, true);
@@ -156,6 +164,12 @@ export class NativeReceive {
         this.#ecn = (view.getUint8(data) & 3) as EcnCodepoint;
       } else if (level === SOL_UDP && type === UDP_GRO) {
         this.#segmentBytes = view.getUint16(data, true);
+      } else if (level === SOL_SOCKET && type === SO_TIMESTAMPNS) {
+        const seconds = view.getUint32(data + 4, true) * 2 ** 32 + view.getUint32(data, true);
+        this.#datagram.waitedMs = this.#clock.waitedMs(
+          seconds * 1000 + view.getUint32(data + 8, true) / 1e6,
+          performance.now(),
+        );
       } else if (level === SOL_IP && type === IP_PKTINFO) {
         view.setUint16(LOCAL, AF_INET, true);
         view.setUint16(LOCAL + 2, this.#localAddress.port);

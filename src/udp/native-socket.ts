@@ -26,6 +26,7 @@ import {
   SO_RCVBUFFORCE,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
+  SO_TIMESTAMPNS,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -135,6 +136,8 @@ export class NativeSocket implements UdpSocket, Receiver {
       (!ipv4 || set(SOL_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)) &&
       (!ipv6 || (set(SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) && set(SOL_IPV6, IPV6_DONTFRAG, 1)));
     const packetInfo = anyAddress && (ipv6 ? set(SOL_IPV6, IPV6_RECVPKTINFO, 1) : set(SOL_IP, IP_PKTINFO, 1));
+    // Without, nobody knows how long a datagram waited.
+    set(SOL_SOCKET, SO_TIMESTAMPNS, 1);
     const coalescing = set(SOL_UDP, UDP_GRO, 1);
     const segmentation = set(SOL_UDP, UDP_SEGMENT, 0);
 

@@ -145,6 +145,7 @@ export class BulkSender implements Endpoint {
   #nowMs = 0;
   readonly #update: CongestionUpdate = {
     nowMs: 0,
+    arrivedMs: 0,
     rttMs: Number.NaN,
     smoothedRttMs: Number.NaN,
     inFlightBytes: 0,
@@ -300,7 +301,7 @@ export class BulkSender implements Endpoint {
 
   #report(nowMs: number, marks: number): void {
     const update = this.#update;
-    update.nowMs = nowMs;
+    update.nowMs = update.arrivedMs = nowMs;
     update.smoothedRttMs = this.smoothedRttMs;
     update.inFlightBytes = this.inFlight;
     update.congestionMarks = marks;

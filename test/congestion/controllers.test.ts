@@ -139,7 +139,14 @@ describe("cubic", () => {
     for (let packet = 0; packet < 10; packet++) cubic.onPacketSent(packet, 1500, 1500 * (packet + 1), 0);
     cubic.onPacketAcked(9, 1500);
     cubic.onPacketLost(3);
-    cubic.onUpdate({ nowMs: 50, rttMs: 50, smoothedRttMs: 50, inFlightBytes: 12_000, congestionMarks: 0 });
+    cubic.onUpdate({
+      nowMs: 50,
+      arrivedMs: 50,
+      rttMs: 50,
+      smoothedRttMs: 50,
+      inFlightBytes: 12_000,
+      congestionMarks: 0,
+    });
     expect(cubic.windowBytes).toBeLessThan(before);
     cubic.onSpuriousLoss(3);
     expect(cubic.windowBytes).toBe(before);
@@ -195,7 +202,14 @@ describe("bbr and an application with little to send", () => {
 
 /** One packet every `everyMs` (0: two a ms), acknowledged after 30 ms; every tenth is lost. */
 function drive(bbr: Bbr, everyMs: number, packets: number, each = () => {}): void {
-  const update: CongestionUpdate = { nowMs: 0, rttMs: 30, smoothedRttMs: 30, inFlightBytes: 0, congestionMarks: 0 };
+  const update: CongestionUpdate = {
+    nowMs: 0,
+    arrivedMs: 0,
+    rttMs: 30,
+    smoothedRttMs: 30,
+    inFlightBytes: 0,
+    congestionMarks: 0,
+  };
   const step = everyMs > 0 ? everyMs : 0.5;
   const flight = Math.ceil(30 / step);
   for (let packet = 0; packet < packets + flight; packet++) {
@@ -205,7 +219,7 @@ function drive(bbr: Bbr, everyMs: number, packets: number, each = () => {}): voi
       const settled = packet - flight;
       if (settled % 10 === 9) bbr.onPacketLost(settled, 1500);
       else bbr.onPacketAcked(settled, 1500, nowMs);
-      update.nowMs = nowMs;
+      update.nowMs = update.arrivedMs = nowMs;
       update.inFlightBytes = inFlightBytes;
       bbr.onUpdate(update);
     }

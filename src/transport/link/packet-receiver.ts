@@ -209,7 +209,7 @@ export class PacketReceiver {
     stats.receivedPackets++;
     stats.receivedBytes += datagram.bytes.length;
     idle.onReceived(nowMs);
-    space.tracker.add(packetNumber, datagram.ecn, nowMs);
+    space.tracker.add(packetNumber, datagram.ecn, nowMs - (datagram.waitedMs ?? 0));
   }
 
   #onFrames(datagram: ReceivedDatagram, space: PacketSpace, nowMs: number): void {
@@ -233,7 +233,7 @@ export class PacketReceiver {
           break;
         case FRAME_ACK:
         case FRAME_ACK_ECN:
-          this.#recovery.onAck(reader, space.epoch, type === FRAME_ACK_ECN, nowMs);
+          this.#recovery.onAck(reader, space.epoch, type === FRAME_ACK_ECN, datagram.waitedMs ?? 0, nowMs);
           break;
         case FRAME_CONTROL:
           this.#channel.onFrame(bytes, reader, space);

@@ -53,6 +53,7 @@ export class Recovery {
   readonly #overheadBytes: number;
   readonly #update: CongestionUpdate = {
     nowMs: 0,
+    arrivedMs: 0,
     rttMs: Number.NaN,
     smoothedRttMs: Number.NaN,
     inFlightBytes: 0,
@@ -215,8 +216,8 @@ export class Recovery {
 
   // ---------------------------------------------------------------- acknowledgements
 
-  /** An ACK frame, which `reader` stands on. `counted`: with counts of ECN marks. */
-  onAck(reader: FrameReader, epoch: Epoch, counted: boolean, nowMs: number): void {
+  /** An ACK frame, which `reader` stands on. `counted`: with counts of ECN marks. It came `waitedMs` ago. */
+  onAck(reader: FrameReader, epoch: Epoch, counted: boolean, waitedMs: number, nowMs: number): void {
     const core = this.#core;
     const ledger = this.#ledger;
     const largest = reader.number;
@@ -253,7 +254,7 @@ export class Recovery {
     this.#loss.onAcked(largestNew, epoch);
     let sampleMs = Number.NaN;
     if (largestNew === largest && (ledger.flags(largest) & SENT_OLD_PATH) === 0) {
-      const elapsed = Math.max(nowMs - ledger.sentMs(largest), 0);
+      const elapsed = Math.max(nowMs - waitedMs - ledger.sentMs(largest), 0);
       this.rtt.onSample(elapsed, delayMs, nowMs);
       sampleMs = elapsed - delayMs >= this.rtt.minMs ? elapsed - delayMs : elapsed;
     }
@@ -268,7 +269,7 @@ export class Recovery {
         )
       : 0;
     this.#loss.detect(epoch, nowMs, this.#lossListener);
-    this.#updateCongestion(sampleMs, marks, nowMs);
+    this.#updateCongestion(sampleMs, marks, waitedMs, nowMs);
   }
 
   #onPacketAcked(n: number, wasLost: boolean, epoch: Epoch, nowMs: number): void {
@@ -318,7 +319,7 @@ export class Recovery {
   detectLosses(nowMs: number): void {
     let lost = this.#loss.detect(EPOCH_HANDSHAKE, nowMs, this.#lossListener);
     lost += this.#loss.detect(EPOCH_DATA, nowMs, this.#lossListener);
-    if (lost > 0) this.#updateCongestion(Number.NaN, 0, nowMs);
+    if (lost > 0) this.#updateCongestion(Number.NaN, 0, 0, nowMs);
   }
 
   /** So many numbers were used since a packet went out that its fate will never be known. */
@@ -326,7 +327,7 @@ export class Recovery {
     const oldest = this.#ledger.lowest;
     this.#ledger.settle(oldest, STATE_LOST);
     this.#onLost(oldest);
-    this.#updateCongestion(Number.NaN, 0, nowMs);
+    this.#updateCongestion(Number.NaN, 0, 0, nowMs);
   }
 
   #onLost(n: number): void {
@@ -359,9 +360,10 @@ export class Recovery {
     if ((flags & SENT_TAGGED) !== 0) core.user.lost(ledger.tag(n), nowMs);
   }
 
-  #updateCongestion(rttMs: number, marks: number, nowMs: number): void {
+  #updateCongestion(rttMs: number, marks: number, waitedMs: number, nowMs: number): void {
     const update = this.#update;
     update.nowMs = nowMs;
+    update.arrivedMs = nowMs - waitedMs;
     update.rttMs = rttMs;
     update.smoothedRttMs = this.rtt.smoothedMs;
     update.inFlightBytes = this.#inFlightBytes;
