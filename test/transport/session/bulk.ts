@@ -36,6 +36,8 @@ export interface TransferOptions {
   checkEvery?: number;
   /** Further options of both ends' links. */
   link?: (role: "client" | "server") => Partial<LinkOptions>;
+  /** What stands between an end and its socket. Default nothing. */
+  host?: (end: Endpoint, role: "client" | "server") => Endpoint;
 }
 
 /** One stream from a client to a server, or back, that always has something to send. */
@@ -59,7 +61,16 @@ export class Transfer implements Endpoint {
   #written = 0;
 
   constructor(network: Network, options: TransferOptions) {
-    const { client, server, download = false, windowBytes, startMs = 0, checkEvery = 7, link = () => ({}) } = options;
+    const {
+      client,
+      server,
+      download = false,
+      windowBytes,
+      startMs = 0,
+      checkEvery = 7,
+      link = () => ({}),
+      host = (end) => end,
+    } = options;
     const arena = new Arena();
     const windows = windowBytes === undefined ? {} : { sessionWindow: windowBytes, streamWindow: windowBytes };
     const near = new Session({ isClient: true, arena, ...windows });
@@ -77,7 +88,7 @@ export class Transfer implements Endpoint {
       congestion: congestion("server"),
       link: { user: far, session: far.localParameters, ...link("server") },
     });
-    this.serverSocket = server.attach(download ? this.#fed(this.#server) : this.#server);
+    this.serverSocket = server.attach(host(download ? this.#fed(this.#server) : this.#server, "server"));
     this.client = createClient(
       this.serverSocket.localAddress,
       {
@@ -87,7 +98,7 @@ export class Transfer implements Endpoint {
       },
       startMs,
     );
-    this.clientSocket = client.attach(this);
+    this.clientSocket = client.attach(host(this, "client"));
     if (startMs > 0) network.at(startMs, () => {});
     const reader = download ? this.clientSocket : this.serverSocket;
     network.every(5, () => {
@@ -213,14 +224,27 @@ export interface BulkOptions {
   loss?: number;
   /** Called before the network runs, to look on. */
   watch?: (network: Network, transfer: Transfer, link: Path) => void;
+  /** As of `TransferOptions`. */
+  ends?: Pick<TransferOptions, "link" | "host">;
 }
 
 /** One transfer between two hosts. */
-export function bulk({ hop, backward = hop, seconds, fromMs, seed, windowBytes, loss, watch }: BulkOptions): Outcome {
+export function bulk({
+  hop,
+  backward = hop,
+  seconds,
+  fromMs,
+  seed,
+  windowBytes,
+  loss,
+  watch,
+  ends,
+}: BulkOptions): Outcome {
   const { network, a, b, link } = createTwoHosts({ seed, forward: hop, backward });
   const transfer = new Transfer(network, {
     client: a,
     server: b,
+    ...ends,
     ...(windowBytes === undefined ? {} : { windowBytes }),
   });
   const expected = loss ?? (typeof hop.loss === "number" ? hop.loss : 0);
