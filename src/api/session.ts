@@ -7,7 +7,7 @@ import { CLOSE_ABORTED, CLOSE_NORMAL, type SessionEnd, type SessionHolder } from
 import type { PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
-import type { DatagramOptions } from "../transport/session/datagram-sender.ts";
+import type { DatagramFeed, DatagramOptions } from "../transport/session/datagram-sender.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
 import { BatsError, endError } from "./errors.ts";
@@ -155,6 +155,30 @@ export class Session extends EventEmitter<SessionEvents> {
     } catch (error) {
       throw argumentError(error);
     }
+  }
+
+  /**
+   * @internal Has datagrams asked of a feed whenever one can leave, instead of having them wait below; null ends that. Call
+   * `wakeFeed` when it has some again.
+   */
+  set datagramFeed(feed: DatagramFeed | null) {
+    if (!this.#over) this.#core.datagramFeed = feed;
+  }
+
+  /** @internal */
+  wakeFeed(): void {
+    if (!this.#over) this.#holder.wake();
+  }
+
+  /** @internal The longest datagram that travels in one packet of the path as it is known now; 0 without a path. */
+  get packetDatagramBytes(): number {
+    const link = this.#holder.current?.routed.link;
+    return this.#over || link === undefined ? 0 : this.#core.datagramBytes(link.payloadBytes);
+  }
+
+  /** @internal Smoothed round-trip time, ms; NaN before the first sample and without a path. */
+  get rttMs(): number {
+    return this.#holder.current?.routed.link.rtt.smoothedMs ?? Number.NaN;
   }
 
   /** A snapshot of counters and estimates. Cheap enough for once a second. */

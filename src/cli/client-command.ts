@@ -5,17 +5,21 @@ import { BatsError } from "../api/errors.ts";
 import type { Session } from "../api/session.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
 import { type Forward, parseForward, parseHostPort } from "../proxy/forward-endpoint.ts";
+import type { ForwardSession } from "../proxy/forward-session.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import { LocalSocketError } from "../proxy/local-socket.ts";
+import type { Log } from "../proxy/log.ts";
 import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
+import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
+import { addClientTunnelOptions, type ClientTunnelOptions, openPort, runTunnelHook } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
-interface ClientOptions extends CommonOptions {
+interface ClientOptions extends CommonOptions, ClientTunnelOptions {
   connect: string[];
   serverName?: string;
   local: Forward[];
@@ -26,7 +30,7 @@ interface ClientOptions extends CommonOptions {
 
 export function configureClient(command: Command): Command {
   return addCommonOptions(
-    command
+    addClientTunnelOptions(command)
       .description("connect to a server and forward over the session")
       .addOption(
         new Option("--connect <host:port>", "the server (repeatable: tried in turn)").makeOptionMandatory().argParser(
@@ -74,8 +78,11 @@ Examples:
 }
 
 async function run(options: ClientOptions): Promise<void> {
-  if (options.local.length + options.remote.length === 0) {
-    throw new UserError(EXIT.usage, "nothing to forward: add -L LISTEN=TARGET or -R LISTEN=TARGET");
+  if (options.local.length + options.remote.length === 0 && options.tun === undefined) {
+    throw new UserError(EXIT.usage, "nothing to forward: add -L LISTEN=TARGET, -R LISTEN=TARGET or --tun NAME=ADDRESS");
+  }
+  if (options.route.length > 0 && options.tun === undefined) {
+    throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
   }
   const log = createLog(options);
   const signal = shutdownSignal();
@@ -92,6 +99,7 @@ async function run(options: ClientOptions): Promise<void> {
   await forwards.listen().catch((error: Error) => {
     throw error instanceof LocalSocketError ? new UserError(EXIT.cannotStart, error.message) : error;
   });
+  const tunnel = await openTunnel(options, log);
   const credentials = await loadCredentials(options, log, signal);
   const stopWatching = watchCredentials(credentials, options, log);
   const keepAliveMs = options.keepAlive * 1000;
@@ -115,7 +123,9 @@ async function run(options: ClientOptions): Promise<void> {
     judge,
     onSession: (established, target) => {
       session = established;
-      log.info({ server: target }, `${target}: connected to ${forwards.attach(established).peer}`);
+      const forwarding = forwards.attach(established);
+      log.info({ server: target }, `${target}: connected to ${forwarding.peer}`);
+      tunnel?.attach(established, forwarding);
     },
     log,
     failFast: options.failFast ?? false,
@@ -128,9 +138,42 @@ async function run(options: ClientOptions): Promise<void> {
   forwards.stopListening();
   log.info({}, "stopping: no new connections");
   await forwards.session?.drained(options.drain * 1000);
+  await tunnel?.stop();
   await session?.close({ timeoutMs: 1000 });
   stopWatching();
   log.info({}, "stopped");
+}
+
+interface ClientTunnel {
+  attach(session: Session, forwarding: ForwardSession): void;
+  stop(): Promise<void>;
+}
+
+/** The tunnel, where one is wanted. */
+async function openTunnel(options: ClientOptions, log: Log): Promise<ClientTunnel | null> {
+  if (options.tun === undefined) return null;
+  const port = await openPort(options, log);
+  let isUp = false;
+  const tunnel = new TunnelClient({
+    port,
+    routes: options.route,
+    mtu: options.tunMtu,
+    log,
+    onGranted: () => {
+      if (isUp) return;
+      isUp = true;
+      void runTunnelHook("--up", options, port, log);
+    },
+  });
+  return {
+    attach: (session, forwarding) =>
+      void tunnel.attach(session, (stream, receive) => forwarding.claimDatagrams(stream, receive)),
+    stop: async () => {
+      if (isUp) await runTunnelHook("--down", options, port, log);
+      tunnel.close();
+      await port.close();
+    },
+  };
 }
 
 /** Certificates that do not fit do not get better by trying; a clock that is behind does. */

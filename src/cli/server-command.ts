@@ -1,21 +1,28 @@
 /** `bats-proxy server`: takes sessions and gives each what the rules allow. */
 import { type Command, Option } from "commander";
 import { listen } from "../api/listener.ts";
+import type { Session } from "../api/session.ts";
+import type { CarrierStream } from "../proxy/carrier.ts";
 import { parseListenAddress } from "../proxy/forward-endpoint.ts";
+import type { ForwardSession, Refusal, TunnelHeader } from "../proxy/forward-session.ts";
 import { namesOf } from "../proxy/identity.ts";
 import { prepareLinger } from "../proxy/linger.ts";
+import type { Log } from "../proxy/log.ts";
 import { Permissions, parseRule, type Rule } from "../proxy/permissions.ts";
 import { ServerForwards } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
+import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
+import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, reading, repeatable } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
+import { addServerTunnelOptions, openPort, runTunnelHook, type ServerTunnelOptions } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
-interface ServerOptions extends CommonOptions {
+interface ServerOptions extends CommonOptions, ServerTunnelOptions {
   listen: string;
-  allow: Rule[];
+  allow: (Rule | TunnelRule)[];
   allowListen: Rule[];
 }
 
@@ -24,7 +31,7 @@ export const ALPN = "bats-proxy/1";
 
 export function configureServer(command: Command): Command {
   return addCommonOptions(
-    command
+    addServerTunnelOptions(command)
       .description("wait for clients at the near end of what they want to reach")
       .addOption(
         new Option("--listen <[host:]port>", "the UDP port of this server").makeOptionMandatory().argParser(
@@ -36,7 +43,7 @@ export function configureServer(command: Command): Command {
       )
       .addOption(
         new Option("--allow <identity=target>", "who may reach what (repeatable; nobody anything by default)")
-          .argParser(repeatable(parseRule))
+          .argParser(repeatable((text) => parseTunnelRule(text) ?? parseRule(text)))
           .default([], "nothing"),
       )
       .addOption(
@@ -73,8 +80,10 @@ async function run(options: ServerOptions): Promise<void> {
     },
   );
   const stopWatching = watchCredentials(credentials, options, log);
+  const tunnel = await openTunnel(options, log);
   const forwards = new ServerForwards({
-    allow: new Permissions(options.allow),
+    allow: new Permissions(options.allow.filter((rule) => "endpoint" in rule)),
+    tunnel: tunnel === null ? null : (session, header, stream) => tunnel.open(session, header, stream),
     allowListen: new Permissions(options.allowListen),
     unixMode: options.unixMode,
     maxFlows: options.udpSources,
@@ -112,7 +121,44 @@ async function run(options: ServerOptions): Promise<void> {
   forwards.stopListening();
   log.info({}, "stopping: no new connections");
   await Promise.all([...forwards.sessions].map((session) => session.drained(options.drain * 1000)));
+  await tunnel?.stop();
   await listener.close({ timeoutMs: 1000 });
   stopWatching();
   log.info({}, "stopped");
+}
+
+interface ServerTunnel {
+  open(session: ForwardSession, header: TunnelHeader, stream: CarrierStream): { address: string } | Refusal;
+  stop(): Promise<void>;
+}
+
+/** The tunnel, where one is wanted. */
+async function openTunnel(options: ServerOptions, log: Log): Promise<ServerTunnel | null> {
+  const rules = options.allow.filter((rule) => "network" in rule);
+  if (options.tun === undefined) {
+    if (rules.length > 0) throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
+    return null;
+  }
+  const port = await openPort(options, log);
+  const tunnel = new TunnelServer({
+    port,
+    rules: new TunnelRules(rules, port.addresses),
+    clientToClient: options.tunClientToClient ?? false,
+    mtu: options.tunMtu,
+    log,
+  });
+  if (rules.length === 0)
+    log.warn({}, "nobody may use the tunnel: add --allow 'IDENTITY=tun' or 'IDENTITY=tun:ADDRESS'");
+  await runTunnelHook("--up", options, port, log);
+  return {
+    open: (forwarding, header, stream) =>
+      tunnel.open(forwarding.carrier as Session, header, stream, (receive) =>
+        forwarding.claimDatagrams(stream, receive),
+      ),
+    stop: async () => {
+      await runTunnelHook("--down", options, port, log);
+      tunnel.close();
+      await port.close();
+    },
+  };
 }

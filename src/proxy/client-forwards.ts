@@ -84,7 +84,7 @@ export class ClientForwards {
       log: this.#log,
       flowIdleMs: this.#options.flowIdleMs,
       datagramDeadlineMs: this.#options.datagramDeadlineMs,
-      policy: { target: (header) => this.#target(header), listen: null },
+      policy: { target: (header) => this.#target(header), listen: null, tunnel: null },
     });
     this.#session = session;
     carrier.once("close", () => {

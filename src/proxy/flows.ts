@@ -116,6 +116,8 @@ export interface FlowOptions {
 export class Flows {
   readonly #carrier: Carrier;
   readonly #flows: Map<number, Flow> = new Map();
+  /** Streams whose datagrams are none of a flow's. */
+  readonly #claimed: Map<number, (payload: Uint8Array) => void> = new Map();
   readonly #early: { id: number; payload: Uint8Array; atMs: number }[] = [];
   #earlyBytes = 0;
 
@@ -160,10 +162,21 @@ export class Flows {
     return flow;
   }
 
+  /** Hands datagrams of a stream over as they are, for as long as the stream lives. */
+  claim(stream: CarrierStream, receive: (payload: Uint8Array) => void): void {
+    this.#claimed.set(stream.id, receive);
+    stream.once("close", () => this.#claimed.delete(stream.id));
+  }
+
   #onDatagram(data: Uint8Array): void {
     const id = readVarint(data, 0, data.length);
     if (id < 0) return;
     const payload = data.subarray(varintLengthAt(data, 0));
+    const claimed = this.#claimed.get(id);
+    if (claimed !== undefined) {
+      claimed(payload);
+      return;
+    }
     const flow = this.#flows.get(id);
     if (flow !== undefined) flow.deliver(payload);
     else this.#keepEarly(id, payload);

@@ -34,11 +34,15 @@ export interface Refusal {
   message: string;
 }
 
+export type TunnelHeader = OpenHeader & { type: "tunnel" };
+
 export interface Policy {
   /** What the peer reaches by a header, and under which name in the log; or why not. */
   target(header: OpenHeader): { target: ForwardEndpoint; forward: string } | Refusal;
   /** Takes a request to listen; the stream is the listener's life. Null where nobody may ask. */
   readonly listen: ((header: OpenHeader & { type: "listen" }, stream: CarrierStream) => Promise<string>) | null;
+  /** Takes a request for a tunnel; the stream is its life. Null where nobody may ask. */
+  readonly tunnel: ((header: TunnelHeader, stream: CarrierStream) => { address: string } | Refusal) | null;
 }
 
 export interface ForwardSessionOptions {
@@ -110,6 +114,11 @@ export class ForwardSession {
   /** Cuts every connection: local sockets get a reset. */
   stop(): void {
     this.#end("stopped");
+  }
+
+  /** Hands datagrams of a stream over as they are. */
+  claimDatagrams(stream: CarrierStream, receive: (payload: Uint8Array) => void): void {
+    this.#flows.claim(stream, receive);
   }
 
   /** A stream that says at its beginning what it is for; null when the session takes no more. */
@@ -203,6 +212,7 @@ export class ForwardSession {
       const header = await readHeader(stream, decodeOpen);
       clearTimeout(timer);
       if (header.type === "listen") await this.#serveListen(stream, header);
+      else if (header.type === "tunnel") this.#serveTunnel(stream, header);
       else await this.#serveOpen(stream, header);
     } catch (error) {
       if (error instanceof HeaderError && !stream.destroyed) {
@@ -229,7 +239,20 @@ export class ForwardSession {
     }
   }
 
-  async #serveOpen(stream: CarrierStream, header: Exclude<OpenHeader, { type: "listen" }>): Promise<void> {
+  #serveTunnel(stream: CarrierStream, header: TunnelHeader): void {
+    const answer = this.#policy.tunnel?.(header, stream) ?? {
+      reason: "unavailable",
+      message: "this end has no tunnel: a server has one with --tun",
+    };
+    if ("reason" in answer) {
+      this.#refuse(stream, `tun:${header.addresses.join(",")}`, answer);
+      return;
+    }
+    stream.write(encodeAnswer({ type: "done", address: answer.address }));
+    stream.resume();
+  }
+
+  async #serveOpen(stream: CarrierStream, header: Exclude<OpenHeader, { type: "listen" | "tunnel" }>): Promise<void> {
     const asked = "target" in header ? header.target : `listener ${header.listener}`;
     const decision = this.#policy.target(header);
     if ("reason" in decision) {

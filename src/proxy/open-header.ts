@@ -13,7 +13,9 @@ export type OpenHeader =
   /** Asks the receiver to listen; the stream lives as long as the listener. */
   | { type: "listen"; endpoint: string; listener: number }
   /** A connection, or flow, that came in at a listener which the receiver asked for. */
-  | { type: "accepted-connect" | "accepted-flow"; listener: number; source?: string };
+  | { type: "accepted-connect" | "accepted-flow"; listener: number; source?: string }
+  /** IP packets to and from these addresses and networks of the opener; the stream lives as long. */
+  | { type: "tunnel"; addresses: readonly string[]; routes: readonly string[] };
 
 export type AnswerHeader =
   /** `address`: where a listener listens. */
@@ -24,7 +26,7 @@ export type RefusalReason = keyof typeof REASONS;
 /** The longest header, fields only. */
 export const MAX_HEADER_BYTES = 4096;
 
-const TYPES = { connect: 1, flow: 2, listen: 3, "accepted-connect": 4, "accepted-flow": 5 } as const;
+const TYPES = { connect: 1, flow: 2, listen: 3, "accepted-connect": 4, "accepted-flow": 5, tunnel: 6 } as const;
 const DONE = 32;
 const REFUSED = 33;
 
@@ -44,6 +46,9 @@ const TAG_LISTENER = 3;
 const TAG_ADDRESS = 4;
 const TAG_REASON = 5;
 const TAG_MESSAGE = 6;
+const TAG_ADDRESSES = 7;
+const TAG_ROUTES = 9;
+const HIGHEST_TAG = TAG_ROUTES;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -52,6 +57,10 @@ export function encodeOpen(header: OpenHeader): Uint8Array {
   if (header.type === "connect" || header.type === "flow") fields.push([TAG_ENDPOINT, header.target]);
   if (header.type === "listen") fields.push([TAG_ENDPOINT, header.endpoint]);
   if ("listener" in header) fields.push([TAG_LISTENER, header.listener]);
+  if (header.type === "tunnel") {
+    fields.push([TAG_ADDRESSES, header.addresses.join(",")]);
+    if (header.routes.length > 0) fields.push([TAG_ROUTES, header.routes.join(",")]);
+  }
   if ("source" in header && header.source !== undefined) fields.push([TAG_SOURCE, header.source]);
   return encode(TYPES[header.type], fields);
 }
@@ -81,6 +90,12 @@ export function decodeOpen(bytes: Uint8Array): Decoded<OpenHeader> {
       if (name === "connect" || name === "flow") return target === null ? null : { type: name, target, ...origin };
       if (name === "listen")
         return target === null || listener === null ? null : { type: name, endpoint: target, listener };
+      if (name === "tunnel") {
+        const addresses = fields.text(TAG_ADDRESSES);
+        return addresses === null
+          ? null
+          : { type: name, addresses: list(addresses), routes: list(fields.text(TAG_ROUTES)) };
+      }
       if (name === "accepted-connect" || name === "accepted-flow") {
         return listener === null ? null : { type: name, listener, ...origin };
       }
@@ -101,6 +116,10 @@ export function decodeAnswer(bytes: Uint8Array): Decoded<AnswerHeader> {
     const reason = (Object.keys(REASONS) as RefusalReason[]).find((name) => REASONS[name] === code) ?? "unavailable";
     return { type: "refused", reason, message: fields.text(TAG_MESSAGE) ?? reason };
   });
+}
+
+function list(text: string | null): string[] {
+  return text === null || text === "" ? [] : text.split(",");
 }
 
 function encode(type: number, fields: [tag: number, value: string | number][]): Uint8Array {
@@ -149,7 +168,7 @@ function decode<T>(bytes: Uint8Array, build: (type: number, fields: Fields) => T
     if (size < 0) return { malformed: "a field without an end" };
     at += varintLengthAt(bytes, at);
     if (at + size > end) return { malformed: "a field without an end" };
-    if (tag % 2 === 1 && tag > TAG_REASON) return { malformed: `field ${tag}, which this version does not know` };
+    if (tag % 2 === 1 && tag > HIGHEST_TAG) return { malformed: `field ${tag}, which this version does not know` };
     if (values.has(tag)) return { malformed: `field ${tag} twice` };
     values.set(tag, bytes.subarray(at, at + size));
     at += size;

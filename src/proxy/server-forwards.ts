@@ -12,7 +12,7 @@ import {
   hasPlaceholder,
   parseEndpoint,
 } from "./forward-endpoint.ts";
-import { ForwardSession, type ForwardSessionOptions, type Refusal } from "./forward-session.ts";
+import { ForwardSession, type ForwardSessionOptions, type Refusal, type TunnelHeader } from "./forward-session.ts";
 import { nameOf, pathSegment } from "./identity.ts";
 import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
@@ -30,6 +30,10 @@ export interface ServerForwardsOptions {
   maxFlows: number;
   flowIdleMs: number;
   datagramDeadlineMs: number | undefined;
+  /** Takes requests for tunnels, where there is one. */
+  tunnel?:
+    | ((session: ForwardSession, header: TunnelHeader, stream: CarrierStream) => { address: string } | Refusal)
+    | null;
   log: Log;
 }
 
@@ -54,7 +58,7 @@ export class ServerForwards {
 
   /** Takes a session that was just established. */
   add(carrier: Carrier): ForwardSession {
-    const { log, flowIdleMs, datagramDeadlineMs } = this.#options;
+    const { log, flowIdleMs, datagramDeadlineMs, tunnel = null } = this.#options;
     let listeners = 0;
     const sessionOptions: ForwardSessionOptions = {
       log,
@@ -62,6 +66,7 @@ export class ServerForwards {
       datagramDeadlineMs,
       policy: {
         target: (header) => this.#target(carrier, header),
+        tunnel: tunnel === null ? null : (header, stream) => tunnel(session, header, stream),
         listen: async (header, stream) => {
           if (listeners >= MAX_LISTENERS_PER_SESSION) {
             throw new LocalSocketError("unavailable", `a session has at most ${MAX_LISTENERS_PER_SESSION} listeners`);

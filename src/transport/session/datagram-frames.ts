@@ -1,7 +1,7 @@
 /**
  * What source symbols of datagrams hold: whole datagrams, as many as fit, or a part of one. Layout: docs/wire-format-session.md.
  */
-import { readVarint, varintLengthAt, writeVarint } from "../link/varint.ts";
+import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../link/varint.ts";
 
 /** Length, bytes. */
 export const DATAGRAM = 0x30;
@@ -17,10 +17,19 @@ export const PART_HEADER_MOST = 1 + 8 + 4 + 4 + 4;
 
 /** Writes a datagram; returns the offset after it. */
 export function writeDatagram(target: Uint8Array, at: number, data: Uint8Array): number {
-  target[at] = DATAGRAM;
-  const next = writeVarint(target, at + 1, data.length);
+  const next = writeDatagramHeader(target, at, data.length);
   target.set(data, next);
   return next + data.length;
+}
+
+/** Writes what stands before a datagram of `length` bytes; returns the offset after it. */
+export function writeDatagramHeader(target: Uint8Array, at: number, length: number): number {
+  target[at] = DATAGRAM;
+  return writeVarint(target, at + 1, length);
+}
+
+export function datagramHeaderBytes(length: number): number {
+  return 1 + varintBytes(length);
 }
 
 /** Writes `length` bytes of a datagram from `offset` on; returns the offset after them. */

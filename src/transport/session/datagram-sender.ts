@@ -4,9 +4,11 @@
  */
 import {
   DATAGRAM_HEADER_MOST,
+  datagramHeaderBytes,
   MAX_DATAGRAM_BYTES,
   PART_HEADER_MOST,
   writeDatagram,
+  writeDatagramHeader,
   writePart,
 } from "./datagram-frames.ts";
 import { SessionError } from "./session-error.ts";
@@ -25,6 +27,19 @@ const SPARE_PARTS = 0.15;
 export interface DatagramOptions {
   /** Milliseconds after which it is not worth delivering any more. Default 250, or 3 round trips where that is more. */
   deadlineMs?: number;
+}
+
+/**
+ * Datagrams that are asked for when they can leave, by who keeps a queue of its own in an order of its own: below it nothing waits.
+ * `next` has no side effects that matter when the datagram is not taken then.
+ */
+export interface DatagramFeed {
+  /** Bytes of the next datagram; 0 when there is none. */
+  next(nowMs: number): number;
+  /** Writes that datagram to `target` from `at` on, and goes on to the one after it. */
+  take(target: Uint8Array, at: number): void;
+  /** How long the datagram last taken is worth something, ms. */
+  readonly lifeMs: number;
 }
 
 interface Waiting {
@@ -46,6 +61,10 @@ export class DatagramSender implements DatagramSource {
   /** Bytes of the first one that have left. */
   #sent = 0;
   #number = 0;
+  #feed: DatagramFeed | null = null;
+  /** The largest room that there was of late. A datagram that fits it, but not what is left beside an ACK, waits, if only once. */
+  #mostRoom = 0;
+  #waited = false;
   deadlineMs = 0;
 
   constructor(rttMs: () => number) {
@@ -71,6 +90,16 @@ export class DatagramSender implements DatagramSource {
     return true;
   }
 
+  /** Has datagrams asked of a feed, besides those that are sent; null ends that. */
+  set feed(feed: DatagramFeed | null) {
+    this.#feed = feed;
+  }
+
+  /** Packets have another size from here. */
+  roomChanged(): void {
+    this.#mostRoom = 0;
+  }
+
   /** Bytes that wait. */
   get bytes(): number {
     return this.#bytes;
@@ -89,10 +118,12 @@ export class DatagramSender implements DatagramSource {
       this.counts.expired++;
       this.#shift();
     }
-    return this.#head < queue.length;
+    return this.#head < queue.length || (this.#feed !== null && this.#feed.next(nowMs) > 0);
   }
 
-  symbols(room: number): number {
+  symbols(room: number, nowMs: number): number {
+    this.#mostRoom = Math.max(this.#mostRoom, room);
+    if (this.#head === this.#queue.length && !this.#split(room, nowMs)) return 1;
     const first = this.#queue[this.#head];
     if (this.#sent > 0 || first.data.length + DATAGRAM_HEADER_MOST <= room) return 1;
     return Math.ceil((first.data.length / (room - PART_HEADER_MOST)) * (1 + SPARE_PARTS));
@@ -102,6 +133,12 @@ export class DatagramSender implements DatagramSource {
     let at = 0;
     this.deadlineMs = 0;
     while (this.ready(nowMs)) {
+      if (this.#head === this.#queue.length) {
+        const next = this.#writeFed(symbol, at, room, nowMs);
+        if (next === at) break;
+        at = next;
+        continue;
+      }
       const { data, deadlineMs } = this.#queue[this.#head];
       const { length } = data;
       if (this.#sent === 0 && at + DATAGRAM_HEADER_MOST + length <= room) {
@@ -122,6 +159,39 @@ export class DatagramSender implements DatagramSource {
       break;
     }
     return at;
+  }
+
+  /** Writes the feed's next datagram, if it fits; returns the offset after it, or `at`. */
+  #writeFed(symbol: Uint8Array, at: number, room: number, nowMs: number): number {
+    const feed = this.#feed!;
+    const length = feed.next(nowMs);
+    const start = at + datagramHeaderBytes(length);
+    if (start + length > room) {
+      if (at === 0) this.#waited = true;
+      return at;
+    }
+    writeDatagramHeader(symbol, at, length);
+    feed.take(symbol, start);
+    this.#waited = false;
+    this.counts.taken++;
+    this.deadlineMs = Math.max(this.deadlineMs, nowMs + feed.lifeMs);
+    return start + length;
+  }
+
+  /** Has the feed's next datagram travel in parts, if it must: puts it into the queue. */
+  #split(room: number, nowMs: number): boolean {
+    const feed = this.#feed!;
+    const length = feed.next(nowMs);
+    const bytes = datagramHeaderBytes(length) + length;
+    if (bytes <= room || (bytes <= this.#mostRoom && !this.#waited)) return false;
+    this.#waited = false;
+    const data = new Uint8Array(length);
+    feed.take(data, 0);
+    this.counts.taken++;
+    this.#bytes += length;
+    this.#queue.push({ data, lifeMs: feed.lifeMs, deadlineMs: nowMs + feed.lifeMs });
+    this.#stamped++;
+    return true;
   }
 
   #shift(): void {

@@ -22,8 +22,9 @@ import type { CloseReason } from "../link/close.ts";
 import type { LinkUser, PacketFill } from "../link/link-user.ts";
 import type { LinkParameters } from "../link/parameters.ts";
 import { agreeOn, type Compressor, LEAST_COMPRESSED_BYTES } from "./compressor.ts";
+import { DATAGRAM_HEADER_MOST } from "./datagram-frames.ts";
 import { DatagramReceiver } from "./datagram-receiver.ts";
-import { type DatagramOptions, DatagramSender } from "./datagram-sender.ts";
+import { type DatagramFeed, type DatagramOptions, DatagramSender } from "./datagram-sender.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { RangeCount } from "./range-set.ts";
@@ -316,6 +317,16 @@ export class Session implements LinkUser {
     return taken;
   }
 
+  /** Has datagrams asked of a feed whenever some can leave; null ends that. The link must be polled when it has some again. */
+  set datagramFeed(feed: DatagramFeed | null) {
+    this.#datagramsOut.feed = feed;
+  }
+
+  /** The longest datagram that travels in one packet of a link whose packets hold `payloadBytes`. */
+  datagramBytes(payloadBytes: number): number {
+    return Math.max(0, this.#exchange.datagramRoom(payloadBytes) - DATAGRAM_HEADER_MOST);
+  }
+
   /** The next datagram that came, or null. */
   readDatagram(): Uint8Array | null {
     const data = this.#datagramsIn.read();
@@ -424,6 +435,7 @@ export class Session implements LinkUser {
 
   payloadBytesChanged(_payloadBytes: number, nowMs: number): void {
     this.#exchange.seal(nowMs);
+    this.#datagramsOut.roomChanged();
   }
 
   pathChanged(_remote: Address, restarted: boolean): void {

@@ -33,7 +33,7 @@ export interface SymbolSource {
 /** Datagrams have deadlines, and parts that belong together. */
 export interface DatagramSource extends SymbolSource {
   /** How many symbols the next datagram takes. */
-  symbols(room: number): number;
+  symbols(room: number, nowMs: number): number;
   /** The latest deadline of what `write` put into a symbol. */
   readonly deadlineMs: number;
 }
@@ -249,6 +249,11 @@ export class SymbolExchange {
     }
   }
 
+  /** The most bytes of a symbol of datagrams in a packet of `payloadBytes` that carries nothing else. */
+  datagramRoom(payloadBytes: number): number {
+    return Math.max(0, this.#unreliableSender.symbolBytes(payloadBytes - 1));
+  }
+
   /** The size of packets has changed: batches of larger symbols are sealed, so that their repairs do not outgrow packets. */
   seal(nowMs: number): void {
     this.#sender.seal(nowMs);
@@ -318,7 +323,7 @@ export class SymbolExchange {
   #writeDatagrams(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
     const room = this.#unreliableSender.symbolBytes(end - at);
     if (room < LEAST_SYMBOL_BYTES || !this.#datagrams.ready(nowMs)) return at;
-    const symbols = this.#datagrams.symbols(room);
+    const symbols = this.#datagrams.symbols(room, nowMs);
     const length = this.#datagrams.write(this.#symbol, room, nowMs);
     if (length === 0) return at;
     if (symbols > 1) this.#unreliableSender.keepTogether(symbols, nowMs);

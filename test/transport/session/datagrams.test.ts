@@ -133,6 +133,29 @@ describe("datagrams", () => {
     server.destroy();
   });
 
+  test("of a feed are asked for when they can leave, share packets, and travel in parts where they must", () => {
+    const { client, server } = pair();
+    const pipe = new Pipe(client, server, { ...perfect, window: 4 });
+    const lengths = [...new Array(40).fill(30), 1300, 1300, 9000, 10, 1350, 1350];
+    let asked = 0;
+    const feed = {
+      lifeMs: 1000,
+      next: () => (asked < lengths.length ? lengths[asked] : 0),
+      take: (target: Uint8Array, at: number) => target.set(datagram(asked, lengths[asked++]), at),
+    };
+    client.datagramFeed = feed;
+    pipe.step();
+    // What the window holds, and no more.
+    expect(asked).toBeGreaterThan(40);
+    expect(asked).toBeLessThan(44);
+    for (let step = 0; step < 100; step++) pipe.step();
+    for (let i = 0; i < lengths.length; i++) expect(server.readDatagram()).toEqual(datagram(i, lengths[i]));
+    expect(server.readDatagram()).toBeNull();
+    expect(client.stats.datagrams).toMatchObject({ sent: lengths.length, expired: 0 });
+    client.destroy();
+    server.destroy();
+  });
+
   test("without room the newest is refused, and what waited past its deadline makes room", () => {
     const { client, server } = pair();
     const pipe = new Pipe(client, server, { ...perfect, window: 0 });

@@ -1,0 +1,104 @@
+/** Options of `server` and `client` for the IP tunnel, and what both do with them. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Log } from "../proxy/log.ts";
+import { TunError } from "../tun/index.ts";
+import { type Network, networkOf } from "../tun/network.ts";
+import { runHook } from "../tunnel/hooks.ts";
+import { parseTun, TunPort } from "../tunnel/tun-port.ts";
+import { parseAddressOrNetwork } from "../tunnel/tunnel-rules.ts";
+import { readNumber, repeatable } from "./options.ts";
+import { EXIT, UserError } from "./user-error.ts";
+
+/** What an interface has before any path is known: what a datagram of 1472 bytes carries, or a little less. */
+const INITIAL_MTU = 1380;
+
+export interface TunnelOptions {
+  tun?: { name: string; addresses: Network[] };
+  tunMtu?: number;
+  up?: string;
+  down?: string;
+}
+
+export interface ClientTunnelOptions extends TunnelOptions {
+  route: Network[];
+}
+
+export interface ServerTunnelOptions extends TunnelOptions {
+  tunClientToClient?: boolean;
+}
+
+function addTunnelOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--tun <name=address/prefix,...>", "an interface for IP packets, with its addresses").argParser(
+        readingTun(parseTun),
+      ),
+    )
+    .addOption(
+      new Option("--tun-mtu <bytes>", "its MTU (default: what the path carries in one packet)").argParser(
+        readNumber(1280, 65_000),
+      ),
+    )
+    .option("--up <command>", "run by the shell when the interface is there (a client: when it may be used)")
+    .option("--down <command>", "run before it goes");
+}
+
+export function addServerTunnelOptions(command: Command): Command {
+  return addTunnelOptions(command).option("--tun-client-to-client", "let clients reach each other");
+}
+
+export function addClientTunnelOptions(command: Command): Command {
+  return addTunnelOptions(command).addOption(
+    new Option("--route <network>", "a network behind this host for the server to route here (repeatable)")
+      .argParser(repeatableTun((text) => networkOf(parseAddressOrNetwork(text))))
+      .default([], "none"),
+  );
+}
+
+/** Opens the interface, or says in words why not. */
+export async function openPort({ tun, tunMtu }: TunnelOptions, log: Log): Promise<TunPort> {
+  const { name, addresses } = tun!;
+  const port = new TunPort({ name, addresses, mtu: tunMtu ?? INITIAL_MTU, log });
+  await port.open().catch((error: Error) => {
+    throw error instanceof TunError ? new UserError(EXIT.cannotStart, `--tun: ${error.message}`) : error;
+  });
+  const at = addresses.map(({ text }) => text).join(", ");
+  log.info({ tun: port.name, addresses: at }, `${port.name}: an interface with ${at}`);
+  return port;
+}
+
+/** Runs `--up` or `--down`, if it was given. */
+export async function runTunnelHook(
+  which: "--up" | "--down",
+  options: TunnelOptions & { route?: Network[] },
+  port: TunPort,
+  log: Log,
+  peer = "",
+): Promise<void> {
+  const command = which === "--up" ? options.up : options.down;
+  if (command === undefined) return;
+  const texts = (networks: readonly Network[]) => networks.map(({ text }) => text);
+  const facts = {
+    tun: port.name,
+    addresses: texts(port.addresses),
+    routes: texts(options.route ?? []),
+    mtu: port.mtu,
+    peer,
+  };
+  await runHook(which, command, facts, log);
+}
+
+function readingTun<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof TunError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}
+
+function repeatableTun<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
+  return repeatable(readingTun(parse));
+}

@@ -1,0 +1,284 @@
+/**
+ * Packets that wait for a path, in turn between flows: FQ-CoDel (RFC 8290), which is deficit round robin over flows in which those that
+ * send little go first, and in each flow CoDel (RFC 8289), which tells a sender early that its queue does not drain. When memory
+ * runs out the longest flow loses. Without clock. A hot path: nothing is made for a packet but what is used again.
+ */
+import { markCongestion } from "./packet-edits.ts";
+
+/** Flows that are told apart; must be a power of two. */
+export const FLOWS = 1024;
+/** Bytes of packets that a queue may hold, each counted with what its buffer has beside. */
+export const QUEUE_BYTES = 4 * 2 ** 20;
+const PACKET_COST = 256;
+/** Of the longest flow so many packets give way at a time, RFC 8290, section 4.1.3. */
+const DROP_BATCH = 64;
+/** Bytes of a flow's turn. */
+const QUANTUM = 1514;
+/** Buffers of this size are used again, so many at most. */
+const BUFFER_BYTES = 2048;
+const SPARE_BUFFERS = 1024;
+/** What waited longer is not worth sending: the path was away. */
+const MOST_AGE_MS = 1500;
+/** CoDel's defaults, for paths of up to 100 ms; longer ones get more. */
+const TARGET_MS = 5;
+const INTERVAL_MS = 100;
+/** CoDel leaves a flow alone that has less than this. */
+const LEAST_BACKLOG = 2 * 1514;
+
+const NONE = -1;
+const IDLE = 0;
+const NEW = 1;
+const OLD = 2;
+
+export class QueuedPacket {
+  bytes: Uint8Array = new Uint8Array(BUFFER_BYTES);
+  length = 0;
+  flow = 0;
+  ordered = false;
+  sinceMs = 0;
+  next: QueuedPacket | null = null;
+}
+
+/** Buffers that queues share: what one does not need any more another can use. */
+export class PacketPool {
+  readonly #spare: QueuedPacket[] = [];
+
+  take(source: Uint8Array): QueuedPacket {
+    const packet = this.#spare.pop() ?? new QueuedPacket();
+    if (packet.bytes.length < source.length) packet.bytes = new Uint8Array(source.length);
+    packet.bytes.set(source);
+    packet.length = source.length;
+    return packet;
+  }
+
+  give(packet: QueuedPacket): void {
+    packet.next = null;
+    if (packet.bytes.length === BUFFER_BYTES && this.#spare.length < SPARE_BUFFERS) this.#spare.push(packet);
+  }
+}
+
+/** A list of flows, each of which is in one list at most. */
+class FlowList {
+  head = NONE;
+  #tail = NONE;
+  readonly #next: Int32Array;
+
+  constructor(next: Int32Array) {
+    this.#next = next;
+  }
+
+  push(flow: number): void {
+    this.#next[flow] = NONE;
+    if (this.head === NONE) this.head = flow;
+    else this.#next[this.#tail] = flow;
+    this.#tail = flow;
+  }
+
+  shift(): void {
+    this.head = this.#next[this.head];
+  }
+}
+
+export class FairQueue {
+  /** Dropped: for want of room, by CoDel, too old. Marked instead of dropped by CoDel. */
+  readonly counts = { overflowed: 0, early: 0, stale: 0, marked: 0 };
+  readonly #pool: PacketPool;
+  readonly #heads: (QueuedPacket | null)[] = new Array(FLOWS).fill(null);
+  readonly #tails: (QueuedPacket | null)[] = new Array(FLOWS).fill(null);
+  readonly #flowBytes = new Int32Array(FLOWS);
+  readonly #deficits = new Int32Array(FLOWS);
+  readonly #states = new Uint8Array(FLOWS);
+  readonly #links = new Int32Array(FLOWS);
+  readonly #new = new FlowList(this.#links);
+  readonly #old = new FlowList(this.#links);
+  // CoDel's of each flow.
+  readonly #aboveMs = new Float64Array(FLOWS);
+  readonly #dropMs = new Float64Array(FLOWS);
+  readonly #drops = new Int32Array(FLOWS);
+  readonly #lastDrops = new Int32Array(FLOWS);
+  readonly #dropping = new Uint8Array(FLOWS);
+  #bytes = 0;
+  #packets = 0;
+  #targetMs = TARGET_MS;
+  #intervalMs = INTERVAL_MS;
+  #staged: QueuedPacket | null = null;
+
+  constructor(pool: PacketPool) {
+    this.#pool = pool;
+  }
+
+  get packets(): number {
+    return this.#packets;
+  }
+
+  /** Bytes held, with what they cost. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Who sends over a path of this round-trip time takes so long to answer, and needs a queue to match. */
+  set rttMs(rttMs: number) {
+    this.#intervalMs = Math.max(INTERVAL_MS, 2 * rttMs);
+    this.#targetMs = Math.max(TARGET_MS, rttMs / 4);
+  }
+
+  /** Takes a copy of a packet. `hash` tells its flow. */
+  push(source: Uint8Array, hash: number, ordered: boolean, nowMs: number): void {
+    const flow = hash & (FLOWS - 1);
+    const packet = this.#pool.take(source);
+    packet.flow = flow;
+    packet.ordered = ordered;
+    packet.sinceMs = nowMs;
+    const tail = this.#tails[flow];
+    if (tail === null) this.#heads[flow] = packet;
+    else tail.next = packet;
+    this.#tails[flow] = packet;
+    this.#flowBytes[flow] += packet.length;
+    this.#bytes += packet.length + PACKET_COST;
+    this.#packets++;
+    if (this.#states[flow] === IDLE) {
+      this.#states[flow] = NEW;
+      this.#deficits[flow] = QUANTUM;
+      this.#new.push(flow);
+    }
+    if (this.#bytes > QUEUE_BYTES) this.#dropFromLongest();
+  }
+
+  /** The packet that is next; it stays so until `shift`. Null when there is none. */
+  peek(nowMs: number): QueuedPacket | null {
+    this.#staged ??= this.#packets > 0 ? this.#dequeue(nowMs) : null;
+    return this.#staged;
+  }
+
+  /** The packet that `peek` returned is done with. */
+  shift(): void {
+    const packet = this.#staged;
+    if (packet === null) return;
+    this.#staged = null;
+    this.#pool.give(packet);
+  }
+
+  clear(): void {
+    this.shift();
+    for (let flow = 0; flow < FLOWS; flow++) while (this.#heads[flow] !== null) this.#pool.give(this.#pop(flow)!);
+  }
+
+  #dequeue(nowMs: number): QueuedPacket | null {
+    for (;;) {
+      const list = this.#new.head !== NONE ? this.#new : this.#old;
+      const flow = list.head;
+      if (flow === NONE) return null;
+      if (this.#deficits[flow] <= 0) {
+        this.#deficits[flow] += QUANTUM;
+        list.shift();
+        this.#states[flow] = OLD;
+        this.#old.push(flow);
+        continue;
+      }
+      const packet = this.#codel(flow, nowMs);
+      if (packet === null) {
+        list.shift();
+        // A new flow that has become empty waits for its turn once, or it could be new again for ever.
+        if (list === this.#new && this.#old.head !== NONE) {
+          this.#states[flow] = OLD;
+          this.#old.push(flow);
+        } else this.#states[flow] = IDLE;
+        continue;
+      }
+      this.#deficits[flow] -= packet.length;
+      return packet;
+    }
+  }
+
+  #pop(flow: number): QueuedPacket | null {
+    const packet = this.#heads[flow];
+    if (packet === null) return null;
+    this.#heads[flow] = packet.next;
+    if (packet.next === null) this.#tails[flow] = null;
+    packet.next = null;
+    this.#flowBytes[flow] -= packet.length;
+    this.#bytes -= packet.length + PACKET_COST;
+    this.#packets--;
+    return packet;
+  }
+
+  /** The first packet that is not too old. */
+  #fresh(flow: number, nowMs: number): QueuedPacket | null {
+    for (;;) {
+      const packet = this.#pop(flow);
+      if (packet === null || nowMs - packet.sinceMs < MOST_AGE_MS) return packet;
+      this.counts.stale++;
+      this.#pool.give(packet);
+    }
+  }
+
+  /** Whether the queue has been too long for an interval; keeps when that began. */
+  #tooLong(flow: number, packet: QueuedPacket | null, nowMs: number): boolean {
+    if (packet === null || nowMs - packet.sinceMs < this.#targetMs || this.#flowBytes[flow] < LEAST_BACKLOG) {
+      this.#aboveMs[flow] = 0;
+      return false;
+    }
+    if (this.#aboveMs[flow] === 0) {
+      this.#aboveMs[flow] = nowMs + this.#intervalMs;
+      return false;
+    }
+    return nowMs >= this.#aboveMs[flow];
+  }
+
+  /** RFC 8289, section 5.5. */
+  #codel(flow: number, nowMs: number): QueuedPacket | null {
+    let packet = this.#fresh(flow, nowMs);
+    let tooLong = this.#tooLong(flow, packet, nowMs);
+    if (packet === null) {
+      this.#dropping[flow] = 0;
+      return null;
+    }
+    if (this.#dropping[flow] === 1) {
+      if (!tooLong) this.#dropping[flow] = 0;
+      while (packet !== null && this.#dropping[flow] === 1 && nowMs >= this.#dropMs[flow]) {
+        this.#drops[flow]++;
+        this.#dropMs[flow] = this.#control(flow, this.#dropMs[flow]);
+        if (this.#mark(packet)) break;
+        this.#pool.give(packet);
+        packet = this.#fresh(flow, nowMs);
+        tooLong = this.#tooLong(flow, packet, nowMs);
+        if (!tooLong) this.#dropping[flow] = 0;
+      }
+      return packet;
+    }
+    if (!tooLong) return packet;
+    if (!this.#mark(packet)) {
+      this.#pool.give(packet);
+      packet = this.#fresh(flow, nowMs);
+      this.#tooLong(flow, packet, nowMs);
+    }
+    this.#dropping[flow] = 1;
+    const delta = this.#drops[flow] - this.#lastDrops[flow];
+    this.#drops[flow] = delta > 1 && nowMs - this.#dropMs[flow] < 16 * this.#intervalMs ? delta : 1;
+    this.#dropMs[flow] = this.#control(flow, nowMs);
+    this.#lastDrops[flow] = this.#drops[flow];
+    return packet;
+  }
+
+  #control(flow: number, fromMs: number): number {
+    return fromMs + this.#intervalMs / Math.sqrt(this.#drops[flow]);
+  }
+
+  /** Marks a packet instead of dropping it, where that is understood. */
+  #mark(packet: QueuedPacket): boolean {
+    const marked = markCongestion(packet.bytes);
+    if (marked) this.counts.marked++;
+    else this.counts.early++;
+    return marked;
+  }
+
+  #dropFromLongest(): void {
+    let longest = 0;
+    for (let flow = 1; flow < FLOWS; flow++) if (this.#flowBytes[flow] > this.#flowBytes[longest]) longest = flow;
+    const half = this.#flowBytes[longest] / 2;
+    for (let i = 0; i < DROP_BATCH && this.#flowBytes[longest] > half; i++) {
+      this.#pool.give(this.#pop(longest)!);
+      this.counts.overflowed++;
+    }
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * One session's packets in both directions: a fair queue which the session takes from when a packet may leave, and what came put in
+ * order. Sequence numbers are given when a packet leaves: what the queue drops leaves no hole. Knows no addresses.
+ */
+import { randomInt } from "node:crypto";
+import { varintBytes } from "../transport/link/varint.ts";
+import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
+import type { IpPacket } from "../tun/ip-packet.ts";
+import { FairQueue, FLOWS, type PacketPool } from "./fair-queue.ts";
+import { hashFlow, isOrdered } from "./flow-key.ts";
+import { Resequencer } from "./resequencer.ts";
+import {
+  mostOverheadBytes,
+  ORDERED_HEADER_BYTES,
+  SEQUENCE_MASK,
+  TunnelFrame,
+  writeOrderedHeader,
+  writeStream,
+} from "./tunnel-frames.ts";
+
+/** What a tunnel needs of a session, besides its streams. */
+export interface PacketCarrier {
+  datagramFeed: DatagramFeed | null;
+  wakeFeed(): void;
+  readonly packetDatagramBytes: number;
+  readonly rttMs: number;
+}
+
+/** Every IPv6 link carries this (RFC 8200, section 5): where a packet of the path does not, it travels in parts. */
+const LEAST_MTU = 1280;
+/** How long a packet of a flow in order is worth something: that long it can be repaired, and is waited for. */
+const ORDERED_LIFE_RTTS = 4;
+const LEAST_ORDERED_LIFE_MS = 150;
+/** Any other. */
+const LIFE_RTTS = 3;
+const LEAST_LIFE_MS = 100;
+/** Before the round-trip time is known. */
+const ASSUMED_RTT_MS = 200;
+
+export class PacketPath implements DatagramFeed {
+  readonly counts = { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0, malformed: 0 };
+  readonly queue: FairQueue;
+  readonly resequencer: Resequencer;
+  lifeMs = 0;
+  readonly #carrier: PacketCarrier;
+  readonly #stream: number;
+  readonly #streamBytes: number;
+  readonly #release: (packet: Uint8Array) => void;
+  readonly #frame = new TunnelFrame();
+  readonly #seed = randomInt(2 ** 32);
+  readonly #sequences = new Int32Array(FLOWS);
+  #timer: NodeJS.Timeout | null = null;
+  #rttMs = ASSUMED_RTT_MS;
+  #mtu = LEAST_MTU;
+  #closed = false;
+
+  /** `stream`: the number of the control stream. `release` gets the packets that came, for the time of the call. */
+  constructor(carrier: PacketCarrier, stream: number, pool: PacketPool, release: (packet: Uint8Array) => void) {
+    this.#carrier = carrier;
+    this.#stream = stream;
+    this.#streamBytes = varintBytes(stream);
+    this.#release = release;
+    this.queue = new FairQueue(pool);
+    this.resequencer = new Resequencer(0, (packet) => this.#deliver(packet));
+    this.refresh();
+    carrier.datagramFeed = this;
+  }
+
+  /** The longest packet that travels in one packet of the path, but at least what IPv6 needs. */
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  /** Looks at the path again; to be called a few times a second. */
+  refresh(): void {
+    const { packetDatagramBytes, rttMs } = this.#carrier;
+    this.#mtu = Math.max(LEAST_MTU, packetDatagramBytes - mostOverheadBytes(this.#stream));
+    if (!Number.isNaN(rttMs)) this.#rttMs = rttMs;
+    this.queue.rttMs = this.#rttMs;
+    this.resequencer.patienceMs = this.#orderedLifeMs;
+  }
+
+  /** Queues a packet, which is copied. `wake` must follow. */
+  send(packet: Uint8Array, ip: IpPacket, nowMs: number): void {
+    this.queue.push(packet, hashFlow(packet, ip, this.#seed), isOrdered(packet, ip), nowMs);
+  }
+
+  wake(): void {
+    this.#carrier.wakeFeed();
+  }
+
+  next(nowMs: number): number {
+    const packet = this.queue.peek(nowMs);
+    if (packet === null) return 0;
+    return this.#streamBytes + (packet.ordered ? ORDERED_HEADER_BYTES : 0) + packet.length;
+  }
+
+  take(target: Uint8Array, at: number): void {
+    const packet = this.queue.peek(0)!;
+    const { bytes, length, flow, ordered } = packet;
+    let next = writeStream(target, at, this.#stream);
+    if (ordered) {
+      writeOrderedHeader(target, next, flow, this.#sequences[flow]);
+      this.#sequences[flow] = (this.#sequences[flow] + 1) & SEQUENCE_MASK;
+      next += ORDERED_HEADER_BYTES;
+    }
+    target.set(bytes.length === length ? bytes : bytes.subarray(0, length), next);
+    this.lifeMs = ordered ? this.#orderedLifeMs : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
+    this.counts.sentPackets++;
+    this.counts.sentBytes += length;
+    this.queue.shift();
+  }
+
+  /** Takes what came behind the stream's number; the bytes may be kept. */
+  receive(payload: Uint8Array, nowMs: number): void {
+    const frame = this.#frame;
+    if (this.#closed) return;
+    if (!frame.read(payload)) {
+      this.counts.malformed++;
+      return;
+    }
+    const packet = frame.packetAt === 0 ? payload : payload.subarray(frame.packetAt);
+    if (frame.kind !== "ordered") {
+      this.#deliver(packet);
+      return;
+    }
+    this.resequencer.take(frame.flow, frame.sequence, packet, nowMs);
+    if (this.#timer === null && this.resequencer.bytes > 0) this.#setTimer(nowMs);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#carrier.datagramFeed = null;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.queue.clear();
+  }
+
+  /** Called after packets were released by the clock rather than by what came. */
+  onReleased: () => void = () => {};
+
+  get #orderedLifeMs(): number {
+    return Math.max(LEAST_ORDERED_LIFE_MS, ORDERED_LIFE_RTTS * this.#rttMs);
+  }
+
+  #deliver(packet: Uint8Array): void {
+    this.counts.receivedPackets++;
+    this.counts.receivedBytes += packet.length;
+    this.#release(packet);
+  }
+
+  #setTimer(nowMs: number): void {
+    const delayMs = Math.max(1, this.resequencer.nextTimeoutMs - nowMs);
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      const now = performance.now();
+      this.resequencer.expire(now);
+      this.onReleased();
+      if (this.resequencer.bytes > 0) this.#setTimer(now);
+    }, delayMs);
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The interface of a tunnel: a TUN device that is opened again when someone deletes it, with the routes and the MTU that it had, and
+ * whose writes are flushed once a turn.
+ */
+
+import type { Log } from "../proxy/log.ts";
+import { openTun, type TunDevice, TunError } from "../tun/index.ts";
+import { type Network, parseNetwork } from "../tun/network.ts";
+
+/** How soon a device that is gone is opened again, and how seldom that is tried at last. */
+const REOPEN_MIN_MS = 500;
+const REOPEN_MAX_MS = 10_000;
+
+export interface TunPortOptions {
+  name: string;
+  addresses: readonly Network[];
+  mtu: number;
+  log: Log;
+}
+
+export class TunPort {
+  /** Of packets from this machine: lent for the time of the call, may be written to. Set before `open`. */
+  onPacket: (packet: Uint8Array) => void = () => {};
+  onBatchEnd: () => void = () => {};
+  /** After the device was opened again. */
+  onReopened: () => void = () => {};
+  readonly #options: TunPortOptions;
+  readonly #routes: Set<string> = new Set();
+  #device: TunDevice | null = null;
+  #mtu: number;
+  #flushing = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: TunPortOptions) {
+    this.#options = options;
+    this.#mtu = options.mtu;
+  }
+
+  /** The kernel's name of the interface. */
+  get name(): string {
+    return this.#device?.name ?? this.#options.name;
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  get addresses(): readonly Network[] {
+    return this.#options.addresses;
+  }
+
+  /** The counters of the present device. */
+  get counters(): TunDevice["counters"] | null {
+    return this.#device?.counters ?? null;
+  }
+
+  /** This machine's address in the tunnel, of 4 or 16 bytes; null without one. */
+  address(length: number): Uint8Array | null {
+    return this.#options.addresses.find(({ address }) => address.length === length)?.address ?? null;
+  }
+
+  /** Rejects with a TunError. */
+  async open(): Promise<void> {
+    const { name, addresses } = this.#options;
+    const texts = addresses.map(({ text }) => text);
+    const device = await openTun({ name, addresses: texts, routes: [...this.#routes], mtu: this.#mtu });
+    if (this.#closed) {
+      await device.close();
+      return;
+    }
+    this.#device = device;
+    device.onPacket = (packet) => this.onPacket(packet);
+    device.onBatchEnd = () => this.onBatchEnd();
+    device.onGone = (error) => this.#onGone(error);
+    device.unref();
+    device.start();
+  }
+
+  /** Gives a packet to this machine; copied. */
+  write(packet: Uint8Array): void {
+    const device = this.#device;
+    if (device === null) return;
+    device.write(packet);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(this.#flush);
+  }
+
+  setMtu(mtu: number): void {
+    if (mtu === this.#mtu) return;
+    this.#mtu = mtu;
+    try {
+      this.#device?.setMtu(mtu);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  addRoute({ text }: Network): void {
+    if (this.#routes.has(text)) return;
+    this.#routes.add(text);
+    try {
+      this.#device?.addRoute(text);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  removeRoute({ text }: Network): void {
+    if (!this.#routes.delete(text)) return;
+    try {
+      this.#device?.removeRoute(text);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const device = this.#device;
+    this.#device = null;
+    await device?.close();
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    this.#device?.flush();
+  };
+
+  #onGone(error: Error): void {
+    this.#device = null;
+    this.#options.log.warn({ tun: this.#options.name }, `${error.message}; it is made again`);
+    this.#reopenIn(REOPEN_MIN_MS);
+  }
+
+  #reopenIn(delayMs: number): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.open().then(
+        () => {
+          this.#options.log.info({ tun: this.name }, `${this.name}: is there again`);
+          this.onReopened();
+        },
+        (error: Error) => {
+          this.#complain(error);
+          this.#reopenIn(Math.min(2 * delayMs, REOPEN_MAX_MS));
+        },
+      );
+    }, delayMs);
+  }
+
+  #complain(error: unknown): void {
+    if (!(error instanceof TunError)) throw error;
+    this.#options.log.warn({ tun: this.#options.name, code: error.code }, error.message);
+  }
+}
+
+/** `NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX]`. Throws a TunError. */
+export function parseTun(text: string): { name: string; addresses: Network[] } {
+  const equals = text.indexOf("=");
+  if (equals < 1) {
+    throw new TunError(
+      `${JSON.stringify(text)}: a tunnel is NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX], as in bats0=10.20.0.2/24,fd20::2/64`,
+      "ERR_INVALID_ARG_VALUE",
+    );
+  }
+  const addresses = text
+    .slice(equals + 1)
+    .split(",")
+    .map((part) => parseNetwork(part, "an address of the tunnel"));
+  return { name: text.slice(0, equals), addresses };
+}

@@ -1,0 +1,199 @@
+/**
+ * The client's end of a tunnel: an interface that is there whether there is a session or not, and in each session a request for its
+ * addresses. The server is where all packets go; what it sends must be for an address that is here.
+ */
+
+import { ipv6Bytes } from "../native/ip-text.ts";
+import type { CarrierStream } from "../proxy/carrier.ts";
+import { readHeader } from "../proxy/header-reader.ts";
+import type { Log } from "../proxy/log.ts";
+import { decodeAnswer, encodeOpen } from "../proxy/open-header.ts";
+import type { Address } from "../transport/address.ts";
+import { IpPacket, PROTOCOL_UDP } from "../tun/index.ts";
+import type { Network } from "../tun/network.ts";
+import { PacketPool } from "./fair-queue.ts";
+import { icmpError, isUnicast } from "./icmp.ts";
+import { clampMss } from "./packet-edits.ts";
+import { type PacketCarrier, PacketPath } from "./packet-path.ts";
+import { PrefixTable } from "./prefix-table.ts";
+import { TokenBucket } from "./token-bucket.ts";
+import type { TunPort } from "./tun-port.ts";
+import { TunnelDrops } from "./tunnel-drops.ts";
+import { hostOf } from "./tunnel-rules.ts";
+
+const REFRESH_MS = 250;
+/** How soon a tunnel that was refused, or lost, is asked for again, and how seldom at last. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 30_000;
+
+export interface TunnelClientOptions {
+  port: TunPort;
+  /** Networks behind this machine that the server shall route here. */
+  routes: readonly Network[];
+  mtu: number | undefined;
+  log: Log;
+  /** The server has granted what was asked for, in each session. */
+  onGranted: (granted: string) => void;
+}
+
+export interface TunnelCarrier extends PacketCarrier {
+  readonly peer: { readonly address: Address };
+  readonly closed: boolean;
+  openStream(): CarrierStream;
+}
+
+export class TunnelClient {
+  readonly drops: TunnelDrops;
+  readonly #options: TunnelClientOptions;
+  /** Addresses that are here, and networks behind. */
+  readonly #here = new PrefixTable<true>();
+  readonly #pool = new PacketPool();
+  readonly #ip = new IpPacket();
+  readonly #errors = new TokenBucket(50, 100);
+  readonly #timer: NodeJS.Timeout;
+  #path: PacketPath | null = null;
+  #server: { ip: Uint8Array; port: number } | null = null;
+  #closed = false;
+
+  constructor(options: TunnelClientOptions) {
+    this.#options = options;
+    this.drops = new TunnelDrops(options.log);
+    const { port, routes } = options;
+    for (const { address, prefixLength } of [...port.addresses.map(hostOf), ...routes]) {
+      this.#here.set(address, prefixLength, true);
+    }
+    port.onPacket = (packet) => this.#fromInterface(packet);
+    port.onBatchEnd = () => this.#path?.wake();
+    this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
+    this.#timer.unref();
+  }
+
+  /** Asks for the tunnel in a session for as long as that lives. `claim` has the session's datagrams of a stream handed over. */
+  async attach(
+    carrier: TunnelCarrier,
+    claim: (stream: CarrierStream, receive: (payload: Uint8Array) => void) => void,
+  ): Promise<void> {
+    const { port, routes, log } = this.#options;
+    const request = encodeOpen({
+      type: "tunnel",
+      addresses: port.addresses.map(({ text }) => text),
+      routes: routes.map(({ text }) => text),
+    });
+    for (let delayMs = RETRY_MIN_MS; !this.#closed && !carrier.closed; delayMs = Math.min(2 * delayMs, RETRY_MAX_MS)) {
+      let stream: CarrierStream;
+      try {
+        stream = carrier.openStream();
+      } catch {
+        // It is closing.
+        return;
+      }
+      stream.on("error", () => {});
+      const closed = new Promise((resolve) => stream.once("close", resolve));
+      stream.write(request);
+      const answer = await readHeader(stream, decodeAnswer).catch(() => null);
+      if (answer?.type === "done") {
+        delayMs = RETRY_MIN_MS;
+        const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(packet));
+        claim(stream, (payload) => path.receive(payload, performance.now()));
+        this.#path = path;
+        const { address } = carrier.peer;
+        this.#server = { ip: ipv6Bytes(address.ip.split("%")[0]), port: address.port };
+        this.#refresh();
+        log.info({ tun: port.name }, `${port.name}: the tunnel is up: ${answer.address ?? ""}`);
+        this.#options.onGranted(answer.address ?? "");
+        stream.resume();
+        stream.once("end", () => stream.end());
+        await closed;
+        path.close();
+        if (this.#path === path) this.#path = null;
+        if (!carrier.closed) log.warn({ tun: port.name }, `${port.name}: the server ended the tunnel`);
+      } else if (answer !== null) {
+        log.warn({ tun: port.name, reason: answer.reason }, `${port.name}: refused: ${answer.message}`);
+        stream.end();
+        stream.resume();
+      }
+      if (carrier.closed) return;
+      await new Promise((resolve) => setTimeout(resolve, delayMs).unref());
+    }
+  }
+
+  /** The interface stays. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#path?.close();
+    this.#path = null;
+  }
+
+  #refresh(): void {
+    const path = this.#path;
+    if (path === null) return;
+    path.refresh();
+    if (this.#options.mtu === undefined) this.#options.port.setMtu(path.mtu);
+  }
+
+  #fromInterface(packet: Uint8Array): void {
+    const ip = this.#ip;
+    const path = this.#path;
+    if (!ip.parse(packet)) {
+      this.drops.count("malformed", "");
+      return;
+    }
+    const [at, length] = ip.version === 4 ? [12, 4] : [8, 16];
+    if (!isUnicast(packet, at + length, length)) {
+      this.drops.count("notUnicast", "");
+    } else if (path === null) {
+      this.drops.count("noSession", "");
+    } else if (this.#here.lookup(packet, at, length) === null) {
+      this.drops.count("spoofed", "");
+    } else if (this.#carriesTunnel(packet, at + length, length)) {
+      this.drops.count("loop", "");
+    } else {
+      const most = Math.max(path.mtu, this.#options.mtu ?? 0);
+      if (ip.totalBytes > most && ip.dontFragment) {
+        this.drops.count("tooBig", "");
+        this.#tellTooBig(packet, path.mtu);
+        return;
+      }
+      clampMss(packet, ip, most);
+      path.send(packet, ip, performance.now());
+    }
+  }
+
+  #fromServer(packet: Uint8Array): void {
+    const ip = this.#ip;
+    if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
+      this.drops.count("malformed", "");
+      return;
+    }
+    const [at, length] = ip.version === 4 ? [16, 4] : [24, 16];
+    if (this.#here.lookup(packet, at, length) === null) {
+      this.drops.count("foreign", "");
+      return;
+    }
+    clampMss(packet, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
+    this.#options.port.write(packet);
+  }
+
+  /** Whether a packet is one of the session's own: the route to the server must not lead into the tunnel. */
+  #carriesTunnel(packet: Uint8Array, at: number, length: number): boolean {
+    const ip = this.#ip;
+    const server = this.#server;
+    if (server === null || ip.protocol !== PROTOCOL_UDP || ip.fragment || ip.transportAt + 4 > ip.totalBytes)
+      return false;
+    const port = (packet[ip.transportAt + 2] << 8) | packet[ip.transportAt + 3];
+    if (port !== server.port) return false;
+    // An IPv4 address is mapped: its bytes are the last four.
+    const mapped = server.ip[10] === 0xff && server.ip[11] === 0xff && server.ip.subarray(0, 10).every((b) => b === 0);
+    if (mapped !== (length === 4)) return false;
+    for (let i = 0; i < length; i++) if (packet[at + i] !== server.ip[16 - length + i]) return false;
+    return true;
+  }
+
+  #tellTooBig(packet: Uint8Array, mtu: number): void {
+    const source = this.#options.port.address(this.#ip.version === 4 ? 4 : 16);
+    if (source === null || !this.#errors.take(performance.now())) return;
+    const message = icmpError("too-big", packet, this.#ip, source, mtu);
+    if (message !== null) this.#options.port.write(message);
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Who may have which addresses in a tunnel, and which networks behind them: rules `IDENTITY=tun`, any address of the server's
+ * networks that no other rule gives to someone, and `IDENTITY=tun:NETWORK`, an address or a network and all in it.
+ */
+import { isIP } from "node:net";
+import { syntax } from "../proxy/forward-endpoint.ts";
+import { type CertificateNames, matchesPattern, nameOf, namesOf } from "../proxy/identity.ts";
+import { TunError } from "../tun/index.ts";
+import { type Network, networkOf, parseNetwork } from "../tun/network.ts";
+
+export interface TunnelRule {
+  readonly identity: string;
+  /** Null: any free address. */
+  readonly network: Network | null;
+}
+
+/** A rule for tunnels; null if it is one for something else. Throws an EndpointSyntaxError. */
+export function parseTunnelRule(text: string): TunnelRule | null {
+  const match = /^(.*)=tun(?::(.*))?$/s.exec(text);
+  if (match === null || /=(?:tcp|udp|unix):/.test(text)) return null;
+  const [, identity, place] = match;
+  if (identity === "") throw syntax(text, "a rule is IDENTITY=tun or IDENTITY=tun:ADDRESS, or '*=tun' for everyone");
+  if (place === undefined) return { identity, network: null };
+  try {
+    return { identity, network: networkOf(parseAddressOrNetwork(place)) };
+  } catch (error) {
+    if (error instanceof TunError) throw syntax(text, error.message);
+    throw error;
+  }
+}
+
+/** An address is a network of its own. */
+export function parseAddressOrNetwork(text: string): Network {
+  const length = isIP(text) === 4 ? 32 : 128;
+  return parseNetwork(text.includes("/") ? text : `${text}/${length}`, "a network");
+}
+
+/** Whether all of `inner` is in `outer`. */
+export function contains(outer: Network, inner: Network): boolean {
+  if (outer.address.length !== inner.address.length || outer.prefixLength > inner.prefixLength) return false;
+  const masked = networkOf({ ...inner, prefixLength: outer.prefixLength });
+  return Buffer.compare(masked.address, networkOf(outer).address) === 0;
+}
+
+export class TunnelRules {
+  readonly #rules: readonly TunnelRule[];
+  readonly #own: readonly Network[];
+
+  /** `own`: the server's addresses with their networks. */
+  constructor(rules: readonly TunnelRule[], own: readonly Network[]) {
+    this.#rules = rules;
+    this.#own = own;
+  }
+
+  get empty(): boolean {
+    return this.#rules.length === 0;
+  }
+
+  /** Why a peer may not have an address; null if it may. */
+  refusesAddress(peer: CertificateNames, address: Network): string | null {
+    const host = hostOf(address);
+    const text = host.text.slice(0, host.text.indexOf("/"));
+    const network = this.#own.find((own) => contains(own, host));
+    if (this.#own.some((own) => same(own, host))) return `${text} is the server's own address`;
+    const given = this.#rules.filter((rule) => rule.network !== null && contains(rule.network, host));
+    if (given.some(({ identity }) => matches(identity, peer))) return null;
+    if (network === undefined) return `${text} is in no network of the server's tunnel${this.#needs(peer, text)}`;
+    if (isEdge(network, host)) return `${text} means no single host of ${network.text}`;
+    const exact = given.find(({ network: of }) => of?.prefixLength === 8 * host.address.length);
+    if (exact !== undefined) return `${text} is kept for ${exact.identity}`;
+    if (this.#rules.some((rule) => rule.network === null && matches(rule.identity, peer))) return null;
+    return `${nameOf(peer) || "a peer without a name"} is not allowed to have ${text}${this.#needs(peer, text)}`;
+  }
+
+  /** Why a network must not be routed to a peer; null if it may. */
+  refusesRoute(peer: CertificateNames, route: Network): string | null {
+    const allowed = this.#rules.some(
+      ({ identity, network }) => network !== null && matches(identity, peer) && contains(network, route),
+    );
+    if (allowed) return null;
+    const name = nameOf(peer) || "a peer without a name";
+    return `${name} is not allowed to have ${route.text} routed to it${this.#needs(peer, route.text)}`;
+  }
+
+  #needs(peer: CertificateNames, place: string): string {
+    return `: the server needs --allow '${nameOf(peer) || "*"}=tun:${place}'`;
+  }
+}
+
+/** The address alone. */
+export function hostOf({ text, address }: Network): Network {
+  const prefixLength = 8 * address.length;
+  return { text: `${text.slice(0, text.indexOf("/"))}/${prefixLength}`, address, prefixLength };
+}
+
+function same(a: Network, b: Network): boolean {
+  return Buffer.compare(a.address, b.address) === 0;
+}
+
+function matches(identity: string, peer: CertificateNames): boolean {
+  return namesOf(peer).some((name) => matchesPattern(identity, name));
+}
+
+/** The first address of a network, and IPv4's last, which is for all of its hosts. */
+function isEdge(network: Network, host: Network): boolean {
+  if (network.prefixLength >= 8 * host.address.length - 1) return false;
+  if (same(networkOf(network), host)) return true;
+  if (host.address.length !== 4) return false;
+  return host.address.every((byte, i) => {
+    const hostBits = 0xff >> Math.min(8, Math.max(0, network.prefixLength - 8 * i));
+    return (byte & hostBits) === hostBits;
+  });
+}

@@ -1,0 +1,264 @@
+/**
+ * The server's end of a tunnel: one interface, many clients. Each packet goes to who has its destination, by the longest prefix; who
+ * may have what is decided by the rules when a client asks, and a packet must come from an address of its sender's.
+ */
+import type { CarrierStream } from "../proxy/carrier.ts";
+import type { Refusal } from "../proxy/forward-session.ts";
+import { type CertificateNames, nameOf } from "../proxy/identity.ts";
+import type { Log } from "../proxy/log.ts";
+import type { OpenHeader } from "../proxy/open-header.ts";
+import { RESET_BY_PROXY } from "../proxy/splice.ts";
+import { IpPacket, TunError } from "../tun/index.ts";
+import { type Network, networkOf } from "../tun/network.ts";
+import { PacketPool } from "./fair-queue.ts";
+import { type IcmpError, icmpError, isUnicast } from "./icmp.ts";
+import { clampMss, decrementHopLimit } from "./packet-edits.ts";
+import { type PacketCarrier, PacketPath } from "./packet-path.ts";
+import { PrefixTable } from "./prefix-table.ts";
+import { TokenBucket } from "./token-bucket.ts";
+import type { TunPort } from "./tun-port.ts";
+import { TunnelDrops } from "./tunnel-drops.ts";
+import { hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
+
+/** Networks that a client may ask for at once. */
+const MAX_NETWORKS = 64;
+const REFRESH_MS = 250;
+
+export interface TunnelServerOptions {
+  port: TunPort;
+  rules: TunnelRules;
+  clientToClient: boolean;
+  /** The MTU that the user wants; else what the paths carry. */
+  mtu: number | undefined;
+  log: Log;
+}
+
+interface Member {
+  readonly peer: string;
+  readonly path: PacketPath;
+  readonly addresses: readonly Network[];
+  readonly routes: readonly Network[];
+  readonly stream: CarrierStream;
+  /** Packets were queued since the session was last told. */
+  touched: boolean;
+}
+
+export type TunnelRequest = OpenHeader & { type: "tunnel" };
+
+export class TunnelServer {
+  readonly drops: TunnelDrops;
+  readonly #options: TunnelServerOptions;
+  readonly #members: Map<PacketCarrier, Member> = new Map();
+  readonly #table = new PrefixTable<Member>();
+  readonly #pool = new PacketPool();
+  readonly #ip = new IpPacket();
+  readonly #touched: Member[] = [];
+  readonly #errors = new TokenBucket(50, 100);
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: TunnelServerOptions) {
+    this.#options = options;
+    this.drops = new TunnelDrops(options.log);
+    const { port } = options;
+    port.onPacket = (packet) => this.#fromInterface(packet);
+    port.onBatchEnd = () => this.#wake();
+    this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
+    this.#timer.unref();
+  }
+
+  get clients(): number {
+    return this.#members.size;
+  }
+
+  /** Takes a client's request; what it has now, in words, or why not. `claim` has the session's datagrams of the stream handed over. */
+  open(
+    carrier: PacketCarrier & { readonly peer: { readonly identity: CertificateNames } },
+    request: TunnelRequest,
+    stream: CarrierStream,
+    claim: (receive: (payload: Uint8Array) => void) => void,
+  ): { address: string } | Refusal {
+    const { identity } = carrier.peer;
+    const peer = nameOf(identity) || "unnamed peer";
+    const networks = this.#parse(request);
+    if ("reason" in networks) return networks;
+    const { addresses, routes } = networks;
+    for (const address of addresses) {
+      const message = this.#options.rules.refusesAddress(identity, address);
+      if (message !== null) return { reason: "not-allowed", message };
+    }
+    for (const route of routes) {
+      const message = this.#options.rules.refusesRoute(identity, route);
+      if (message !== null) return { reason: "not-allowed", message };
+    }
+    const wanted = [...addresses, ...routes];
+    for (const { address, prefixLength, text } of wanted) {
+      const other = this.#table.get(address, prefixLength);
+      if (other !== null && other.peer !== peer)
+        return { reason: "in-use", message: `${text} is in use by ${other.peer}` };
+    }
+    // Who comes back before its old session is known to be dead takes its addresses over.
+    for (const { address, prefixLength } of wanted) {
+      const other = this.#table.get(address, prefixLength);
+      if (other !== null) this.#remove(other);
+    }
+    const before = this.#members.get(carrier);
+    if (before !== undefined) this.#remove(before);
+    const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
+    const member: Member = { peer, path, addresses, routes, stream, touched: false };
+    path.onReleased = () => this.#wake();
+    claim((payload) => path.receive(payload, performance.now()));
+    this.#members.set(carrier, member);
+    for (const { address, prefixLength } of wanted) this.#table.set(address, prefixLength, member);
+    for (const route of routes) this.#options.port.addRoute(route);
+    stream.on("error", () => {});
+    stream.once("end", () => this.#remove(member));
+    stream.once("close", () => this.#remove(member));
+    this.#refresh();
+    const has = wanted.map(({ text }) => text).join(", ");
+    this.#options.log.info({ audit: "tunnel", peer, networks: has }, `${peer}: has ${has} in the tunnel`);
+    return { address: has };
+  }
+
+  /** Ends all tunnels; the interface stays. */
+  close(): void {
+    clearInterval(this.#timer);
+    for (const member of [...this.#members.values()]) this.#remove(member);
+  }
+
+  #parse({ addresses, routes }: TunnelRequest): { addresses: Network[]; routes: Network[] } | Refusal {
+    if (addresses.length === 0) return { reason: "malformed", message: "no address was asked for" };
+    if (addresses.length + routes.length > MAX_NETWORKS) {
+      return { reason: "malformed", message: `more than ${MAX_NETWORKS} addresses and routes were asked for` };
+    }
+    try {
+      return {
+        addresses: addresses.map((text) => hostOf(parseAddressOrNetwork(text))),
+        routes: routes.map((text) => networkOf(parseAddressOrNetwork(text))),
+      };
+    } catch (error) {
+      if (error instanceof TunError) return { reason: "malformed", message: error.message };
+      throw error;
+    }
+  }
+
+  #remove(member: Member): void {
+    for (const [carrier, other] of this.#members) {
+      if (other !== member) continue;
+      this.#members.delete(carrier);
+      for (const { address, prefixLength } of [...member.addresses, ...member.routes]) {
+        if (this.#table.get(address, prefixLength) === member) this.#table.delete(address, prefixLength);
+      }
+      for (const route of member.routes) this.#options.port.removeRoute(route);
+      member.path.close();
+      if (!member.stream.destroyed) member.stream.reset(RESET_BY_PROXY);
+      const { sentBytes, receivedBytes } = member.path.counts;
+      const { peer } = member;
+      this.#options.log.info(
+        { audit: "tunnel", peer, bytesSent: sentBytes, bytesReceived: receivedBytes },
+        `${peer}: left the tunnel, ${sentBytes} bytes sent, ${receivedBytes} received`,
+      );
+    }
+  }
+
+  #refresh(): void {
+    let mtu = 0;
+    for (const { path } of this.#members.values()) {
+      path.refresh();
+      mtu = Math.max(mtu, path.mtu);
+    }
+    if (this.#options.mtu === undefined && mtu > 0) this.#options.port.setMtu(mtu);
+  }
+
+  #fromInterface(packet: Uint8Array): void {
+    const ip = this.#ip;
+    if (!ip.parse(packet)) {
+      this.drops.count("malformed", "");
+      return;
+    }
+    const [at, length] = ip.version === 4 ? [16, 4] : [24, 16];
+    if (!isUnicast(packet, at, length)) {
+      this.drops.count("notUnicast", "");
+      return;
+    }
+    const member = this.#table.lookup(packet, at, length);
+    if (member === null) {
+      this.drops.count("noRoute", "");
+      this.#tell("no-route", packet, null);
+      return;
+    }
+    this.#forward(member, packet, null);
+  }
+
+  #fromMember(member: Member, packet: Uint8Array): void {
+    const ip = this.#ip;
+    if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
+      this.drops.count("malformed", member.peer);
+      return;
+    }
+    const [at, length] = ip.version === 4 ? [12, 4] : [8, 16];
+    if (this.#table.lookup(packet, at, length) !== member) {
+      this.drops.count("spoofed", member.peer);
+      return;
+    }
+    if (!isUnicast(packet, at + length, length)) {
+      this.drops.count("notUnicast", member.peer);
+      return;
+    }
+    const target = this.#table.lookup(packet, at + length, length);
+    if (target === null) {
+      clampMss(packet, ip, member.path.mtu);
+      this.#options.port.write(packet);
+    } else if (target === member) {
+      this.drops.count("loop", member.peer);
+    } else if (!this.#options.clientToClient) {
+      this.drops.count("clientToClient", member.peer);
+      this.#tell("prohibited", packet, member);
+    } else if (!decrementHopLimit(packet, ip)) {
+      this.drops.count("hopLimit", member.peer);
+      this.#tell("time-exceeded", packet, member);
+    } else {
+      this.#forward(target, packet, member);
+    }
+  }
+
+  /** To a client, from another or (null) from this machine. */
+  #forward(target: Member, packet: Uint8Array, from: Member | null): void {
+    const ip = this.#ip;
+    const { path } = target;
+    const most = Math.max(path.mtu, this.#options.mtu ?? 0);
+    if (ip.totalBytes > most && ip.dontFragment) {
+      this.drops.count("tooBig", from?.peer ?? "");
+      this.#tell("too-big", packet, from, path.mtu);
+      return;
+    }
+    clampMss(packet, ip, most);
+    this.#send(target, packet);
+  }
+
+  #send(target: Member, packet: Uint8Array): void {
+    target.path.send(packet, this.#ip, performance.now());
+    if (target.touched) return;
+    target.touched = true;
+    // From the interface the end of a burst is known; from a session the end of the turn is as good.
+    if (this.#touched.push(target) === 1) queueMicrotask(this.#wake);
+  }
+
+  readonly #wake = (): void => {
+    for (const member of this.#touched) {
+      member.touched = false;
+      member.path.wake();
+    }
+    this.#touched.length = 0;
+  };
+
+  /** Tells who sent a packet, a client or (null) this machine, what became of it. */
+  #tell(error: IcmpError, packet: Uint8Array, to: Member | null, mtu = 0): void {
+    const ip = this.#ip;
+    const source = this.#options.port.address(ip.version === 4 ? 4 : 16);
+    if (source === null || !this.#errors.take(performance.now())) return;
+    const message = icmpError(error, packet, ip, source, mtu);
+    if (message === null || !ip.parse(message)) return;
+    if (to === null) this.#options.port.write(message);
+    else this.#send(to, message);
+  }
+}

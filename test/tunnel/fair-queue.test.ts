@@ -1,0 +1,86 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { FairQueue, FLOWS, PacketPool, QUEUE_BYTES } from "../../src/tunnel/fair-queue.ts";
+import { tcpPacket } from "../tun/packets.ts";
+
+function queue(): FairQueue {
+  return new FairQueue(new PacketPool());
+}
+
+function drain(fair: FairQueue, nowMs: number, most = Number.POSITIVE_INFINITY): Uint8Array[] {
+  const packets: Uint8Array[] = [];
+  while (packets.length < most) {
+    const packet = fair.peek(nowMs);
+    if (packet === null) break;
+    packets.push(packet.bytes.slice(0, packet.length));
+    fair.shift();
+  }
+  return packets;
+}
+
+test("every packet comes out once, in the order of its flow, and memory is given back", () => {
+  const packet = fc.record({ flow: fc.nat(5), length: fc.integer({ min: 2, max: 3000 }), take: fc.nat(3) });
+  fc.assert(
+    fc.property(fc.array(packet, { maxLength: 200 }), (packets) => {
+      const fair = queue();
+      const out: Uint8Array[] = [];
+      packets.forEach(({ flow, length, take }, i) => {
+        const bytes = new Uint8Array(length);
+        bytes.set([flow, i]);
+        fair.push(bytes, flow + FLOWS * i, false, 0);
+        out.push(...drain(fair, 1, take));
+      });
+      out.push(...drain(fair, 1));
+      expect(out.length).toBe(packets.length);
+      for (let flow = 0; flow <= 5; flow++) {
+        const came = out.filter((bytes) => bytes[0] === flow).map((bytes) => [bytes[1], bytes.length]);
+        const sent = packets.flatMap(({ flow: of, length }, i) => (of === flow ? [[i, length]] : []));
+        expect(came).toEqual(sent);
+      }
+      expect(fair.bytes).toBe(0);
+      expect(fair.packets).toBe(0);
+    }),
+  );
+});
+
+test("flows share by bytes whatever the size of their packets, and one that sends little is served at once", () => {
+  const fair = queue();
+  for (let i = 0; i < 200; i++) fair.push(new Uint8Array(1400).fill(1), 1, false, 0);
+  for (let i = 0; i < 800; i++) fair.push(new Uint8Array(350).fill(2), 2, false, 0);
+  const bytes = [0, 0, 0];
+  for (const packet of drain(fair, 1, 300)) bytes[packet[0]] += packet.length;
+  expect(bytes[1] / bytes[2]).toBeGreaterThan(0.95);
+  expect(bytes[1] / bytes[2]).toBeLessThan(1.05);
+  fair.push(new Uint8Array(84).fill(3), 3, false, 1);
+  // The one that was next already, then this.
+  expect(drain(fair, 1, 2).some((packet) => packet[0] === 3)).toBe(true);
+});
+
+test("without room the longest flow loses, and the others nothing", () => {
+  const fair = queue();
+  for (let i = 0; i < 20; i++) fair.push(new Uint8Array(100).fill(2), 2, false, 0);
+  for (let i = 0; i < 5000; i++) fair.push(new Uint8Array(1400).fill(1), 1, false, 0);
+  expect(fair.bytes).toBeLessThanOrEqual(QUEUE_BYTES);
+  expect(fair.counts.overflowed).toBeGreaterThan(1000);
+  expect(drain(fair, 1).filter((packet) => packet[0] === 2).length).toBe(20);
+});
+
+test("a flow whose queue does not drain is marked, or loses, early; what waited for a path that was away is dropped", () => {
+  for (const [trafficClass, kind] of [
+    [0, "early"],
+    [2, "marked"],
+  ] as const) {
+    const fair = queue();
+    for (let ms = 0; ms < 1000; ms++) {
+      // Two come while one leaves.
+      for (let i = 0; i < 2; i++) fair.push(tcpPacket(new Uint8Array(1000), { trafficClass }), 1, true, ms);
+      drain(fair, ms, 1);
+    }
+    expect(fair.counts[kind]).toBeGreaterThan(3);
+    expect(fair.counts[kind]).toBeLessThan(200);
+    expect(fair.counts).toMatchObject({ overflowed: 0, stale: 0 });
+    drain(fair, 3000);
+    expect(fair.counts.stale).toBeGreaterThan(500);
+    expect(fair.packets).toBe(0);
+  }
+});

@@ -1,0 +1,58 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { HELD_BYTES, Resequencer } from "../../src/tunnel/resequencer.ts";
+
+function packet(sequence: number): Uint8Array {
+  return Uint8Array.from([sequence >>> 16, sequence >>> 8, sequence]);
+}
+
+function collect(patienceMs = 100): { resequencer: Resequencer; released: number[] } {
+  const released: number[] = [];
+  const resequencer = new Resequencer(patienceMs, ([a, b, c]) => released.push((a << 16) | (b << 8) | c));
+  return { resequencer, released };
+}
+
+test("packets that all come are released in order, each once, whatever order they come in, and nothing is kept", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(30), { minLength: 1, maxLength: 200 }), (delays) => {
+      const { resequencer, released } = collect();
+      const order = delays.map((delay, sequence) => ({ sequence, at: sequence + delay }));
+      order.sort((a, b) => a.at - b.at);
+      for (const { sequence, at } of order) resequencer.take(7, sequence, packet(sequence), at / 10);
+      expect(released).toEqual(delays.map((_, sequence) => sequence));
+      expect(resequencer.bytes).toBe(0);
+      expect(resequencer.nextTimeoutMs).toBe(Number.POSITIVE_INFINITY);
+    }),
+  );
+});
+
+test("one that does not come is given up after the patience, and comes out of order if it does later", () => {
+  const { resequencer, released } = collect();
+  for (const sequence of [0, 2, 3, 5]) resequencer.take(1, sequence, packet(sequence), 10);
+  resequencer.take(2, 0, packet(100), 11);
+  expect(released).toEqual([0, 100]);
+  resequencer.expire(109);
+  expect(released).toEqual([0, 100]);
+  resequencer.expire(110);
+  expect(released).toEqual([0, 100, 2, 3]);
+  expect(resequencer.nextTimeoutMs).toBe(210);
+  resequencer.expire(210);
+  resequencer.take(1, 1, packet(1), 211);
+  resequencer.take(1, 6, packet(6), 212);
+  expect(released).toEqual([0, 100, 2, 3, 5, 1, 6]);
+  expect(resequencer.counts).toMatchObject({ givenUp: 2, late: 1 });
+});
+
+test("sequence numbers wrap, and memory is bounded: the flow that holds most goes on without what is missing", () => {
+  const { resequencer, released } = collect();
+  const last = 2 ** 24 - 1;
+  for (let sequence = 0; sequence < 300; sequence++) {
+    const wrapped = (last - 100 + sequence) % 2 ** 24;
+    resequencer.take(1, wrapped, packet(wrapped), 0);
+  }
+  expect(released.slice(99, 103)).toEqual([last - 1, last, 0, 1]);
+  const large = new Uint8Array(60_000);
+  for (let sequence = 1; sequence < 1000; sequence++) resequencer.take(3, sequence, large, 0);
+  expect(resequencer.bytes).toBeLessThanOrEqual(HELD_BYTES);
+  expect(resequencer.counts.givenUp).toBe(1);
+});
