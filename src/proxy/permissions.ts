@@ -2,8 +2,10 @@
  * Who may reach or listen where: rules `IDENTITY=ENDPOINT`, all of which allow; what no rule names is refused. In the identity
  * and in the endpoint's host, port and path `*` stands for any characters (in a path: of one segment). `{identity}` stands for
  * the peer's own name, encoded (identity.ts). Endpoints are compared as text: names are not looked up, so a rule for
- * `tcp:localhost:80` does not allow `tcp:127.0.0.1:80`.
+ * `tcp:localhost:80` does not allow `tcp:127.0.0.1:80`, and a pattern that reads as addresses, `10.0.0.*`, no name such as
+ * `10.0.0.evil.example`, which may lead anywhere.
  */
+import { isIP } from "node:net";
 import { type ForwardEndpoint, formatEndpoint, parseEndpoint, splitAtEndpoint, syntax } from "./forward-endpoint.ts";
 import { type CertificateNames, matchesPattern, nameOf, namesOf, pathSegment } from "./identity.ts";
 
@@ -11,6 +13,9 @@ export interface Rule {
   readonly identity: string;
   readonly endpoint: EndpointPattern;
 }
+
+/** Patterns of IPv4 addresses; those of IPv6 have a colon in them, which no name has. */
+const ADDRESSES = /^(?=.*\d)[\d.*]+$/;
 
 interface EndpointPattern {
   readonly kind: ForwardEndpoint["kind"];
@@ -73,6 +78,7 @@ function matchesEndpoint(pattern: EndpointPattern, endpoint: ForwardEndpoint, se
   const place = pattern.place.replaceAll("{identity}", segment ?? "");
   if (endpoint.kind === "unix") return matchesPath(place, endpoint.path);
   const host = pattern.place.includes("{identity}") ? place.toLowerCase() : place;
+  if (ADDRESSES.test(host) && isIP(endpoint.host) === 0) return false;
   return matchesPattern(host, endpoint.host) && matchesPattern(pattern.port, String(endpoint.port));
 }
 

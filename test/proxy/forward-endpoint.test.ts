@@ -195,6 +195,16 @@ describe("rules", () => {
     expect(allows("*=tcp:*", "tcp:anywhere:1")).toBe(true);
   });
 
+  it("take a pattern of an address for addresses only: whoever owns a name says where it leads", () => {
+    expect(allows("*=tcp:10.0.0.*:80", "tcp:10.0.0.7:80")).toBe(true);
+    expect(allows("*=tcp:10.0.*.7:80", "tcp:10.0.3.7:80")).toBe(true);
+    expect(allows("*=tcp:10.0.0.*:80", "tcp:10.0.0.evil.example:80")).toBe(false);
+    expect(allows("*=tcp:10.*:80", "tcp:10.1:80")).toBe(false);
+    expect(allows("*=tcp:1*:80", "tcp:1-evil.example:80")).toBe(false);
+    expect(allows("*=tcp:[fd00:*]:80", "tcp:[fd00::1]:80")).toBe(true);
+    expect(allows("*=tcp:*.example:80", "tcp:db.example:80")).toBe(true);
+  });
+
   it("compare paths segment by segment", () => {
     expect(allows("*=unix:/run/*.sock", "unix:/run/a.sock")).toBe(true);
     expect(allows("*=unix:/run/*.sock", "unix:/run/a/b.sock")).toBe(false);
