@@ -53,6 +53,8 @@ export async function listenUdp(endpoint: SocketEndpoint, options: UdpListenOpti
   // An unreachable source (ICMP) is no reason to stop listening.
   socket.on("error", () => {});
   socket.on("message", (payload, { address: ip, port, family }) => {
+    // Nobody can be answered at port 0, and dgram throws when it is tried.
+    if (port === 0) return;
     const source = family === "IPv6" ? `[${ip}]:${port}` : `${ip}:${port}`;
     let flow = flows.get(source);
     if (flow === undefined) {

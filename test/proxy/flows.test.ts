@@ -2,10 +2,11 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClientForwards } from "../../src/proxy/client-forwards.ts";
-import { parseForward } from "../../src/proxy/forward-endpoint.ts";
+import { parseEndpoint, parseForward, type SocketEndpoint } from "../../src/proxy/forward-endpoint.ts";
 import { encodeOpen } from "../../src/proxy/open-header.ts";
 import { Permissions, parseRule } from "../../src/proxy/permissions.ts";
 import { ServerForwards } from "../../src/proxy/server-forwards.ts";
+import { listenUdp } from "../../src/proxy/udp-socket.ts";
 import { createFakePair } from "./fake-carrier.ts";
 import { createLog, until } from "./local.ts";
 
@@ -122,6 +123,31 @@ describe("a forward of datagrams", () => {
     const { port, client } = await createRig({ maxFlows: 3 });
     for (let i = 0; i < 6; i++) await ask((await bind()).socket, port, "x");
     expect(client.session!.flows).toBeLessThanOrEqual(3);
+  });
+
+  it("has no answer for a source that cannot be answered, and goes on", async () => {
+    const errors: unknown[] = [];
+    const listener = await listenUdp(parseEndpoint("udp:0", { listen: true }) as SocketEndpoint, {
+      idleMs: 60_000,
+      maxFlows: 10,
+      openFlow: (_source, reply) => ({
+        lastActiveMs: 0,
+        close: () => {},
+        send: (payload) => {
+          try {
+            reply(payload);
+          } catch (error) {
+            errors.push(error);
+          }
+        },
+      }),
+    });
+    cleanups.push(() => listener.close());
+    // Anybody can write port 0 into a packet, and the kernel delivers it.
+    listener.socket.emit("message", Buffer.from("x"), { address: "127.0.0.1", family: "IPv4", port: 0, size: 1 });
+    const { socket } = await bind();
+    expect(await ask(socket, listener.port, "hi")).toBe("hi");
+    expect(errors).toEqual([]);
   });
 
   it("says why it is refused", async () => {
