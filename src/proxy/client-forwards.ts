@@ -7,6 +7,7 @@ import type { Carrier } from "./carrier.ts";
 import { type Forward, formatEndpoint, formatForward } from "./forward-endpoint.ts";
 import { ForwardSession, type Refusal } from "./forward-session.ts";
 import { readHeader } from "./header-reader.ts";
+import { resetOnClose } from "./linger.ts";
 import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
 import { decodeAnswer, type OpenHeader } from "./open-header.ts";
@@ -122,6 +123,7 @@ export class ClientForwards {
       resetSocket(socket);
       return;
     }
+    resetOnClose(socket, true);
     const timer = setTimeout(() => {
       this.#waiting.delete(socket);
       const text = formatForward(forward);

@@ -99,8 +99,8 @@ export class Splice {
   }
 
   #endSocket(): void {
-    resetOnClose(this.#socket, false);
-    this.#socket.end();
+    // Not before the last byte has left this process: killed before, it would end cleanly what is not whole.
+    this.#socket.end(() => resetOnClose(this.#socket, false));
   }
 
   #finishIfClosed(): void {
