@@ -9,7 +9,7 @@ export type EndpointDrop =
   | "no-first-packet"
   /** A first packet where nobody listens, or nobody wants it. */
   | "not-accepted"
-  /** Too many links. */
+  /** Too many links, or handshakes. */
   | "too-many-links"
   /** It deserved an answer, but there were too many of those. */
   | "not-answered";

@@ -28,6 +28,8 @@ export class RoutedLink implements Timed {
   touched = false;
   /** It counts as a handshake whose client has not proved its address. */
   unvalidated = false;
+  /** It counts as a handshake that a client began. */
+  handshaking = false;
   gone = false;
 
   constructor(observer: LinkObserver, firstId: string) {

@@ -58,6 +58,11 @@ export interface TransportEndpointOptions {
   acceptor?: LinkAcceptor | null;
   /** Handshakes of clients that have not proved their address; beyond it they must do that first (retry). Default 256. */
   maximumUnvalidated?: number;
+  /**
+   * Clients' handshakes at once, whether their addresses are proved or not; beyond it first packets are dropped. One costs some
+   * 130 kB and lasts 30 s, and anybody may begin it. Default 2048.
+   */
+  maximumHandshakes?: number;
   /** Links at once; beyond it first packets are dropped. Default 65,536. */
   maximumLinks?: number;
 }
@@ -74,6 +79,7 @@ export class TransportEndpoint implements Endpoint {
   acceptor: LinkAcceptor | null;
   readonly #options: TransportEndpointOptions;
   readonly #maximumUnvalidated: number;
+  readonly #maximumHandshakes: number;
   readonly #maximumLinks: number;
   readonly #header = new PacketHeader();
   readonly #byId = new ConnectionIdMap<RoutedLink>();
@@ -90,12 +96,14 @@ export class TransportEndpoint implements Endpoint {
   #touchedBefore: RoutedLink[] = [];
   readonly #answers: StatelessAnswers;
   #unvalidated = 0;
+  #handshakes = 0;
 
   constructor(options: TransportEndpointOptions) {
     this.#options = options;
     this.#answers = new StatelessAnswers(options, this.counters);
     this.acceptor = options.acceptor ?? null;
     this.#maximumUnvalidated = options.maximumUnvalidated ?? 256;
+    this.#maximumHandshakes = options.maximumHandshakes ?? 2048;
     this.#maximumLinks = options.maximumLinks ?? 65_536;
   }
 
@@ -116,6 +124,11 @@ export class TransportEndpoint implements Endpoint {
   /** Handshakes of clients that have not proved their address. */
   get unvalidatedCount(): number {
     return this.#unvalidated;
+  }
+
+  /** Handshakes that clients have begun and neither they nor this end have finished or given up. */
+  get handshakeCount(): number {
+    return this.#handshakes;
   }
 
   /** Dials. The link sends at the next `pollTransmit`. */
@@ -265,8 +278,14 @@ export class TransportEndpoint implements Endpoint {
       routed.unvalidated = false;
       this.#unvalidated--;
     }
+    if (routed.handshaking && routed.link.state !== "handshaking") this.#endHandshake(routed);
     if (routed.link.state === "closed") this.#remove(routed, nowMs);
     else this.wake(routed);
+  }
+
+  #endHandshake(routed: RoutedLink): void {
+    routed.handshaking = false;
+    this.#handshakes--;
   }
 
   #touch(routed: RoutedLink): void {
@@ -314,6 +333,7 @@ export class TransportEndpoint implements Endpoint {
   #remove(routed: RoutedLink, nowMs: number): void {
     routed.gone = true;
     if (routed.unvalidated) this.#unvalidated--;
+    if (routed.handshaking) this.#endHandshake(routed);
     for (const id of routed.ids) this.#byId.delete(id);
     routed.ids.length = 0;
     if (routed.firstId !== "") this.#byFirstId.delete(routed.firstId);
@@ -338,7 +358,7 @@ export class TransportEndpoint implements Endpoint {
       drops["no-first-packet"]++;
       return;
     }
-    if (this.#links.size >= this.#maximumLinks) {
+    if (this.#links.size >= this.#maximumLinks || this.#handshakes >= this.#maximumHandshakes) {
       drops["too-many-links"]++;
       return;
     }
@@ -367,6 +387,8 @@ export class TransportEndpoint implements Endpoint {
       routed.unvalidated = true;
       this.#unvalidated++;
     }
+    routed.handshaking = true;
+    this.#handshakes++;
     const accepted = { destinationId, sourceId, token, validated };
     this.#make(routed, {
       ...wanted.settings,

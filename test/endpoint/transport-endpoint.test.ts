@@ -39,7 +39,10 @@ class Node {
     ecn: 0,
   };
 
-  constructor(port: number, options: { listens?: boolean; maximumUnvalidated?: number; resetKey?: Uint8Array } = {}) {
+  constructor(
+    port: number,
+    options: { listens?: boolean; maximumUnvalidated?: number; maximumHandshakes?: number; resetKey?: Uint8Array } = {},
+  ) {
     this.address = { ip: "192.0.2.1", port };
     this.#random = seededBytes(port);
     const resetTokens = new ResetTokens(options.resetKey ?? new Uint8Array(32).fill(port));
@@ -49,6 +52,7 @@ class Node {
       random: this.#random,
       resetToken: (id) => resetTokens.tokenFor(id),
       ...(options.maximumUnvalidated === undefined ? {} : { maximumUnvalidated: options.maximumUnvalidated }),
+      ...(options.maximumHandshakes === undefined ? {} : { maximumHandshakes: options.maximumHandshakes }),
     });
     if (options.listens !== true) return;
     this.endpoint.acceptor = {
@@ -166,6 +170,24 @@ describe("an endpoint", () => {
     expect(routed.link.state).toBe("established");
     expect(server.endpoint.counters.retries).toBeGreaterThan(3);
     expect(server.endpoint.unvalidatedCount).toBe(2);
+  });
+
+  it("begins no more handshakes than its bound, proved addresses or not, and counts those that end", () => {
+    const server = new Node(1, { listens: true, maximumHandshakes: 3 });
+    for (let i = 0; i < 5; i++) server.take(firstPacket(server, 50 + i), { ip: "198.51.100.9", port: 50 + i }, 0);
+    expect(server.endpoint.handshakeCount).toBe(3);
+    expect(server.endpoint.linkCount).toBe(3);
+    expect(server.endpoint.counters.drops["too-many-links"]).toBe(2);
+    // The three are given up in time; who comes then gets in, one after the other.
+    let nowMs = run([server], 0, 40_000);
+    expect(server.endpoint.handshakeCount).toBe(0);
+    for (let i = 0; i < 5; i++) {
+      const client = new Node(9 + i);
+      const { routed } = client.dial(server, nowMs);
+      nowMs = run([client, server], nowMs, 200);
+      expect(routed.link.state).toBe("established");
+    }
+    expect(server.endpoint.handshakeCount).toBe(0);
   });
 
   it("answers a strange version with those it knows, and only large packets", () => {
