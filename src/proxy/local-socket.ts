@@ -75,11 +75,11 @@ export function dial(endpoint: StreamEndpoint): Promise<Socket> {
     const timer = setTimeout(() => socket.destroy(errorOf("ETIMEDOUT")), DIAL_TIMEOUT_MS);
     socket.once("connect", () => {
       clearTimeout(timer);
-      socket.removeAllListeners("error");
       socket.setKeepAlive(true, KEEP_ALIVE_MS);
       resolve(socket);
     });
-    socket.once("error", (error) => {
+    // Stays: whoever takes the socket over listens a moment later.
+    socket.on("error", (error) => {
       clearTimeout(timer);
       reject(dialError(endpoint, error));
     });
@@ -103,6 +103,8 @@ function listen(server: Server, endpoint: StreamEndpoint, unixMode: number): Pro
     server.once("error", reject);
     server.once("listening", () => {
       server.removeListener("error", reject);
+      // A connection that could not be taken, as for want of descriptors, is no reason to end.
+      server.on("error", () => {});
       resolve();
     });
     if (endpoint.kind === "tcp") {
