@@ -51,5 +51,7 @@ function report(error: Error): number {
     process.stderr.write(`bats-proxy: ${escapeControls(error.message)}\n`);
     return error.exitCode;
   }
+  // A signal came before there was anything to drain.
+  if (error.name === "AbortError") return EXIT.ok;
   throw error;
 }

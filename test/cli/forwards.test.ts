@@ -219,6 +219,14 @@ describe("bats-proxy", () => {
     expect(await server.kill("SIGTERM")).toBe(0);
   });
 
+  it("ends in silence when it is stopped while it waits for its certificate", async () => {
+    const common = certificates.of("never-node");
+    const client = start(["client", "--connect", "localhost:1", ...common, "-L", "tcp:0=tcp:127.0.0.1:1"]);
+    await client.line(/waiting for it/);
+    expect(await client.kill("SIGTERM")).toBe(0);
+    expect(client.lines.filter((line) => !/ (?:info|warn) /.test(line))).toEqual([]);
+  });
+
   it("starts before the server and before its certificate do", async () => {
     const port = await freeUdpPort();
     const args = [
