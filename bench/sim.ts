@@ -4,6 +4,7 @@
  * when a goal is missed.
  *
  *     --figure N     only this one; may be given several times
+ *     --cell TEXT    only cells whose name begins so ("110 ms, 10 %"); several times as well
  *     --quick        a few cells, one seed, speeds not enforced
  *     --seeds N      instead of five (or what the figure says)
  *     --jobs N       processes; default one a core
@@ -22,6 +23,7 @@ import type { Answer, Job } from "./sim/worker.ts";
 const { values } = parseArgs({
   options: {
     figure: { type: "string", multiple: true },
+    cell: { type: "string", multiple: true },
     quick: { type: "boolean", default: false },
     seeds: { type: "string" },
     jobs: { type: "string" },
@@ -75,9 +77,18 @@ function perform(job: Job): Promise<Record<string, number>> {
   });
 }
 
+/** The places of the cells that are wanted. */
+function chosen(figure: Figure): number[] {
+  const { cell: parts } = values;
+  const places = [...figure.cells(quick).keys()];
+  if (parts === undefined) return places;
+  return places.filter((place) => parts.some((part) => figure.cells(quick)[place].name.startsWith(part)));
+}
+
 /** Runs every cell with every seed; several at once unless the figure measures time. */
 async function measure(figure: Figure): Promise<CellResult[]> {
-  const cells = figure.cells(quick);
+  const places = chosen(figure);
+  const cells = places.map((place) => figure.cells(quick)[place]);
   const seeds = count("seeds", quick ? 1 : (figure.seeds ?? 5));
   const runs = cells.map((): Record<string, number>[] => []);
   let next = 0;
@@ -87,7 +98,7 @@ async function measure(figure: Figure): Promise<CellResult[]> {
       const seed = 1 + (next++ % seeds);
       const name = `figure ${figure.number}, ${cells[cell].name}, seed ${seed}`;
       runs[cell].push(
-        await perform({ figure: figure.number, cell, seed, quick }).catch((error: Error) => {
+        await perform({ figure: figure.number, cell: places[cell], seed, quick }).catch((error: Error) => {
           throw new Error(`${name}: ${error.message}`);
         }),
       );
@@ -101,11 +112,17 @@ const results: { figure: number; title: string; cells: CellResult[] }[] = [];
 for (const figure of figures) {
   if (!wanted.includes(String(figure.number))) continue;
   const cells = await measure(figure);
-  console.log(`${table(figure, cells, figure.cells(quick))}\n`);
+  if (cells.length === 0) continue;
+  const shown = chosen(figure).map((place) => figure.cells(quick)[place]);
+  console.log(`${table(figure, cells, shown)}\n`);
   results.push({ figure: figure.number, title: figure.title, cells });
   if (values.chart && figure.number === 1) drawEfficiency(cells);
 }
 for (const child of idle) child.disconnect();
+if (results.length === 0) {
+  console.error(`no cell of figure ${wanted.join(", ")} begins with "${values.cell!.join('", "')}"`);
+  process.exit(2);
+}
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
 const missed = results.flatMap(({ figure, cells }) =>
   cells.filter((cell) => cell.missed.length > 0).map((cell) => `${figure} (${cell.name})`),

@@ -11,6 +11,9 @@
 import { BatchEncoder, type SymbolPool } from "../../codec/index.ts";
 import {
   GIVEN_UP,
+  LAST_BIT,
+  LEAST_ROOM_AFTER,
+  lastRepairHeaderBytes,
   NUMBER_FRAME_MOST,
   STATUS_REQUEST,
   type StatusFrame,
@@ -28,6 +31,10 @@ import { PAUSE_MS, type Redundancy } from "./redundancy.ts";
 import { SendBatch, type SplitRepair } from "./send-batch.ts";
 import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } from "./sent-packets.ts";
 
+/** What a repair has more than the symbols that it covers: their length. */
+const REPAIR_EXCESS_BYTES = 2;
+/** A later packet's number may be longer. */
+const HEADER_GROWTH_BYTES = 1;
 /** A status request waits this share of a round trip for a packet to go with, and at most so long. */
 const REQUEST_PATIENCE_RTTS = 0.5;
 const REQUEST_PATIENCE_MS = 50;
@@ -82,6 +89,8 @@ export class BatchSender implements SymbolOwner {
   #open: SendBatch | null = null;
   /** The second half of a repair whose first half left in the packet before. */
   #half: { batch: SendBatch; id: number; split: SplitRepair; seed: number; payload: Uint8Array } | null = null;
+  /** A repair did not fit the packet before. */
+  #waited = false;
   /** Source symbols to come that belong into the open batch. */
   #together = 0;
   #nextBatch = 0;
@@ -165,7 +174,9 @@ export class BatchSender implements SymbolOwner {
 
   /** The most bytes of source symbol that fit `room` bytes, so that its repairs fit too. */
   symbolBytes(room: number): number {
-    return Math.min(this.#pool.symbolSize, room - SYMBOL_HEADER_MOST - 2);
+    // A repair says of the batch what its first symbol says; the lag only shrinks.
+    const header = lastRepairHeaderBytes(this.#nextBatch, this.#lowestLive);
+    return Math.min(this.#pool.symbolSize, room - header - REPAIR_EXCESS_BYTES - HEADER_GROWTH_BYTES);
   }
 
   /** The next `symbols` source symbols will be of one batch, if a batch has as many. */
@@ -180,6 +191,7 @@ export class BatchSender implements SymbolOwner {
     symbol: Uint8Array,
     bytes: Uint8Array,
     at: number,
+    end: number,
     deadlineMs: number,
     nowMs: number,
   ): number {
@@ -201,20 +213,25 @@ export class BatchSender implements SymbolOwner {
     this.counts.sourceBytes += symbol.length;
     this.#redundancy.sourceSent(symbol.length, nowMs);
     const final = batch.size === this.#batchSize;
-    const type = SYMBOL_SOURCE | this.#typeBits;
-    const next = writeSourceHeader(bytes, at, type, batch.id, this.#announceLowest(), index, final, symbol.length);
+    const lowest = this.#announceLowest();
+    const room = end - at - lastRepairHeaderBytes(batch.id, lowest) + 1;
+    const type = SYMBOL_SOURCE | this.#typeBits | lastBit(room, symbol.length);
+    const next = writeSourceHeader(bytes, at, type, batch.id, lowest, index, final, symbol.length);
     bytes.set(symbol, next);
     if (final) this.#seal(batch, nowMs);
     return next + symbol.length;
   }
 
-  /** Writes a repair that is due; returns the offset after it, or `at` when none is due or none fits. */
-  writeRepair(tag: number, bytes: Uint8Array, at: number, end: number): number {
+  /**
+   * Writes a repair that is due; returns the offset after it, or `at` when none is due or none fits. `patient`: there is something else
+   * for the packet, and one that does not fit it may wait for the next.
+   */
+  writeRepair(tag: number, bytes: Uint8Array, at: number, end: number, patient: boolean): number {
     if (this.#half !== null) return this.#writeSecondHalf(tag, bytes, at, end);
     for (const batch of this.#lacking) {
       if (this.#lacks(batch)) {
         const margin = batch.deficit <= 0;
-        const next = this.#writeRepairOf(batch, tag, bytes, at, end);
+        const next = this.#writeRepairOf(batch, tag, bytes, at, end, patient);
         if (margin && next > at) this.counts.marginRepairs++;
         return next;
       }
@@ -228,7 +245,7 @@ export class BatchSender implements SymbolOwner {
   writeAhead(tag: number, bytes: Uint8Array, at: number, end: number, nowMs: number): number {
     const batch = this.#nextAhead(nowMs);
     if (batch === null) return at;
-    const next = this.#writeRepairOf(batch, tag, bytes, at, end);
+    const next = this.#writeRepairOf(batch, tag, bytes, at, end, false);
     if (next > at) this.counts.aheadRepairs++;
     return next;
   }
@@ -237,7 +254,7 @@ export class BatchSender implements SymbolOwner {
   writeProbe(tag: number, bytes: Uint8Array, at: number, end: number): number {
     for (const batch of this.#live.values()) {
       if (!batch.outstanding) continue;
-      const next = this.#writeRepairOf(batch, tag, bytes, at, end);
+      const next = this.#writeRepairOf(batch, tag, bytes, at, end, false);
       if (next !== at) this.counts.probeRepairs++;
       return next;
     }
@@ -407,23 +424,27 @@ export class BatchSender implements SymbolOwner {
     return null;
   }
 
-  #writeRepairOf(batch: SendBatch, tag: number, bytes: Uint8Array, at: number, end: number): number {
+  #writeRepairOf(batch: SendBatch, tag: number, bytes: Uint8Array, at: number, end: number, patient: boolean): number {
     const covered = batch.size;
     const length = batch.encoder.repairLength(covered);
-    const room = end - at - SYMBOL_HEADER_MOST;
+    const { id, sealed } = batch;
+    const room = end - at - lastRepairHeaderBytes(id, this.#lowestLive);
+    const fits = room >= length;
     const half = Math.ceil(length / 2);
-    if (room < half) return at;
-    // In a packet of its own it may still not fit, if the MTU fell.
-    if (room < length && this.#packets.count(tag) > 0) return at;
+    if (!fits) {
+      if (this.#packets.count(tag) > 0 || end - at - SYMBOL_HEADER_MOST < half) return at;
+      // The link may have put something into this packet. If it does not fit the next one either, the MTU fell.
+      this.#waited = patient && !this.#waited;
+      if (this.#waited) return at;
+    }
     const name = repairName(covered, batch.nextRepairRound);
     const seed = batch.repairSent();
     const lowest = this.#announceLowest();
-    const { id, sealed } = batch;
     this.counts.repairs++;
     this.counts.repairBytes += length;
     this.#redundancy.repairSent(length);
-    if (room >= length) {
-      const type = SYMBOL_REPAIR | this.#typeBits;
+    if (fits) {
+      const type = SYMBOL_REPAIR | this.#typeBits | lastBit(room, length);
       const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, sealed, length);
       batch.encoder.repair(covered, seed, bytes.subarray(next, next + length));
       this.#packets.book(tag, this, batch, name, null);
@@ -454,4 +475,9 @@ export class BatchSender implements SymbolOwner {
     this.#packets.book(tag, this, batch, split.name, split);
     return next + payload.length;
   }
+}
+
+/** LAST_BIT for a symbol of `bytes` after which of `room` bytes so little is left that nothing follows. */
+function lastBit(room: number, bytes: number): number {
+  return room - bytes < LEAST_ROOM_AFTER ? LAST_BIT : 0;
 }

@@ -2,10 +2,10 @@
  * Symbol frames, which travel in a link's packets: symbols of batches and word of them. What is inside source symbols is in
  * session-frames.ts. Layout: docs/wire-format-session.md. Numbers are varints (RFC 9000, section 16) unless a width is given.
  */
-import { readVarint, varintLengthAt, writeVarint } from "../link/varint.ts";
+import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../link/varint.ts";
 
 /**
- * Symbol frames: type, batch, lag (batch less the lowest live batch), then a name, length and that many bytes. The name of a source
+ * Symbol frames: type, batch, lag (batch less the lowest live batch), then a name, length (but see LAST_BIT) and that many bytes. The name of a source
  * symbol is its index, that of a repair the number of symbols covered and a seed. FINAL_BIT in the first byte of the name: the batch
  * has no more symbols than that.
  */
@@ -22,6 +22,8 @@ export const BATCH_STATUS = 0x06;
 
 /** Set in the type of a symbol frame: of the batches of datagrams, which are numbered apart. */
 export const UNRELIABLE_BIT = 0x20;
+/** Set in the type of a symbol frame: it has no length, and its symbol runs to the end of the packet. */
+export const LAST_BIT = 0x08;
 /** Batches of datagrams below a number are of no interest any more: type, number. */
 export const GIVEN_UP = 0x27;
 const FINAL_BIT = 0x80;
@@ -29,12 +31,20 @@ const FINAL_BIT = 0x80;
 /** The most bytes of a symbol frame before the symbol itself: type, batch, lag, two bytes of name, length. */
 export const SYMBOL_HEADER_MOST = 1 + 8 + 4 + 2 + 4;
 
+/** A symbol that leaves a packet less room than this is its last frame. */
+export const LEAST_ROOM_AFTER = 32;
+
+/** Bytes of a repair's frame before the repair, without a length. */
+export function lastRepairHeaderBytes(batch: number, lowestLive: number): number {
+  return 1 + varintBytes(batch) + varintBytes(batch - lowestLive) + 2;
+}
+
 /** Numbers of the frame being read. */
 const fields = new Float64Array(3);
 
 /** What a symbol frame says; reused from frame to frame. */
 export class SymbolFrame {
-  /** Without UNRELIABLE_BIT. */
+  /** Without UNRELIABLE_BIT and LAST_BIT. */
   type = 0;
   unreliable = false;
   batch = 0;
@@ -53,7 +63,7 @@ export class SymbolFrame {
   /** Reads the frame at `at`; returns the offset after it, or -1 when it is malformed. */
   read(bytes: Uint8Array, at: number, end: number): number {
     this.unreliable = (bytes[at] & UNRELIABLE_BIT) !== 0;
-    this.type = bytes[at] & ~UNRELIABLE_BIT;
+    this.type = bytes[at] & ~(UNRELIABLE_BIT | LAST_BIT);
     if (this.type < SYMBOL_SOURCE || this.type > SYMBOL_REPAIR_SECOND_HALF) return -1;
     let next = at + 1;
     this.batch = readVarint(bytes, next, end);
@@ -76,6 +86,11 @@ export class SymbolFrame {
       this.finalSize = final ? name : 0;
     }
     next += nameBytes;
+    if ((bytes[at] & LAST_BIT) !== 0) {
+      this.start = next;
+      this.end = end;
+      return end;
+    }
     const length = readVarint(bytes, next, end);
     if (length < 0) return -1;
     this.start = next + varintLengthAt(bytes, next);
@@ -155,7 +170,7 @@ export function writeNumberFrame(bytes: Uint8Array, at: number, type: number, nu
   return writeVarint(bytes, at + 1, number);
 }
 
-/** Writes a source symbol's frame up to its bytes; returns the offset where those go. */
+/** Writes a source symbol's frame up to its bytes, with no length if `type` says so; returns the offset where those go. */
 export function writeSourceHeader(
   bytes: Uint8Array,
   at: number,
@@ -170,7 +185,7 @@ export function writeSourceHeader(
   let next = writeVarint(bytes, at + 1, batch);
   next = writeVarint(bytes, next, batch - lowestLive);
   bytes[next] = final ? index | FINAL_BIT : index;
-  return writeVarint(bytes, next + 1, length);
+  return (type & LAST_BIT) !== 0 ? next + 1 : writeVarint(bytes, next + 1, length);
 }
 
 /** Writes the frame of a repair, or of half of one, up to its bytes; returns the offset where those go. */
@@ -190,5 +205,5 @@ export function writeRepairHeader(
   next = writeVarint(bytes, next, batch - lowestLive);
   bytes[next] = final ? covered | FINAL_BIT : covered;
   bytes[next + 1] = seed;
-  return writeVarint(bytes, next + 2, length);
+  return (type & LAST_BIT) !== 0 ? next + 2 : writeVarint(bytes, next + 2, length);
 }

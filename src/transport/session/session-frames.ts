@@ -11,6 +11,8 @@ import { type Fault, MALFORMED_SYMBOL } from "./session-error.ts";
 export const FRAME_STREAM = 0x10;
 const STREAM_FIN = 1;
 const STREAM_COMPRESSED = 2;
+/** Bytes of a stream up to the end of the symbol, without a length: 0x1c to 0x1f, flags as above. */
+const FRAME_STREAM_REST = 0x1c;
 export const FRAME_RESET_STREAM = 0x14;
 export const FRAME_STOP_SENDING = 0x15;
 export const FRAME_MAX_DATA = 0x16;
@@ -29,12 +31,15 @@ export const MESSAGE_OVERHEAD = 64;
 /** Numbers of the frame being read. */
 const fields = new Float64Array(3);
 
-/** Bytes of a stream frame before its data, with a length of up to 16,383 bytes. */
+/** Bytes of a stream frame before its data, without a length. */
 export function streamHeaderBytes(stream: number, offset: number): number {
-  return 1 + varintBytes(stream) + varintBytes(offset) + 2;
+  return 1 + varintBytes(stream) + varintBytes(offset);
 }
 
-/** Writes a stream frame up to its data; its length always takes two bytes. Returns the offset where the data go. */
+/** Bytes of a stream frame's length, of up to 16,383. */
+export const STREAM_LENGTH_BYTES = 2;
+
+/** Writes a stream frame up to its data, which are `length` bytes, or the rest of the symbol if -1. Returns the offset where they go. */
 export function writeStreamHeader(
   bytes: Uint8Array,
   at: number,
@@ -44,12 +49,14 @@ export function writeStreamHeader(
   fin: boolean,
   compressed: boolean,
 ): number {
-  bytes[at] = FRAME_STREAM | (fin ? STREAM_FIN : 0) | (compressed ? STREAM_COMPRESSED : 0);
+  const type = length < 0 ? FRAME_STREAM_REST : FRAME_STREAM;
+  bytes[at] = type | (fin ? STREAM_FIN : 0) | (compressed ? STREAM_COMPRESSED : 0);
   let next = writeVarint(bytes, at + 1, stream);
   next = writeVarint(bytes, next, offset);
+  if (length < 0) return next;
   bytes[next] = 0x40 | (length >>> 8);
   bytes[next + 1] = length;
-  return next + 2;
+  return next + STREAM_LENGTH_BYTES;
 }
 
 /** What a message frame says; reused from frame to frame. */
@@ -165,8 +172,8 @@ export interface SessionFrameHandler {
   onMessage(frame: MessageFrame, data: Uint8Array): Fault | null;
 }
 
-/** How many numbers a frame of types 0x10 to 0x19 begins with. */
-const FIELDS = [3, 3, 3, 3, 3, 2, 1, 2, 1, 1];
+/** How many numbers a frame of types 0x10 to 0x1f begins with; 0: there is none of that type. */
+const FIELDS = [3, 3, 3, 3, 3, 2, 1, 2, 1, 1, 0, 0, 2, 2, 2, 2];
 
 const message = new MessageFrame();
 
@@ -183,8 +190,8 @@ export function readSessionFrames(symbol: Uint8Array, handler: SessionFrameHandl
       at = start + message.length;
       fault = handler.onMessage(message, symbol.subarray(start, at));
     } else {
-      const count = type < FRAME_STREAM ? undefined : FIELDS[type - FRAME_STREAM];
-      if (count === undefined) return MALFORMED_SYMBOL;
+      const count = type < FRAME_STREAM || type >= FRAME_MESSAGE ? 0 : FIELDS[type - FRAME_STREAM];
+      if (count === 0) return MALFORMED_SYMBOL;
       at++;
       for (let i = 0; i < count; i++) {
         fields[i] = readVarint(symbol, at, end);
@@ -193,8 +200,9 @@ export function readSessionFrames(symbol: Uint8Array, handler: SessionFrameHandl
       }
       const first = fields[0];
       const second = fields[1];
-      const third = fields[2];
-      if (type < FRAME_RESET_STREAM) {
+      const rest = type >= FRAME_STREAM_REST;
+      const third = rest ? end - at : fields[2];
+      if (rest || type < FRAME_RESET_STREAM) {
         if (at + third > end) return MALFORMED_SYMBOL;
         const data = symbol.subarray(at, at + third);
         at += third;

@@ -2,7 +2,7 @@
 import type { ReceiveStream } from "./receive-stream.ts";
 import type { Sendable } from "./scheduler.ts";
 import type { SendStream } from "./send-stream.ts";
-import { streamHeaderBytes, writeStreamHeader } from "./session-frames.ts";
+import { STREAM_LENGTH_BYTES, streamHeaderBytes, writeStreamHeader } from "./session-frames.ts";
 
 export class Stream implements Sendable {
   readonly id: number;
@@ -49,11 +49,15 @@ export class Stream implements Sendable {
   write(symbol: Uint8Array, at: number, end: number, credit: number): number {
     const { send } = this;
     const header = streamHeaderBytes(this.id, send.offset);
-    const bytes = Math.min(send.sendableBytes, credit, end - at - header);
+    const room = end - at - header;
+    const most = Math.min(send.sendableBytes, credit);
+    const fills = most >= room;
+    const bytes = fills ? room : Math.min(most, room - STREAM_LENGTH_BYTES);
     const fin = send.endsAfter(bytes);
     this.spent = 0;
     if (bytes < 0 || (bytes === 0 && !fin)) return at;
-    const next = writeStreamHeader(symbol, at, this.id, send.offset, bytes, fin, send.compressor !== null);
+    const length = fills ? -1 : bytes;
+    const next = writeStreamHeader(symbol, at, this.id, send.offset, length, fin, send.compressor !== null);
     send.take(bytes, symbol, next);
     this.spent = bytes;
     return next + bytes;

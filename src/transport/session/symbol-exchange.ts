@@ -8,7 +8,15 @@ import type { PacketFill } from "../link/link-user.ts";
 import { varintLengthAt } from "../link/varint.ts";
 import { BatchReceiver } from "./batch-receiver.ts";
 import { BatchSender, type BatchSenderCounts } from "./batch-sender.ts";
-import { BATCH_STATUS, GIVEN_UP, readNumberFrame, STATUS_REQUEST, StatusFrame, SymbolFrame } from "./frames.ts";
+import {
+  BATCH_STATUS,
+  GIVEN_UP,
+  LEAST_ROOM_AFTER,
+  readNumberFrame,
+  STATUS_REQUEST,
+  StatusFrame,
+  SymbolFrame,
+} from "./frames.ts";
 import { LossOdds } from "./loss-odds.ts";
 import { PathEstimate } from "./path-estimate.ts";
 import { Redundancy, type RedundancyOptions } from "./redundancy.ts";
@@ -184,12 +192,20 @@ export class SymbolExchange {
     this.#unreliableSender.expire(nowMs);
     const tag = this.#packets.begin(nowMs);
     let at = this.#writeStatus(tag, buffer, start, end);
-    while (!this.#packets.isFull(tag)) {
+    const waiting = this.#datagrams.ready(nowMs) || this.#source.ready(nowMs);
+    let patient = waiting;
+    while (!this.#packets.isFull(tag) && end - at >= LEAST_ROOM_AFTER) {
       const before = at;
-      at = this.#unreliableSender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#sender.writeRepair(tag, buffer, at, end);
-      if (at === before) at = this.#writeNew(tag, buffer, at, end, nowMs);
-      if (at === before) break;
+      at = this.#unreliableSender.writeRepair(tag, buffer, at, end, patient);
+      if (at === before) at = this.#sender.writeRepair(tag, buffer, at, end, patient);
+      if (at > before) continue;
+      // Where symbols fill packets, words of batches only fit before.
+      if (waiting) at = this.#writeWords(tag, buffer, at, end);
+      const symbol = at;
+      at = this.#writeNew(tag, buffer, at, end, nowMs);
+      if (at > symbol) continue;
+      if (!patient) break;
+      patient = false;
     }
     // A repair beside the symbols that it covers is lost with them.
     if (this.#packets.count(tag) === 0) {
@@ -198,8 +214,8 @@ export class SymbolExchange {
         at = this.#sender.writeAhead(tag, buffer, at, end, nowMs);
       }
     }
-    if (at > start || this.#sender.requestDue(nowMs)) at = this.#sender.writeRequest(tag, buffer, at, end);
-    at = this.#unreliableSender.writeGivenUp(tag, buffer, at, end);
+    const wordDue = at > start || this.#sender.requestDue(nowMs) || this.#unreliableSender.repairDue;
+    if (wordDue && end - at >= LEAST_ROOM_AFTER) at = this.#writeWords(tag, buffer, at, end);
     if (at === start && packet.probe) {
       at = this.#sender.writeProbe(tag, buffer, at, end);
       if (at === start) at = this.#unreliableSender.writeProbe(tag, buffer, at, end);
@@ -293,6 +309,12 @@ export class SymbolExchange {
     return this.#status.write(buffer, at);
   }
 
+  /** A request for a batch status, and what was given up; returns the offset after them. */
+  #writeWords(tag: number, buffer: Uint8Array, at: number, end: number): number {
+    const next = this.#sender.writeRequest(tag, buffer, at, end);
+    return this.#unreliableSender.writeGivenUp(tag, buffer, next, end);
+  }
+
   /** A source symbol. Where datagrams and others wait, each gets as many bytes: neither starves the other. */
   #writeNew(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
     const othersFirst = this.#lead > 0;
@@ -317,7 +339,7 @@ export class SymbolExchange {
     if (room < LEAST_SYMBOL_BYTES || !this.#source.ready(nowMs)) return at;
     const length = this.#source.write(this.#symbol, room, nowMs);
     if (length === 0) return at;
-    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, 0, nowMs);
+    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, end, 0, nowMs);
   }
 
   #writeDatagrams(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
@@ -328,6 +350,7 @@ export class SymbolExchange {
     if (length === 0) return at;
     if (symbols > 1) this.#unreliableSender.keepTogether(symbols, nowMs);
     const { deadlineMs } = this.#datagrams;
-    return this.#unreliableSender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, deadlineMs, nowMs);
+    const symbol = this.#symbol.subarray(0, length);
+    return this.#unreliableSender.writeSource(tag, symbol, buffer, at, end, deadlineMs, nowMs);
   }
 }
