@@ -30,7 +30,7 @@ export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RESUME_TIMEOUT_MS = 300_000;
 
 /**
- * Opens a session to `target`, "HOST:PORT"; resolves when both ends know who the other is. Rejects with a `BatsError`, or with the
+ * Opens a session to `target`, "HOST:PORT"; resolves when both ends have accepted each other. Rejects with a `BatsError`, or with the
  * signal's reason.
  */
 export async function connect(target: string, options: ConnectOptions): Promise<Session> {

@@ -52,10 +52,16 @@ export function connectError(target: string, end: SessionEnd): BatsError {
   if (end.cause !== "link")
     return new BatsError("ERR_BATS_CONNECT_TIMEOUT", `cannot connect to ${target}: ${end.text}`);
   const { reason } = end;
-  if (reason.cause === "handshake" && reason.text === "the handshake took too long") {
+  if (reason.cause === "timeout") {
     return new BatsError(
       "ERR_BATS_CONNECT_TIMEOUT",
       `cannot connect to ${target}: no answer; is the server running there, and does UDP pass?`,
+    );
+  }
+  if (reason.cause === "reset") {
+    return new BatsError(
+      "ERR_BATS_HANDSHAKE",
+      `cannot connect to ${target}: the server dropped the handshake, and if it said why, that was lost: its log says more`,
     );
   }
   if (reason.cause === "idle") {

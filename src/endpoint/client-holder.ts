@@ -44,7 +44,7 @@ export class ClientHolder extends SessionHolder {
   #attempts = 0;
   /** From the server, for the next link: proof of this end's address. */
   #token: Uint8Array | null = null;
-  /** The new link carries the session, but the server has not said anything in it yet. */
+  /** The new link carries the session, but the server has not said anything in it yet: it may still refuse the client. */
   #unconfirmed = false;
   #retryTimer: NodeJS.Timeout | null = null;
   #patienceTimer: NodeJS.Timeout | null = null;
@@ -63,11 +63,8 @@ export class ClientHolder extends SessionHolder {
     if (attachment !== this.#attempt) return;
     this.#attempt = null;
     this.attach(attachment, nowMs);
-    if (this.state === "opening") {
-      this.begin(peer, nowMs);
-    } else {
-      this.#unconfirmed = true;
-    }
+    this.#unconfirmed = true;
+    if (this.state === "opening") this.begin(peer, nowMs);
   }
 
   override progressed(attachment: Attachment, nowMs: number): void {
@@ -106,7 +103,8 @@ export class ClientHolder extends SessionHolder {
     if (this.#unconfirmed) {
       if (link.confirmed) {
         this.#unconfirmed = false;
-        this.#back();
+        if (this.state === "opening") this.open();
+        else this.#back();
       }
     } else if (this.state === "suspended" && link.unansweredProbes === 0) {
       this.#back();

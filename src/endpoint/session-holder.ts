@@ -161,10 +161,14 @@ export abstract class SessionHolder implements AttachmentOwner {
     if (before !== null && !sameAddress(before, remote)) this.listener?.pathChanged(remote);
   }
 
-  /** The session begins. */
+  /** The session has its first link, and may send over it. */
   protected begin(peer: LinkParameters, nowMs: number): void {
     const user: LinkUser = this.session;
     user.established(peer, nowMs);
+  }
+
+  /** Both ends have accepted each other. */
+  protected open(): void {
     this.#state = "open";
     this.listener?.opened();
   }
@@ -184,5 +188,5 @@ export abstract class SessionHolder implements AttachmentOwner {
 
 /** Whether a session may go on over another link after this end of one. */
 function isMendable({ cause, code }: CloseReason): boolean {
-  return cause === "idle" || cause === "reset" || (cause === "local" && code === CLOSE_KEYS);
+  return cause === "idle" || cause === "reset" || cause === "timeout" || (cause === "local" && code === CLOSE_KEYS);
 }

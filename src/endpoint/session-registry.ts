@@ -151,6 +151,7 @@ export class ServerHolder extends SessionHolder {
   start(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
     this.attach(attachment, nowMs);
     this.begin(peer, nowMs);
+    this.open();
   }
 
   /** The client came back. */

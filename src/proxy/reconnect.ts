@@ -68,30 +68,25 @@ export async function keepConnected<T extends Carrier>(options: ReconnectOptions
   }
 }
 
-/**
- * One session, from the attempt to its end; why there was none, or null when there was. A server that refuses a certificate
- * does so after the client takes the session for established (RFC 8446, section 4.4.2.4): such a session is none.
- */
+/** One session, from the attempt to its end; why there was none, or null when there was. */
 async function runOnce<T extends Carrier>(
   target: string,
   options: ReconnectOptions<T>,
   complaints: Complaints,
 ): Promise<Error | null> {
-  const { judge, onSession, log, signal } = options;
+  const { onSession, log, signal } = options;
   let session: T;
   try {
     session = await attempt(target, options, complaints);
   } catch (error) {
     return error as Error;
   }
-  const startMs = performance.now();
   const error = await new Promise<Error | null>((resolve) => {
     session.once("close", resolve);
     signal.addEventListener("abort", () => resolve(null), { once: true });
     onSession(session, target);
   });
   if (signal.aborted) return null;
-  if (error !== null && judge(error) === "hopeless" && performance.now() - startMs < STABLE_MS) return error;
   log.warn({ server: target }, `${target}: the session is over: ${error?.message ?? "the server closed it"}`);
   return null;
 }

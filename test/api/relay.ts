@@ -27,6 +27,8 @@ async function open(): Promise<Socket> {
 export class Relay {
   /** Nothing passes. */
   blocked = false;
+  /** Nothing of the server's passes. */
+  muted = false;
   forwarded = 0;
   readonly #front: Socket;
   #back: Socket;
@@ -79,6 +81,7 @@ export class Relay {
 
   #listen(): void {
     this.#back.on("message", (bytes) => {
+      if (this.muted) return;
       this.#pass(() => {
         if (this.#client !== null) this.#front.send(bytes, this.#client.port, this.#client.address);
       });

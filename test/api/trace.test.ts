@@ -18,11 +18,11 @@ test("BATS_TRACE names a file that gets a line for each link, of what went over 
   const file = join(directory, "client.trace");
   process.env.BATS_TRACE = file;
   process.env.BATS_TRACE_MS = "10";
-  const session = await dial(server);
-  delete process.env.BATS_TRACE;
   const received = new Promise<void>((resolve) => {
     server.on("session", (peer) => peer.on("message", () => resolve()));
   });
+  const session = await dial(server);
+  delete process.env.BATS_TRACE;
   await session.sendMessage(new Uint8Array(100_000));
   await received;
   await delay(50);

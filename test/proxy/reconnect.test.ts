@@ -86,13 +86,6 @@ describe("a client that keeps connected", () => {
     await second.done;
   });
 
-  it("takes a session that is refused as soon as it is there for none", async () => {
-    const { done, sessions } = start({ judge: () => "hopeless", connect: createSession });
-    await until(() => sessions.length === 1);
-    sessions[0].lose();
-    await expect(done).rejects.toThrow("the session is lost");
-  });
-
   it("gives up after one round when it is told to", async () => {
     const { done, attempts } = start({
       targets: ["a:1", "b:1"],

@@ -382,7 +382,7 @@ describe("the handshake", () => {
   test("gives up after its timeout", () => {
     const p = createPair({ forward: { delayMs: 50, loss: 1 } });
     p.network.run(60_000);
-    expect(p.clientUser.closedReason?.cause).toBe("handshake");
+    expect(p.clientUser.closedReason?.cause).toBe("timeout");
     expect(p.client.state).toBe("closed");
   });
 

@@ -13,8 +13,10 @@ export type CloseCause =
   | "idle"
   /** The peer lost its state and said so. */
   | "reset"
-  /** The handshake failed, or took too long. */
+  /** The handshake failed. */
   | "handshake"
+  /** The handshake took too long. */
+  | "timeout"
   /** The peer speaks none of our versions. */
   | "version"
   /** The peer broke the protocol. */

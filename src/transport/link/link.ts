@@ -259,8 +259,9 @@ export class Link implements Endpoint {
       this.#close({ cause: "idle", code: CLOSE_NO_ERROR, text: "nothing came for too long" }, false, nowMs);
       return;
     }
-    if (core.state === "handshaking" && nowMs >= this.#handshake.deadlineMs) {
-      this.#close({ cause: "handshake", code: CLOSE_HANDSHAKE, text: "the handshake took too long" }, true, nowMs);
+    // A client with keys knows no more than that it accepts the server: whether the server accepts it is still to be heard.
+    if (!core.confirmed && nowMs >= this.#handshake.deadlineMs) {
+      this.#close({ cause: "timeout", code: CLOSE_HANDSHAKE, text: "the handshake took too long" }, true, nowMs);
       return;
     }
     if (nowMs >= recovery.lossMs) recovery.detectLosses(nowMs);
@@ -298,7 +299,7 @@ export class Link implements Endpoint {
     const recovery = this.#recovery;
     const { established } = this.#keys;
     let next = core.idle.deadMs(recovery.probeTimeoutMs);
-    if (core.state === "handshaking") next = Math.min(next, this.#handshake.deadlineMs);
+    if (!core.confirmed) next = Math.min(next, this.#handshake.deadlineMs);
     next = Math.min(next, recovery.lossMs, recovery.probeMs, this.#data.paceMs);
     next = Math.min(next, this.#paths.deadlineMs, this.#end.patienceEndMs, this.#flowSilentMs);
     if (established && !core.draining) {
