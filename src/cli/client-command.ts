@@ -11,6 +11,7 @@ import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
 import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
 import { TunnelClient } from "../tunnel/tunnel-client.ts";
+import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
@@ -102,6 +103,17 @@ async function run(options: ClientOptions): Promise<void> {
   const tunnel = await openTunnel(options, log);
   const credentials = await loadCredentials(options, log, signal);
   const stopWatching = watchCredentials(credentials, options, log);
+  const stopReloading = reloadOnHangup<ClientOptions>({
+    role: "client",
+    configure: configureClient,
+    options,
+    reloadable: ["local", "remote"],
+    apply: async ({ local, remote }) => {
+      await forwards.change(local, remote);
+      credentials.reload();
+    },
+    log,
+  });
   const keepAliveMs = options.keepAlive * 1000;
   let session = null as Session | null;
   const names = options.serverName === undefined ? {} : { serverName: options.serverName };
@@ -140,6 +152,7 @@ async function run(options: ClientOptions): Promise<void> {
   await forwards.session?.drained(options.drain * 1000);
   await tunnel?.stop();
   await session?.close({ timeoutMs: 1000 });
+  stopReloading();
   stopWatching();
   log.info({}, "stopped");
 }

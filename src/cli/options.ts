@@ -1,9 +1,11 @@
 /** Options that `server` and `client` share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ValueParser } from "../config/setting.ts";
 import { EndpointSyntaxError } from "../proxy/forward-endpoint.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogOptions } from "./log-output.ts";
 
 export interface CommonOptions extends LogOptions {
+  config?: string;
   ca: string;
   cert: string;
   key: string;
@@ -21,6 +23,7 @@ const IO_PATHS = ["auto", "native", "dgram"] as const;
 
 export function addCommonOptions(command: Command): Command {
   return command
+    .option("--config <file>", "YAML with any of these options; they may stand here too, and win")
     .requiredOption("--ca <file>", "certificates of the authorities that the other end's must come from (PEM)")
     .requiredOption("--cert <file>", "this node's certificate, intermediates after it (PEM)")
     .requiredOption("--key <file>", "its private key (PEM)")
@@ -60,8 +63,10 @@ export function addCommonOptions(command: Command): Command {
 }
 
 /** A repeatable option whose values `parse` reads; an error of syntax becomes the command's. */
-export function repeatable<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
-  return (text, before = []) => [...before, reading(parse)(text)];
+export function repeatable<T>(parse: (text: string) => T): ValueParser<T[]> {
+  const parser: ValueParser<T[]> = (text, before = []) => [...before, reading(parse)(text)];
+  parser.repeatable = true;
+  return parser;
 }
 
 export function reading<T>(parse: (text: string) => T): (text: string) => T {
@@ -75,12 +80,14 @@ export function reading<T>(parse: (text: string) => T): (text: string) => T {
   };
 }
 
-export function readNumber(least: number, most: number): (text: string) => number {
-  return (text) => {
+export function readNumber(least: number, most: number): ValueParser<number> {
+  const parser: ValueParser<number> = (text) => {
     const value = Number(text);
     if (text.trim() !== "" && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`Write a number from ${least} to ${most}.`);
   };
+  parser.range = [least, most];
+  return parser;
 }
 
 function readMode(text: string): number {

@@ -1,7 +1,9 @@
 /** The command line of `bats-proxy`; each subcommand is a file beside this one. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { createCheckCommand } from "./check-command.ts";
 import { configureClient } from "./client-command.ts";
+import { withConfiguration } from "./configuration.ts";
 import { escapeControls } from "./log-output.ts";
 import { createPkiCommand } from "./pki-commands.ts";
 import { configureServer } from "./server-command.ts";
@@ -26,8 +28,12 @@ Quick start, both ends on one host:
 Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 certificates, 4 no server (with --fail-fast).
 `,
   );
-configureServer(program.command("server"));
-configureClient(program.command("client"));
+const roles = new Map([
+  ["server", configureServer],
+  ["client", configureClient],
+]);
+const commands = new Map([...roles].map(([role, configure]) => [role, configure(program.command(role))]));
+program.addCommand(createCheckCommand(roles));
 program.addCommand(createPkiCommand());
 
 /** Errors of the command line are thrown here, from every level, and end with one exit code. */
@@ -38,7 +44,7 @@ function throwErrors(command: Command): void {
 throwErrors(program);
 
 try {
-  await program.parseAsync();
+  await program.parseAsync(withConfiguration(process.argv.slice(2), commands), { from: "user" });
 } catch (error) {
   // Listeners that were opened before something else failed would keep it running.
   process.exit(report(error as Error));
@@ -47,7 +53,7 @@ try {
 function report(error: Error): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof UserError) {
-    process.stderr.write(`bats-proxy: ${escapeControls(error.message)}\n`);
+    for (const line of error.message.split("\n")) process.stderr.write(`bats-proxy: ${escapeControls(line)}\n`);
     return error.exitCode;
   }
   // A signal came before there was anything to drain.

@@ -13,6 +13,7 @@ import { ServerForwards } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
 import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
+import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, reading, repeatable } from "./options.ts";
@@ -82,13 +83,27 @@ async function run(options: ServerOptions): Promise<void> {
   const stopWatching = watchCredentials(credentials, options, log);
   const tunnel = await openTunnel(options, log);
   const forwards = new ServerForwards({
-    allow: new Permissions(options.allow.filter((rule) => "endpoint" in rule)),
+    allow: forwardPermissions(options.allow),
     tunnel: tunnel === null ? null : (session, header, stream) => tunnel.open(session, header, stream),
     allowListen: new Permissions(options.allowListen),
     unixMode: options.unixMode,
     maxFlows: options.udpSources,
     flowIdleMs: options.udpIdle * 1000,
     datagramDeadlineMs: options.udpDeadline,
+    log,
+  });
+  const stopReloading = reloadOnHangup<ServerOptions>({
+    role: "server",
+    configure: configureServer,
+    options,
+    reloadable: ["allow", "allowListen"],
+    apply: ({ allow, allowListen }) => {
+      forwards.permit({ allow: forwardPermissions(allow), allowListen: new Permissions(allowListen) });
+      credentials.reload();
+      if (JSON.stringify(tunnelRules(allow)) !== JSON.stringify(tunnelRules(options.allow))) {
+        log.warn({}, "rules of the tunnel take effect with a restart only");
+      }
+    },
     log,
   });
   listener.on("session", (session) => {
@@ -118,6 +133,7 @@ async function run(options: ServerOptions): Promise<void> {
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);
 
   await aborted(signal);
+  stopReloading();
   forwards.stopListening();
   log.info({}, "stopping: no new connections");
   await Promise.all([...forwards.sessions].map((session) => session.drained(options.drain * 1000)));
@@ -127,6 +143,14 @@ async function run(options: ServerOptions): Promise<void> {
   log.info({}, "stopped");
 }
 
+function forwardPermissions(rules: ServerOptions["allow"]): Permissions {
+  return new Permissions(rules.filter((rule) => "endpoint" in rule));
+}
+
+function tunnelRules(rules: ServerOptions["allow"]): TunnelRule[] {
+  return rules.filter((rule) => "network" in rule);
+}
+
 interface ServerTunnel {
   open(session: ForwardSession, header: TunnelHeader, stream: CarrierStream): { address: string } | Refusal;
   stop(): Promise<void>;
@@ -134,7 +158,7 @@ interface ServerTunnel {
 
 /** The tunnel, where one is wanted. */
 async function openTunnel(options: ServerOptions, log: Log): Promise<ServerTunnel | null> {
-  const rules = options.allow.filter((rule) => "network" in rule);
+  const rules = tunnelRules(options.allow);
   if (options.tun === undefined) {
     if (rules.length > 0) throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
     return null;

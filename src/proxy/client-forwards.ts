@@ -2,7 +2,7 @@
  * The client's side of forwarding: its own listeners (`-L`), which live as long as the client whether there is a session or not,
  * and those that it asks the server for (`-R`), asked for anew in each session. Without transport: sessions are handed in.
  */
-import type { Server, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Carrier } from "./carrier.ts";
 import { type Forward, formatEndpoint, formatForward } from "./forward-endpoint.ts";
 import { ForwardSession, type Refusal } from "./forward-session.ts";
@@ -11,7 +11,7 @@ import { resetOnClose } from "./linger.ts";
 import { boundEndpoint, listenAt, resetSocket, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
 import { decodeAnswer, type OpenHeader } from "./open-header.ts";
-import { listenUdp, type UdpListener } from "./udp-socket.ts";
+import { listenUdp } from "./udp-socket.ts";
 
 /** Connections that wait while there is no session: how many, and how long each. */
 const MAX_WAITING = 1024;
@@ -34,8 +34,11 @@ export interface ClientForwardsOptions {
 export class ClientForwards {
   readonly #options: ClientForwardsOptions;
   readonly #log: Log;
-  readonly #servers: Server[] = [];
-  readonly #udpListeners: UdpListener[] = [];
+  readonly #listeners: Set<{ text: string; close(): void }> = new Set();
+  /** Forwards of the server's listeners; a number means the same for good: null are those that were taken away. */
+  readonly #remote: (Forward | null)[];
+  /** What ends the server's listeners, by number. */
+  readonly #asked: Map<number, () => void> = new Map();
   readonly #waiting: Map<Socket, { forward: Forward; timer: NodeJS.Timeout }> = new Map();
   #session: ForwardSession | null = null;
   #stopping = false;
@@ -43,6 +46,7 @@ export class ClientForwards {
   constructor(options: ClientForwardsOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#remote = [...options.remote];
   }
 
   get session(): ForwardSession | null {
@@ -51,32 +55,77 @@ export class ClientForwards {
 
   /** Opens the local listeners; rejects with a `LocalSocketError` when one cannot be had. */
   async listen(): Promise<void> {
-    for (const forward of this.#options.local) {
-      const { listen, target } = forward;
-      let bound = listen;
-      if (listen.kind === "udp") {
-        const udp = await listenUdp(listen, {
-          idleMs: this.#options.flowIdleMs,
-          maxFlows: this.#options.maxFlows,
-          openFlow: (source, reply, closed) => {
-            const header: OpenHeader = { type: "flow", target: formatEndpoint(target), source };
-            return this.#session?.openFlow({ header, forward: formatForward(forward), source }, reply, closed) ?? null;
-          },
-        });
-        this.#udpListeners.push(udp);
-        bound = boundEndpoint(listen, udp);
-      } else {
-        const server = await listenAt(listen as StreamEndpoint, {
-          unixMode: this.#options.unixMode,
-          onConnection: (socket) => this.#onConnection(socket, forward),
-        });
-        this.#servers.push(server);
-        bound = boundEndpoint(listen, server.address());
-      }
-      const at = formatEndpoint(bound);
-      const to = formatEndpoint(target);
-      this.#log.info({ listen: at, target: to }, `listening at ${at} for the server's ${to}`);
+    for (const forward of this.#options.local) await this.#listen(forward);
+  }
+
+  /**
+   * Other forwards from now on: new ones begin, those that are gone take no more connections, and connections go on. Rejects with a
+   * `LocalSocketError` when a listener cannot be had; then the others are as they should be.
+   */
+  async change(local: readonly Forward[], remote: readonly Forward[]): Promise<void> {
+    const wanted = new Set(local.map(formatForward));
+    const present = new Set<string>();
+    for (const listener of this.#listeners) {
+      const { text } = listener;
+      present.add(text);
+      if (wanted.has(text)) continue;
+      listener.close();
+      this.#listeners.delete(listener);
+      this.#log.info({ forward: text }, `-L ${text}: takes no more connections`);
     }
+    this.#changeRemote(remote);
+    const failures: unknown[] = [];
+    for (const forward of local) {
+      if (!present.has(formatForward(forward))) await this.#listen(forward).catch((error) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #changeRemote(remote: readonly Forward[]): void {
+    const wanted = new Set(remote.map(formatForward));
+    const present = new Set<string>();
+    for (const [listener, forward] of this.#remote.entries()) {
+      if (forward === null) continue;
+      const text = formatForward(forward);
+      present.add(text);
+      if (wanted.has(text)) continue;
+      this.#remote[listener] = null;
+      this.#asked.get(listener)?.();
+      this.#log.info({ forward: text }, `-R ${text}: takes no more connections`);
+    }
+    for (const forward of remote) {
+      if (present.has(formatForward(forward))) continue;
+      const listener = this.#remote.push(forward) - 1;
+      if (this.#session !== null) void this.#keepListening(this.#session, listener);
+    }
+  }
+
+  async #listen(forward: Forward): Promise<void> {
+    const { listen, target } = forward;
+    const text = formatForward(forward);
+    let bound = listen;
+    if (listen.kind === "udp") {
+      const udp = await listenUdp(listen, {
+        idleMs: this.#options.flowIdleMs,
+        maxFlows: this.#options.maxFlows,
+        openFlow: (source, reply, closed) => {
+          const header: OpenHeader = { type: "flow", target: formatEndpoint(target), source };
+          return this.#session?.openFlow({ header, forward: text, source }, reply, closed) ?? null;
+        },
+      });
+      this.#listeners.add({ text, close: () => udp.close() });
+      bound = boundEndpoint(listen, udp);
+    } else {
+      const server = await listenAt(listen as StreamEndpoint, {
+        unixMode: this.#options.unixMode,
+        onConnection: (socket) => this.#onConnection(socket, forward),
+      });
+      this.#listeners.add({ text, close: () => server.close() });
+      bound = boundEndpoint(listen, server.address());
+    }
+    const at = formatEndpoint(bound);
+    const to = formatEndpoint(target);
+    this.#log.info({ listen: at, target: to }, `listening at ${at} for the server's ${to}`);
   }
 
   /** Takes a session that was just established; the one before it is over. */
@@ -91,9 +140,7 @@ export class ClientForwards {
     carrier.once("close", () => {
       if (this.#session === session) this.#session = null;
     });
-    this.#options.remote.forEach((_, listener) => {
-      void this.#keepListening(session, listener);
-    });
+    for (const listener of this.#remote.keys()) void this.#keepListening(session, listener);
     for (const [socket, { forward, timer }] of this.#waiting) {
       clearTimeout(timer);
       this.#open(session, socket, forward);
@@ -105,8 +152,7 @@ export class ClientForwards {
   /** Takes no more connections. */
   stopListening(): void {
     this.#stopping = true;
-    for (const server of this.#servers) server.close();
-    for (const listener of this.#udpListeners) listener.close();
+    for (const listener of this.#listeners) listener.close();
     for (const [socket, { timer }] of this.#waiting) {
       clearTimeout(timer);
       resetSocket(socket);
@@ -149,19 +195,20 @@ export class ClientForwards {
 
   /** What comes in at a listener of the server's reaches the target that stands here; the server has no say in it. */
   #target(header: OpenHeader): { target: Forward["target"]; forward: string } | Refusal {
-    const forward = "listener" in header ? this.#options.remote[header.listener] : undefined;
-    if (forward === undefined)
+    const forward = "listener" in header ? this.#remote[header.listener] : null;
+    if (forward === null || forward === undefined)
       return { reason: "not-allowed", message: "a client opens nothing that it did not offer with -R" };
     return { target: forward.target, forward: formatForward(forward) };
   }
 
   /** Has the server listen for as long as the session lives. */
   async #keepListening(session: ForwardSession, listener: number): Promise<void> {
-    const forward = this.#options.remote[listener];
+    const forward = this.#remote[listener];
+    if (forward === null) return;
     const endpoint = formatEndpoint(forward.listen);
     for (
       let delayMs = RETRY_MIN_MS;
-      this.#session === session && !this.#stopping;
+      this.#session === session && !this.#stopping && this.#remote[listener] !== null;
       delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)
     ) {
       const stream = session.openStream({ type: "listen", endpoint, listener });
@@ -175,7 +222,9 @@ export class ClientForwards {
         this.#log.info({ listen: at, target: to }, `the server listens at ${at} for ${to} here`);
         stream.resume();
         stream.once("end", () => stream.end());
+        this.#asked.set(listener, () => stream.end());
         await closed;
+        this.#asked.delete(listener);
       } else if (answer !== null) {
         this.#log.warn({ listen: endpoint, reason: answer.reason }, `-R ${formatForward(forward)}: ${answer.message}`);
         stream.end();

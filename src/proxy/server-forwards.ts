@@ -39,11 +39,13 @@ export interface ServerForwardsOptions {
 
 interface RemoteListener {
   readonly peer: string;
+  /** Whether the rules still let it be. */
+  allowed(): boolean;
   close(): void;
 }
 
 export class ServerForwards {
-  readonly #options: ServerForwardsOptions;
+  #options: ServerForwardsOptions;
   readonly #sessions: Set<ForwardSession> = new Set();
   /** By the endpoint as text. */
   readonly #listeners: Map<string, RemoteListener> = new Map();
@@ -81,6 +83,12 @@ export class ServerForwards {
     this.#sessions.add(session);
     carrier.once("close", () => this.#sessions.delete(session));
     return session;
+  }
+
+  /** Other rules from now on: connections go on, listeners that are no longer allowed end. */
+  permit(rules: Pick<ServerForwardsOptions, "allow" | "allowListen">): void {
+    this.#options = { ...this.#options, ...rules };
+    for (const listener of [...this.#listeners.values()]) if (!listener.allowed()) listener.close();
   }
 
   /** Ends the listeners that sessions asked for: nothing new comes in. */
@@ -126,6 +134,7 @@ export class ServerForwards {
     const address = formatEndpoint(opened.endpoint);
     const listener: RemoteListener = {
       peer: session.peer,
+      allowed: () => this.#options.allowListen.allows(names, endpoint),
       close: () => {
         if (this.#listeners.get(address) !== listener) return;
         this.#listeners.delete(address);

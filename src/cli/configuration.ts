@@ -1,0 +1,94 @@
+/** `--config FILE`: its section joins the command line, in front of it, and is read again on SIGHUP. */
+import { Command } from "commander";
+import { ConfigurationError, readConfiguration } from "../config/configuration-file.ts";
+import type { Log } from "../proxy/log.ts";
+import { EXIT, UserError } from "./user-error.ts";
+
+export const ROLES = ["server", "client"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Puts options, texts and the action of a role on a command. */
+export type Configure = (command: Command) => Command;
+
+/** `args` of the program with the settings of the file that they name. What `args` themselves say stands behind, and wins. */
+export function withConfiguration(args: readonly string[], roles: ReadonlyMap<string, Command>): string[] {
+  const [role, ...rest] = args;
+  const path = roles.has(role) ? configPath(rest) : null;
+  if (path === null) return [...args];
+  try {
+    const section = readConfiguration(path, roles, ROLES).find((candidate) => candidate.role === role);
+    if (section === undefined) throw new ConfigurationError(`${path} has no section "${role}:"`);
+    return [role, ...section.arguments, ...rest];
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw new UserError(EXIT.usage, error.message);
+    throw error;
+  }
+}
+
+/** The value of `--config` among options. */
+function configPath(args: readonly string[]): string | null {
+  const at = args.findLastIndex((arg) => arg === "--config" || arg.startsWith("--config="));
+  if (at < 0) return null;
+  return args[at].includes("=") ? args[at].slice("--config=".length) : (args[at + 1] ?? null);
+}
+
+export interface ReloadOptions<T> {
+  role: Role;
+  configure: Configure;
+  /** As they are now. */
+  options: T;
+  /** The options that `apply` puts into effect; others wait for a restart. */
+  reloadable: readonly (keyof T & string)[];
+  /** What it throws is logged; then the old options stay. */
+  apply(options: T): Promise<void> | void;
+  log: Log;
+}
+
+/** Reads the configuration file again on each SIGHUP. Returns what ends that. */
+export function reloadOnHangup<T extends object>(reload: ReloadOptions<T>): () => void {
+  let { options } = reload;
+  let turn = Promise.resolve();
+  const { log, role } = reload;
+  const onHangup = () => {
+    turn = turn.then(async () => {
+      try {
+        const next = readAgain(reload);
+        await reload.apply(next);
+        const waiting = changedKeys(options, next).filter(
+          (key) => !(reload.reloadable as readonly string[]).includes(key),
+        );
+        log.info({ role }, "configuration loaded again");
+        if (waiting.length > 0)
+          log.warn({ waiting }, `takes effect with a restart only: ${waiting.map(dashed).join(", ")}`);
+        options = { ...options, ...Object.fromEntries(reload.reloadable.map((key) => [key, next[key]])) };
+      } catch (error) {
+        log.error({ role }, `the configuration cannot be used, the old one stays: ${(error as Error).message}`);
+      }
+    });
+  };
+  process.on("SIGHUP", onHangup);
+  return () => process.off("SIGHUP", onHangup);
+}
+
+function readAgain<T extends object>({ role, configure }: ReloadOptions<T>): T {
+  const command = configure(new Command(role));
+  command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
+  let read: T | null = null;
+  command.action((options: T) => {
+    read = options;
+  });
+  const [, ...args] = withConfiguration(process.argv.slice(2), new Map([[role, command]]));
+  command.parse(args, { from: "user" });
+  return read as unknown as T;
+}
+
+function changedKeys(before: object, after: object): string[] {
+  const [a, b] = [before, after] as Record<string, unknown>[];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter(
+    (key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]),
+  );
+}
+
+function dashed(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
