@@ -161,7 +161,9 @@ export class BatchDecoder {
   }
 
   #count(verdict: Verdict): Verdict {
-    this.counts[verdict]++;
+    // Nearly always: a key that is known is faster.
+    if (verdict === "innovative") this.counts.innovative++;
+    else this.counts[verdict]++;
     return verdict;
   }
 

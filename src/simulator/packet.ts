@@ -66,7 +66,7 @@ export class Packet implements EventHandler {
     // Copying short payloads byte by byte avoids another view.
     if (start === 0 && end === from.length) this.bytes.set(from);
     else if (length <= 64) for (let i = 0; i < length; i++) this.bytes[i] = from[start + i];
-    else this.bytes.set(from.subarray(start, end));
+    else this.bytes.set(this.pool.view(from, start, end));
   }
 
   handleEvent(nowMs: number): void {
@@ -83,6 +83,10 @@ export class PacketPool {
   readonly #free: Packet[] = [];
   readonly #createModel: () => unknown;
   readonly #copyModel: (from: unknown, to: unknown) => void;
+  #viewed: Uint8Array | null = null;
+  #view: Uint8Array = NO_BYTES;
+  #viewStart = 0;
+  #viewEnd = 0;
 
   /** Without arguments a pool of packets with bytes; else each packet has an object made by `createModel`. */
   constructor(createModel: () => unknown = () => null, copyModel: (from: unknown, to: unknown) => void = () => {}) {
@@ -101,6 +105,18 @@ export class PacketPool {
 
   put(packet: Packet): void {
     this.#free.push(packet);
+  }
+
+  /** A view of `from[start, end)`, kept while the same is asked for: senders fill one buffer with packets of one size. */
+  view(from: Uint8Array, start: number, end: number): Uint8Array {
+    const same = from === this.#viewed && start === this.#viewStart && end === this.#viewEnd;
+    if (!same) {
+      this.#view = from.subarray(start, end);
+      this.#viewed = from;
+      this.#viewStart = start;
+      this.#viewEnd = end;
+    }
+    return this.#view;
   }
 
   /** A second packet with the same content and its own memory. */

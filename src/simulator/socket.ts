@@ -123,7 +123,7 @@ export class Socket implements PacketReceiver, EventHandler {
    */
   changeAddress(change: AddressChange): void {
     const { local } = change;
-    const binding = local === undefined ? this.#bindings[0] : this.#bindings.find((b) => sameAddress(b.local, local));
+    const binding = local === undefined ? this.#bindings[0] : this.#bindingOf(local);
     if (binding === undefined) {
       throw new SimulatorOptionError("local", local && formatAddress(local), "a local address of the socket");
     }
@@ -217,7 +217,7 @@ export class Socket implements PacketReceiver, EventHandler {
       this.#lastDestination = destination;
     }
     const to = this.#lastKnown!;
-    const binding = source === null ? this.#bindings[0] : this.#bindings.find((b) => sameAddress(b.local, source));
+    const binding = source === null ? this.#bindings[0] : this.#bindingOf(source);
     for (let start = 0; start < length; start += segment) {
       const end = Math.min(start + segment, length);
       const packet = this.#host.pool.take();
@@ -232,6 +232,10 @@ export class Socket implements PacketReceiver, EventHandler {
       if (binding === undefined) this.#host.dropAtSource(packet);
       else this.#host.send(packet, binding.link);
     }
+  }
+
+  #bindingOf(local: Address): Binding | undefined {
+    return this.#bindings.find((binding) => sameAddress(binding.local, local));
   }
 
   #spin(nowMs: number, does: string): void {

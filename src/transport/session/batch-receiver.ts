@@ -94,10 +94,12 @@ export class BatchReceiver {
       frame.type === SYMBOL_SOURCE
         ? decoder.addSource(frame.index, whole)
         : decoder.addRepair(frame.covered, frame.seed, whole);
-    if (verdict === "innovative" || verdict === "redundant") this.counts[verdict]++;
+    if (verdict === "innovative") this.counts.innovative++;
+    else if (verdict === "redundant") this.counts.redundant++;
     else if (verdict === "no-memory") this.counts.dropped++;
     else this.counts.invalid++;
-    for (let i = decoder.next(); i !== -1; i = decoder.next()) deliver(decoder.symbol(i), batch);
+    const own = frame.type === SYMBOL_SOURCE ? frame.index : -1;
+    for (let i = decoder.next(); i !== -1; i = decoder.next()) deliver(i === own ? whole : decoder.symbol(i), batch);
     if (decoder.known >= held.finalSize) {
       this.#complete.add(batch);
       this.#close(batch, held);

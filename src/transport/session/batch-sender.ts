@@ -22,6 +22,7 @@ import {
   SYMBOL_REPAIR_FIRST_HALF,
   SYMBOL_REPAIR_SECOND_HALF,
   SYMBOL_SOURCE,
+  sourceHeaderBytes,
   UNRELIABLE_BIT,
   writeNumberFrame,
   writeRepairHeader,
@@ -94,6 +95,8 @@ export class BatchSender implements SymbolOwner {
   /** Source symbols to come that belong into the open batch. */
   #together = 0;
   #nextBatch = 0;
+  /** No batch below is live. */
+  #lowest = 0;
   /** Batches that must be complete by what arrived, and for which no request is under way; since when there are any. */
   readonly #unasked: Set<SendBatch> = new Set();
   #unaskedMs = 0;
@@ -185,22 +188,36 @@ export class BatchSender implements SymbolOwner {
     this.#together = symbols;
   }
 
-  /** Adds a source symbol to the open batch and writes its frame at `at`; returns the offset after it. */
+  /** Where the bytes of the next source symbol go, the first of `symbols` that belong together, if its frame begins at `at`. */
+  sourceStart(at: number, symbols: number, nowMs: number): number {
+    const old = this.#open;
+    if (old !== null && this.#together === 0 && symbols === 1 && this.#redundancy.isOld(old, this.#unreliable, nowMs))
+      this.#seal(old, nowMs);
+    const id = this.#open === null ? this.#nextBatch : this.#open.id;
+    return at + sourceHeaderBytes(id, this.#lowestLive, this.#pool.symbolSize, true);
+  }
+
+  /**
+   * Adds `length` bytes, which stand in the packet at `start`, where `sourceStart` said or near it, to the open batch as a source symbol
+   * and makes them a frame that begins at `at`; returns the offset after it.
+   */
   writeSource(
     tag: number,
-    symbol: Uint8Array,
     bytes: Uint8Array,
     at: number,
     end: number,
+    start: number,
+    length: number,
     deadlineMs: number,
     nowMs: number,
   ): number {
-    const old = this.#open;
-    if (old !== null && this.#together === 0 && this.#redundancy.isOld(old, this.#unreliable, nowMs))
-      this.#seal(old, nowMs);
     if (this.#together > 0) this.#together--;
     const batch = this.#open ?? this.#openBatch(nowMs);
-    const index = batch.encoder.add(symbol);
+    const lowest = this.#announceLowest();
+    const last = lastBit(end - at - sourceHeaderBytes(batch.id, lowest, length, true), length);
+    const from = at + sourceHeaderBytes(batch.id, lowest, length, last !== 0);
+    if (from !== start) bytes.copyWithin(from, start, start + length);
+    const index = batch.encoder.add(bytes.subarray(from, from + length));
     batch.sourceSent(index);
     batch.lastMs = nowMs;
     if (this.#unreliable) {
@@ -210,16 +227,13 @@ export class BatchSender implements SymbolOwner {
     this.#watch(batch);
     this.#packets.book(tag, this, batch, index, null);
     this.counts.sourceSymbols++;
-    this.counts.sourceBytes += symbol.length;
-    this.#redundancy.sourceSent(symbol.length, nowMs);
+    this.counts.sourceBytes += length;
+    this.#redundancy.sourceSent(length, nowMs);
     const final = batch.size === this.#batchSize;
-    const lowest = this.#announceLowest();
-    const room = end - at - lastRepairHeaderBytes(batch.id, lowest) + 1;
-    const type = SYMBOL_SOURCE | this.#typeBits | lastBit(room, symbol.length);
-    const next = writeSourceHeader(bytes, at, type, batch.id, lowest, index, final, symbol.length);
-    bytes.set(symbol, next);
+    const type = SYMBOL_SOURCE | this.#typeBits | last;
+    writeSourceHeader(bytes, at, type, batch.id, lowest, index, final, length);
     if (final) this.#seal(batch, nowMs);
-    return next + symbol.length;
+    return from + length;
   }
 
   /**
@@ -331,8 +345,8 @@ export class BatchSender implements SymbolOwner {
   }
 
   get #lowestLive(): number {
-    for (const id of this.#live.keys()) return id;
-    return this.#nextBatch;
+    while (this.#lowest < this.#nextBatch && !this.#live.has(this.#lowest)) this.#lowest++;
+    return this.#lowest;
   }
 
   /** The lowest live batch, which the peer is told of now. */

@@ -12,6 +12,7 @@ import {
   writePart,
 } from "./datagram-frames.ts";
 import { SessionError } from "./session-error.ts";
+import { SYMBOL_BYTES } from "./shared-pool.ts";
 import type { DatagramSource } from "./symbol-exchange.ts";
 
 /** Bytes that may wait. */
@@ -129,49 +130,50 @@ export class DatagramSender implements DatagramSource {
     return Math.ceil((first.data.length / (room - PART_HEADER_MOST)) * (1 + SPARE_PARTS));
   }
 
-  write(symbol: Uint8Array, room: number, nowMs: number): number {
-    let at = 0;
+  write(bytes: Uint8Array, at: number, room: number, nowMs: number): number {
+    const end = at + room;
+    let next = at;
     this.deadlineMs = 0;
     while (this.ready(nowMs)) {
       if (this.#head === this.#queue.length) {
-        const next = this.#writeFed(symbol, at, room, nowMs);
-        if (next === at) break;
-        at = next;
+        const after = this.#writeFed(bytes, next, end, next === at, nowMs);
+        if (after === next) break;
+        next = after;
         continue;
       }
       const { data, deadlineMs } = this.#queue[this.#head];
       const { length } = data;
-      if (this.#sent === 0 && at + DATAGRAM_HEADER_MOST + length <= room) {
-        at = writeDatagram(symbol, at, data);
+      if (this.#sent === 0 && next + DATAGRAM_HEADER_MOST + length <= end) {
+        next = writeDatagram(bytes, next, data);
         this.deadlineMs = Math.max(this.deadlineMs, deadlineMs);
         this.#shift();
         continue;
       }
       // Small ones keep together; a large one has its symbols to itself.
-      if (at > 0) break;
+      if (next > at) break;
       const left = length - this.#sent;
-      const bytes = Math.min(left, room - PART_HEADER_MOST);
-      if (bytes < left && bytes < LEAST_PART * (symbol.length - PART_HEADER_MOST)) break;
-      at = writePart(symbol, 0, this.#number, data, this.#sent, bytes);
+      const part = Math.min(left, room - PART_HEADER_MOST);
+      if (part < left && part < LEAST_PART * (SYMBOL_BYTES - PART_HEADER_MOST)) break;
+      next = writePart(bytes, at, this.#number, data, this.#sent, part);
       this.deadlineMs = deadlineMs;
-      this.#sent += bytes;
+      this.#sent += part;
       if (this.#sent === length) this.#shift();
       break;
     }
-    return at;
+    return next - at;
   }
 
-  /** Writes the feed's next datagram, if it fits; returns the offset after it, or `at`. */
-  #writeFed(symbol: Uint8Array, at: number, room: number, nowMs: number): number {
+  /** Writes the feed's next datagram, if it fits; returns the offset after it, or `at`. `first`: nothing else is in the symbol. */
+  #writeFed(bytes: Uint8Array, at: number, end: number, first: boolean, nowMs: number): number {
     const feed = this.#feed!;
     const length = feed.next(nowMs);
     const start = at + datagramHeaderBytes(length);
-    if (start + length > room) {
-      if (at === 0) this.#waited = true;
+    if (start + length > end) {
+      if (first) this.#waited = true;
       return at;
     }
-    writeDatagramHeader(symbol, at, length);
-    feed.take(symbol, start);
+    writeDatagramHeader(bytes, at, length);
+    feed.take(bytes, start);
     this.#waited = false;
     this.counts.taken++;
     this.deadlineMs = Math.max(this.deadlineMs, nowMs + feed.lifeMs);

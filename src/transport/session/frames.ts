@@ -170,6 +170,11 @@ export function writeNumberFrame(bytes: Uint8Array, at: number, type: number, nu
   return writeVarint(bytes, at + 1, number);
 }
 
+/** Bytes of a source symbol's frame before its own, with no length if `last`. */
+export function sourceHeaderBytes(batch: number, lowestLive: number, length: number, last: boolean): number {
+  return 2 + varintBytes(batch) + varintBytes(batch - lowestLive) + (last ? 0 : varintBytes(length));
+}
+
 /** Writes a source symbol's frame up to its bytes, with no length if `type` says so; returns the offset where those go. */
 export function writeSourceHeader(
   bytes: Uint8Array,

@@ -63,9 +63,9 @@ export class Outgoing {
     this.#starved = false;
   }
 
-  /** Fills a symbol from `at` on; returns its length. */
-  write(symbol: Uint8Array, at: number, end: number): number {
-    let next = this.#writeControl(symbol, at, end);
+  /** Fills the symbol that begins at `start` from `at` on; returns where it ends. */
+  write(bytes: Uint8Array, start: number, at: number, end: number): number {
+    let next = this.#writeControl(bytes, at, end);
     if (this.#control.length > 0) return next;
     for (let level = 0; level < URGENCY_LEVELS; level++) {
       for (let turns = this.#scheduler.waiting(level); turns > 0; turns--) {
@@ -76,11 +76,11 @@ export class Outgoing {
           this.#scheduler.unshift(item);
           this.#starve(item);
           // Asking for credit may be all that there is to send: it must not wait for another packet.
-          next = this.#writeControl(symbol, next, end);
-          return this.#writeBegun(symbol, next, end);
+          next = this.#writeControl(bytes, next, end);
+          return this.#writeBegun(bytes, next, end, next > start);
         }
         const before = next;
-        next = this.#writeItem(item, symbol, next, end, this.#maximum - this.#sent);
+        next = this.#writeItem(item, bytes, next, end, next > start, this.#maximum - this.#sent);
         if (next === before) {
           // What is there does not fit any more: it begins the next symbol.
           this.#scheduler.unshift(item);
@@ -92,27 +92,27 @@ export class Outgoing {
     return next;
   }
 
-  #writeControl(symbol: Uint8Array, at: number, end: number): number {
+  #writeControl(bytes: Uint8Array, at: number, end: number): number {
     let next = at;
     for (let first = this.#control.peek(); first !== undefined; first = this.#control.peek()) {
       if (next + controlFrameBytes(first) > end) return next;
-      next = writeControlFrame(symbol, next, first);
+      next = writeControlFrame(bytes, next, first);
       this.#control.shift();
     }
     return next;
   }
 
-  #writeItem(item: Sendable, symbol: Uint8Array, at: number, end: number, credit: number): number {
-    const next = item.write(symbol, at, end, credit);
+  #writeItem(item: Sendable, bytes: Uint8Array, at: number, end: number, begun: boolean, credit: number): number {
+    const next = item.write(bytes, at, end, begun, credit);
     this.#sent += item.spent;
     if (next > at) this.#onTaken(item);
     return next;
   }
 
   /** Messages that have left in part have all their credit, and must go on: what holds the credit may be what they wait for. */
-  #writeBegun(symbol: Uint8Array, at: number, end: number): number {
-    const { begun } = this.messages;
-    return begun === null || end - at < LEAST_ROOM_BYTES ? at : this.#writeItem(begun, symbol, at, end, 0);
+  #writeBegun(bytes: Uint8Array, at: number, end: number, begun: boolean): number {
+    const queue = this.messages.begun;
+    return queue === null || end - at < LEAST_ROOM_BYTES ? at : this.#writeItem(queue, bytes, at, end, begun, 0);
   }
 
   /** The next in turn lacks credit. If it needs much at once the peer has to hear of it: its window may be smaller than that. */

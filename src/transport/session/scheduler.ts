@@ -17,8 +17,11 @@ export interface Sendable {
   readonly ready: boolean;
   /** The least credit of the session that its next frame needs. */
   readonly leastCredit: number;
-  /** Writes its next frames at `at`, as many as `end` and `credit` let; returns the offset after them, or `at`. */
-  write(symbol: Uint8Array, at: number, end: number, credit: number): number;
+  /**
+   * Writes its next frames at `at`, as many as `end` and `credit` let; returns the offset after them, or `at`. `begun`: other frames
+   * are in the symbol already.
+   */
+  write(bytes: Uint8Array, at: number, end: number, begun: boolean, credit: number): number;
   /** Credit that the last `write` used. */
   readonly spent: number;
 }

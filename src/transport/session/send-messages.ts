@@ -61,13 +61,13 @@ class MessageQueue implements Sendable {
     return first === undefined || this.#begun ? 0 : first.plainLength + MESSAGE_OVERHEAD;
   }
 
-  write(symbol: Uint8Array, at: number, end: number, credit: number): number {
+  write(bytes: Uint8Array, at: number, end: number, begun: boolean, credit: number): number {
     let next = at;
     this.spent = 0;
     for (let first = this.messages.peek(); first !== undefined; first = this.messages.peek()) {
       const cost = this.leastCredit;
       if (this.spent + cost > credit) break;
-      const after = this.#writeFirst(first, symbol, next, end);
+      const after = this.#writeFirst(first, bytes, next, end, begun || next > at);
       if (after === next) break;
       this.spent += cost;
       next = after;
@@ -76,7 +76,7 @@ class MessageQueue implements Sendable {
   }
 
   /** Writes what fits of the first message; returns the offset after it, or `at`. */
-  #writeFirst(first: OutgoingMessage, symbol: Uint8Array, at: number, end: number): number {
+  #writeFirst(first: OutgoingMessage, bytes: Uint8Array, at: number, end: number, begun: boolean): number {
     const left = first.bytes.length - this.#offset;
     frame.type = FRAME_MESSAGE | first.flags;
     frame.number = first.number;
@@ -86,16 +86,16 @@ class MessageQueue implements Sendable {
     frame.length = left;
     if (this.#begun || at + frame.headerBytes + left > end) {
       frame.type |= MESSAGE_PIECE;
-      if (!this.#begun && end - at < LEAST_PIECE_BYTES && at > 0) return at;
+      if (!this.#begun && end - at < LEAST_PIECE_BYTES && begun) return at;
       if (!frame.ordered && !this.#begun) first.number = this.#owner.nextCut();
       frame.number = first.number;
       frame.length = Math.min(left, end - at - frame.headerBytes);
       if (frame.length <= 0) return at;
       this.#begun = true;
     }
-    const next = frame.write(symbol, at);
-    if (frame.length === first.bytes.length) symbol.set(first.bytes, next);
-    else symbol.set(first.bytes.subarray(this.#offset, this.#offset + frame.length), next);
+    const next = frame.write(bytes, at);
+    if (frame.length === first.bytes.length) bytes.set(first.bytes, next);
+    else bytes.set(first.bytes.subarray(this.#offset, this.#offset + frame.length), next);
     this.#offset += frame.length;
     if (frame.length === left) {
       this.messages.shift();

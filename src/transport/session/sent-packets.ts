@@ -1,11 +1,30 @@
 /**
  * What packets in flight carried of batches, so that their fate can be booked: by tag, a small number that is used again. Knows no
  * link, and nothing of what a batch makes of the news.
+ *
+ * Hot: flat arrays with a stretch for each tag, for many packets are in flight, and what is known of one is far from the cache when
+ * its fate is.
  */
 import type { SendBatch, SplitRepair } from "./send-batch.ts";
 
 /** Symbols that one packet may carry. */
 export const SYMBOLS_A_PACKET = 4;
+
+const FIRST_CAPACITY = 16;
+
+/** Of a tag's stretch in #numbers: order of sending, when it left, symbols, number of the status request or 0, who asked. */
+const NUMBER = 0;
+const SENT_MS = 1;
+const COUNT = 2;
+const REQUEST = 3;
+const ASKER = 4;
+/** And of each symbol: the batch, whose object may serve another one by the time the fate is known, the name, and whose it is. */
+const FIRST_SYMBOL = 5;
+const BATCH = 0;
+const NAME = 1;
+const OWNER = 2;
+const SYMBOL_FIELDS = 3;
+const STRIDE = FIRST_SYMBOL + SYMBOL_FIELDS * SYMBOLS_A_PACKET;
 
 /** Names of symbols within a batch: of a source symbol its index, of a repair a negative number. */
 export function repairName(covered: number, round: number): number {
@@ -28,128 +47,119 @@ export interface SymbolOwner {
   requestLost(request: number, nowMs: number): void;
 }
 
-interface SentPacket {
-  /** In the order of sending. */
-  number: number;
-  sentMs: number;
-  count: number;
-  readonly owners: (SymbolOwner | null)[];
-  readonly batches: (SendBatch | null)[];
-  /** A batch's object may serve another one by now. */
-  readonly ids: Float64Array;
-  readonly names: Int32Array;
-  readonly splits: (SplitRepair | null)[];
-  /** Number of the status request, or 0, and who asked. */
-  request: number;
-  asker: SymbolOwner | null;
-}
-
 export class SentPackets {
-  readonly #packets: SentPacket[] = [];
+  /** Owners are told apart by their place here. */
+  readonly #owners: SymbolOwner[] = [];
+  #numbers = new Float64Array(FIRST_CAPACITY * STRIDE);
+  /** SYMBOLS_A_PACKET of a tag. */
+  readonly #batches: (SendBatch | null)[] = [];
+  readonly #splits: (SplitRepair | null)[] = [];
   readonly #free: number[] = [];
+  #tags = 0;
 
   /** Begins a packet; returns its tag. */
   begin(nowMs: number): number {
     const tag = this.#free.pop() ?? this.#add();
-    this.#packets[tag].sentMs = nowMs;
+    this.#numbers[tag * STRIDE + SENT_MS] = nowMs;
     return tag;
   }
 
   /** The packet leaves with this number. */
   number(tag: number, number: number): void {
-    this.#packets[tag].number = number;
+    this.#numbers[tag * STRIDE + NUMBER] = number;
   }
 
   numberOf(tag: number): number {
-    return this.#packets[tag].number;
+    return this.#numbers[tag * STRIDE + NUMBER];
   }
 
   sentMs(tag: number): number {
-    return this.#packets[tag].sentMs;
+    return this.#numbers[tag * STRIDE + SENT_MS];
   }
 
   /** How many symbols the packet carries so far. */
   count(tag: number): number {
-    return this.#packets[tag].count;
+    return this.#numbers[tag * STRIDE + COUNT];
   }
 
   /** Whether the packet can carry no more symbols. */
   isFull(tag: number): boolean {
-    return this.#packets[tag].count === SYMBOLS_A_PACKET;
+    return this.count(tag) === SYMBOLS_A_PACKET;
   }
 
   /** The packet carries this symbol. */
   book(tag: number, owner: SymbolOwner, batch: SendBatch, name: number, split: SplitRepair | null): void {
-    const packet = this.#packets[tag];
-    const i = packet.count++;
-    packet.owners[i] = owner;
-    packet.batches[i] = batch;
-    packet.ids[i] = batch.id;
-    packet.names[i] = name;
-    packet.splits[i] = split;
+    const numbers = this.#numbers;
+    const i = numbers[tag * STRIDE + COUNT]++;
+    const at = tag * STRIDE + FIRST_SYMBOL + i * SYMBOL_FIELDS;
+    numbers[at + BATCH] = batch.id;
+    numbers[at + NAME] = name;
+    numbers[at + OWNER] = this.#indexOf(owner);
+    this.#batches[tag * SYMBOLS_A_PACKET + i] = batch;
+    this.#splits[tag * SYMBOLS_A_PACKET + i] = split;
   }
 
   /** Whether the packet carries a request. */
   asks(tag: number): boolean {
-    return this.#packets[tag].request !== 0;
+    return this.#numbers[tag * STRIDE + REQUEST] !== 0;
   }
 
   /** The packet carries this status request, or another word whose loss its sender is to hear of. */
   bookRequest(tag: number, asker: SymbolOwner, request: number): void {
-    this.#packets[tag].asker = asker;
-    this.#packets[tag].request = request;
+    this.#numbers[tag * STRIDE + ASKER] = this.#indexOf(asker);
+    this.#numbers[tag * STRIDE + REQUEST] = request;
   }
 
   arrived(tag: number, nowMs: number): void {
-    const packet = this.#packets[tag];
-    for (let i = 0; i < packet.count; i++) {
-      const batch = packet.batches[i]!;
-      if (batch.id === packet.ids[i]) {
-        packet.owners[i]!.symbolArrived(batch, packet.names[i], packet.splits[i], nowMs);
-      }
+    const count = this.count(tag);
+    for (let i = 0; i < count; i++) {
+      const at = tag * STRIDE + FIRST_SYMBOL + i * SYMBOL_FIELDS;
+      const batch = this.#batches[tag * SYMBOLS_A_PACKET + i]!;
+      if (batch.id !== this.#numbers[at + BATCH]) continue;
+      const owner = this.#owners[this.#numbers[at + OWNER]];
+      owner.symbolArrived(batch, this.#numbers[at + NAME], this.#splits[tag * SYMBOLS_A_PACKET + i], nowMs);
     }
     this.discard(tag);
   }
 
   lost(tag: number, nowMs: number): void {
-    const packet = this.#packets[tag];
-    for (let i = 0; i < packet.count; i++) {
-      const batch = packet.batches[i]!;
-      if (batch.id === packet.ids[i]) {
-        packet.owners[i]!.symbolLost(batch, packet.names[i], packet.splits[i], nowMs);
-      }
+    const count = this.count(tag);
+    for (let i = 0; i < count; i++) {
+      const at = tag * STRIDE + FIRST_SYMBOL + i * SYMBOL_FIELDS;
+      const batch = this.#batches[tag * SYMBOLS_A_PACKET + i]!;
+      if (batch.id !== this.#numbers[at + BATCH]) continue;
+      const owner = this.#owners[this.#numbers[at + OWNER]];
+      owner.symbolLost(batch, this.#numbers[at + NAME], this.#splits[tag * SYMBOLS_A_PACKET + i], nowMs);
     }
-    if (packet.request !== 0) packet.asker!.requestLost(packet.request, nowMs);
+    const request = this.#numbers[tag * STRIDE + REQUEST];
+    if (request !== 0) this.#owners[this.#numbers[tag * STRIDE + ASKER]].requestLost(request, nowMs);
     this.discard(tag);
   }
 
-  /** The tag is free again; nothing is reported. */
+  /** The tag is free again; nothing is reported. Batches are used again and live as long as their session: they are let stand. */
   discard(tag: number): void {
-    const packet = this.#packets[tag];
-    for (let i = 0; i < packet.count; i++) {
-      packet.owners[i] = null;
-      packet.batches[i] = null;
-      packet.splits[i] = null;
-    }
-    packet.count = 0;
-    packet.request = 0;
-    packet.asker = null;
+    this.#numbers[tag * STRIDE + COUNT] = 0;
+    this.#numbers[tag * STRIDE + REQUEST] = 0;
     this.#free.push(tag);
   }
 
+  #indexOf(owner: SymbolOwner): number {
+    const owners = this.#owners;
+    for (let i = 0; i < owners.length; i++) if (owners[i] === owner) return i;
+    return owners.push(owner) - 1;
+  }
+
   #add(): number {
-    this.#packets.push({
-      number: 0,
-      sentMs: 0,
-      count: 0,
-      owners: new Array<SymbolOwner | null>(SYMBOLS_A_PACKET).fill(null),
-      batches: new Array<SendBatch | null>(SYMBOLS_A_PACKET).fill(null),
-      ids: new Float64Array(SYMBOLS_A_PACKET),
-      names: new Int32Array(SYMBOLS_A_PACKET),
-      splits: new Array<SplitRepair | null>(SYMBOLS_A_PACKET).fill(null),
-      request: 0,
-      asker: null,
-    });
-    return this.#packets.length - 1;
+    const tag = this.#tags++;
+    if (tag * STRIDE === this.#numbers.length) {
+      const larger = new Float64Array(2 * this.#numbers.length);
+      larger.set(this.#numbers);
+      this.#numbers = larger;
+    }
+    for (let i = 0; i < SYMBOLS_A_PACKET; i++) {
+      this.#batches.push(null);
+      this.#splits.push(null);
+    }
+    return tag;
   }
 }

@@ -103,7 +103,7 @@ export class Session implements LinkUser {
       redundancy: this.#options.redundancy,
       source: {
         ready: (nowMs) => this.#symbolReady(nowMs),
-        write: (symbol, room) => this.#writeSymbol(symbol, room),
+        write: (bytes, at, room) => this.#writeSymbol(bytes, at, room),
       },
       datagrams: this.#datagramsOut,
       sink: {
@@ -485,15 +485,15 @@ export class Session implements LinkUser {
   }
 
   /** Makes one source symbol of what waits; returns its length. */
-  #writeSymbol(symbol: Uint8Array, room: number): number {
+  #writeSymbol(bytes: Uint8Array, at: number, room: number): number {
     this.#symbolRoom = room;
-    let length = 0;
+    let next = at;
     if (this.#incoming.credit.due && !this.#memory.short) {
-      length = this.#incoming.credit.write(symbol, 0, room);
+      next = this.#incoming.credit.write(bytes, at, at + room);
     }
-    length = this.#outgoing.write(symbol, length, room);
-    if (length > 0) this.#mergeSinceMs = Number.NaN;
-    return length;
+    next = this.#outgoing.write(bytes, at, next, at + room);
+    if (next > at) this.#mergeSinceMs = Number.NaN;
+    return next - at;
   }
 
   /** Something of a stream, or of the messages, went into a symbol. */

@@ -46,20 +46,20 @@ export class Stream implements Sendable {
     return this.send.ending ? 0 : 1;
   }
 
-  write(symbol: Uint8Array, at: number, end: number, credit: number): number {
+  write(bytes: Uint8Array, at: number, end: number, _begun: boolean, credit: number): number {
     const { send } = this;
     const header = streamHeaderBytes(this.id, send.offset);
     const room = end - at - header;
     const most = Math.min(send.sendableBytes, credit);
     const fills = most >= room;
-    const bytes = fills ? room : Math.min(most, room - STREAM_LENGTH_BYTES);
-    const fin = send.endsAfter(bytes);
+    const length = fills ? room : Math.min(most, room - STREAM_LENGTH_BYTES);
+    const fin = send.endsAfter(length);
     this.spent = 0;
-    if (bytes < 0 || (bytes === 0 && !fin)) return at;
-    const length = fills ? -1 : bytes;
-    const next = writeStreamHeader(symbol, at, this.id, send.offset, length, fin, send.compressor !== null);
-    send.take(bytes, symbol, next);
-    this.spent = bytes;
-    return next + bytes;
+    if (length < 0 || (length === 0 && !fin)) return at;
+    const compressed = send.compressor !== null;
+    const next = writeStreamHeader(bytes, at, this.id, send.offset, fills ? -1 : length, fin, compressed);
+    send.take(length, bytes, next);
+    this.spent = length;
+    return next + length;
   }
 }

@@ -34,8 +34,8 @@ const MOST_UNRELIABLE_BATCHES = 256;
 export interface SymbolSource {
   /** Whether it has something for a symbol. */
   ready(nowMs: number): boolean;
-  /** Fills a symbol of at most `room` bytes; returns its length, 0 when there is nothing. */
-  write(symbol: Uint8Array, room: number, nowMs: number): number;
+  /** Writes a symbol of at most `room` bytes at `at`; returns its length, 0 when there is nothing. */
+  write(bytes: Uint8Array, at: number, room: number, nowMs: number): number;
 }
 
 /** Datagrams have deadlines, and parts that belong together. */
@@ -88,7 +88,6 @@ export class SymbolExchange {
   readonly #packets = new SentPackets();
   readonly #frame = new SymbolFrame();
   readonly #status = new StatusFrame();
-  readonly #symbol: Uint8Array;
   /** Bytes of datagrams that have left beyond those of everything else, as far as that still matters. */
   #lead = 0;
   /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
@@ -111,7 +110,6 @@ export class SymbolExchange {
     this.#source = source;
     this.#datagrams = datagrams;
     this.#sink = sink;
-    this.#symbol = new Uint8Array(pool.symbolSize);
     this.#deliver = (symbol) => sink.reliable(symbol);
     this.#deliverUnreliable = (symbol, batch) => sink.unreliable(symbol, batch);
   }
@@ -337,20 +335,20 @@ export class SymbolExchange {
   #writeSource(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
     const room = this.#sender.symbolBytes(end - at);
     if (room < LEAST_SYMBOL_BYTES || !this.#source.ready(nowMs)) return at;
-    const length = this.#source.write(this.#symbol, room, nowMs);
-    if (length === 0) return at;
-    return this.#sender.writeSource(tag, this.#symbol.subarray(0, length), buffer, at, end, 0, nowMs);
+    const start = this.#sender.sourceStart(at, 1, nowMs);
+    const length = this.#source.write(buffer, start, room, nowMs);
+    return length === 0 ? at : this.#sender.writeSource(tag, buffer, at, end, start, length, 0, nowMs);
   }
 
   #writeDatagrams(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
-    const room = this.#unreliableSender.symbolBytes(end - at);
+    const sender = this.#unreliableSender;
+    const room = sender.symbolBytes(end - at);
     if (room < LEAST_SYMBOL_BYTES || !this.#datagrams.ready(nowMs)) return at;
     const symbols = this.#datagrams.symbols(room, nowMs);
-    const length = this.#datagrams.write(this.#symbol, room, nowMs);
+    const start = sender.sourceStart(at, symbols, nowMs);
+    const length = this.#datagrams.write(buffer, start, room, nowMs);
     if (length === 0) return at;
-    if (symbols > 1) this.#unreliableSender.keepTogether(symbols, nowMs);
-    const { deadlineMs } = this.#datagrams;
-    const symbol = this.#symbol.subarray(0, length);
-    return this.#unreliableSender.writeSource(tag, symbol, buffer, at, end, deadlineMs, nowMs);
+    if (symbols > 1) sender.keepTogether(symbols, nowMs);
+    return sender.writeSource(tag, buffer, at, end, start, length, this.#datagrams.deadlineMs, nowMs);
   }
 }
