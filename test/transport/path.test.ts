@@ -162,7 +162,8 @@ describe("path MTU discovery", () => {
     const before = p.serverUser.received.size;
     p.network.run(10_000);
     expect(p.serverUser.received.size - before).toBeGreaterThan(2000);
-    expect(p.client.datagramBytes).toBeGreaterThan(1290);
+    // Where probes are lost as well, the search may end a step early; it is taken up again later.
+    expect(p.client.datagramBytes).toBeGreaterThan(loss < 0.3 ? 1290 : 1240);
   });
 
   test("takes random loss for no black hole", () => {
