@@ -18,6 +18,10 @@ const KEYS: LinkKeys = {
 };
 const PROTECTION: PacketProtection = { handshakeKeys: () => KEYS };
 
+/** Until functions are compiled, and windows and pools are as large as the path needs. */
+const WARM_UP_MS = 10_000;
+const SAMPLES_A_HALF = 5;
+
 /** The stand-in's flights, then keys that seal nothing. */
 class Unprotected extends StandInHandshake {
   override keys(): LinkKeys | null {
@@ -41,7 +45,7 @@ function heapBytes(): number {
 
 export const figure9: Figure = {
   number: 9,
-  title: "Core CPU: 100 Mbit/s, 10 % lost, 100 ms one way, M = 32, both ends and the simulator in one thread, 60 s",
+  title: "Core CPU: 100 Mbit/s, 10 % lost, 100 ms one way, M = 64, both ends and the simulator in one thread, 60 s",
   alone: true,
   measures: [
     { name: "data packets/s", unit: "packets/s", worse: "less", speed: true },
@@ -67,16 +71,24 @@ export const figure9: Figure = {
             handshake: new Unprotected({ role, random: new Uint8Array(16).fill(role === "client" ? 1 : 2) }),
           }),
         });
-        network.run(10_000);
-        const heapBefore = heapBytes();
+        network.run(WARM_UP_MS);
         const packetsBefore = flow.client.stats.sentPackets;
-        const cpuBefore = process.cpuUsage();
-        network.run(1000 * seconds);
-        const { user, system } = process.cpuUsage(cpuBefore);
+        const halfMs = (1000 * seconds - WARM_UP_MS) / 2;
+        // What waits in receive buffers comes and goes by megabytes: only what grows with time raises the least of many samples.
+        const least = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+        let cpuMicroseconds = 0;
+        for (let sample = 0; sample < 2 * SAMPLES_A_HALF; sample++) {
+          const cpuBefore = process.cpuUsage();
+          network.run(WARM_UP_MS + ((sample + 1) * halfMs) / SAMPLES_A_HALF);
+          const { user, system } = process.cpuUsage(cpuBefore);
+          cpuMicroseconds += user + system;
+          const half = sample < SAMPLES_A_HALF ? 0 : 1;
+          least[half] = Math.min(least[half], heapBytes());
+        }
         flow.check();
         return {
-          "data packets/s": ((flow.client.stats.sentPackets - packetsBefore) * 1e6) / (user + system),
-          "heap growth": (heapBytes() - heapBefore) / 1e6,
+          "data packets/s": ((flow.client.stats.sentPackets - packetsBefore) * 1e6) / cpuMicroseconds,
+          "heap growth": (least[1] - least[0]) / 1e6,
         };
       },
     },

@@ -7,7 +7,7 @@
  *
  * Hot: parallel arrays in a ring by packet number; the results are fields, to be read after `finish`.
  */
-const INITIAL_CAPACITY = 1024;
+const INITIAL_CAPACITY = 32;
 
 export class RateSampler {
   /** Bytes acknowledged so far. */

@@ -11,17 +11,19 @@ import { varintBytes, writeVarint } from "./varint.ts";
 
 /** In how many ACK frames each packet is reported unless confirmed before. */
 export const REPORTS = 16;
+/** Ranges that are held, at the most and to begin with. */
 const CAPACITY = 256;
+const FIRST_CAPACITY = 8;
 /** Ranges in one frame, at most. */
 const MAX_FRAME_RANGES = 128;
 
 export class AckTracker {
-  readonly #low = new Float64Array(CAPACITY);
-  readonly #high = new Float64Array(CAPACITY);
+  #low = new Float64Array(FIRST_CAPACITY);
+  #high = new Float64Array(FIRST_CAPACITY);
   /** How many ACK frames named all of the range. */
-  readonly #reports = new Uint8Array(CAPACITY);
+  #reports = new Uint8Array(FIRST_CAPACITY);
   /** The number of the first ACK frame that named all of the range as it is now. */
-  readonly #firstFrame = new Float64Array(CAPACITY);
+  #firstFrame = new Float64Array(FIRST_CAPACITY);
   #count = 0;
   /** Frames written so far: a frame's number is its place. */
   #frames = 0;
@@ -54,6 +56,7 @@ export class AckTracker {
     }
     if (last < 0 || packetNumber > this.#high[last]) {
       if (this.#count === CAPACITY) this.#remove(0);
+      this.#makeRoom();
       this.#put(this.#count++, packetNumber, packetNumber);
       this.#tops.fill(-1);
       this.#largestAtMs = nowMs;
@@ -181,12 +184,31 @@ export class AckTracker {
         this.#remove(0);
         i--;
       }
+      this.#makeRoom();
       for (let j = this.#count; j > i + 1; j--) this.#move(j - 1, j);
       this.#count++;
       this.#put(i + 1, packetNumber, packetNumber);
     }
     // Earlier frames did not name this number, however high their tops were.
     this.#tops.fill(-1);
+  }
+
+  /** For one more range. */
+  #makeRoom(): void {
+    const capacity = this.#low.length;
+    if (this.#count < capacity) return;
+    const low = new Float64Array(2 * capacity);
+    const high = new Float64Array(2 * capacity);
+    const reports = new Uint8Array(2 * capacity);
+    const firstFrame = new Float64Array(2 * capacity);
+    low.set(this.#low);
+    high.set(this.#high);
+    reports.set(this.#reports);
+    firstFrame.set(this.#firstFrame);
+    this.#low = low;
+    this.#high = high;
+    this.#reports = reports;
+    this.#firstFrame = firstFrame;
   }
 
   #put(index: number, low: number, high: number): void {

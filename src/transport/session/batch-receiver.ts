@@ -24,7 +24,11 @@ interface ReceiveBatch {
   finalSize: number;
 }
 
-/** Decoders kept for batches to come; a burst of losses needs many more for a while, of 16 KiB each. */
+/**
+ * Decoders kept for batches to come: as many as batches are live, within these bounds. They are of 16 KiB each, and a session at rest
+ * shall be small.
+ */
+const LEAST_IDLE_DECODERS = 2;
 const MAX_IDLE_DECODERS = 32;
 
 export interface BatchReceiverCounts {
@@ -173,8 +177,9 @@ export class BatchReceiver {
   #close(batch: number, held: ReceiveBatch): void {
     held.decoder.reset();
     this.#live.delete(batch);
-    if (this.#idle.length < MAX_IDLE_DECODERS) this.#idle.push(held);
-    else held.decoder.destroy();
+    this.#idle.push(held);
+    const most = Math.min(Math.max(this.#live.size, LEAST_IDLE_DECODERS), MAX_IDLE_DECODERS);
+    while (this.#idle.length > most) this.#idle.pop()!.decoder.destroy();
   }
 
   /** Batches below are of no interest any more. */

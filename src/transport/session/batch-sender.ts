@@ -40,6 +40,9 @@ const HEADER_GROWTH_BYTES = 1;
 const REQUEST_PATIENCE_RTTS = 0.5;
 const REQUEST_PATIENCE_MS = 50;
 
+/** Memory of batches that are done is kept for as many more as are live, and at least for these. */
+const LEAST_IDLE_BATCHES = 2;
+
 export interface BatchSenderCounts {
   sourceSymbols: number;
   sourceBytes: number;
@@ -415,6 +418,8 @@ export class BatchSender implements SymbolOwner {
     if (batch.size === this.#batchSize) this.#redundancy.batchDone(batch.round);
     batch.end();
     this.#idle.push(batch);
+    const most = Math.max(this.#live.size, LEAST_IDLE_BATCHES);
+    while (this.#idle.length > most) this.#idle.pop()!.encoder.destroy();
   }
 
   /** Whether a repair of it should leave now. */

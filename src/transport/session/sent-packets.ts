@@ -11,6 +11,8 @@ import type { SendBatch, SplitRepair } from "./send-batch.ts";
 export const SYMBOLS_A_PACKET = 4;
 
 const FIRST_CAPACITY = 16;
+/** Where nothing is in flight, memory for more packets than this is given back. */
+const MOST_IDLE_TAGS = 64;
 
 /** Of a tag's stretch in #numbers: order of sending, when it left, symbols, number of the status request or 0, who asked. */
 const NUMBER = 0;
@@ -136,11 +138,21 @@ export class SentPackets {
     this.discard(tag);
   }
 
-  /** The tag is free again; nothing is reported. Batches are used again and live as long as their session: they are let stand. */
+  /** The tag is free again; nothing is reported. */
   discard(tag: number): void {
     this.#numbers[tag * STRIDE + COUNT] = 0;
     this.#numbers[tag * STRIDE + REQUEST] = 0;
     this.#free.push(tag);
+    if (this.#free.length === this.#tags && this.#tags > MOST_IDLE_TAGS) this.#clear();
+  }
+
+  /** Nothing is in flight: the memory of a flight that was long goes. */
+  #clear(): void {
+    this.#numbers = new Float64Array(FIRST_CAPACITY * STRIDE);
+    this.#batches.length = 0;
+    this.#splits.length = 0;
+    this.#free.length = 0;
+    this.#tags = 0;
   }
 
   #indexOf(owner: SymbolOwner): number {
