@@ -19,8 +19,8 @@ const BUFFER_BYTES = 2048;
 const SPARE_BUFFERS = 1024;
 /** What waited longer is not worth sending: the path was away. */
 const MOST_AGE_MS = 1500;
-/** CoDel's defaults, for paths of up to 100 ms; longer ones get more. */
-const TARGET_MS = 5;
+/** CoDel: the interval is its default, the target leaves room for how late a busy event loop may be; longer paths get more. */
+const TARGET_MS = 15;
 const INTERVAL_MS = 100;
 /** CoDel leaves a flow alone that has less than this. */
 const LEAST_BACKLOG = 2 * 1514;

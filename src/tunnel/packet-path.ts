@@ -71,6 +71,13 @@ export class PacketPath implements DatagramFeed {
     return this.#mtu;
   }
 
+  /** What passed and what did not, for logs. */
+  get summary(): Record<string, number> {
+    const { counts: queue, packets } = this.queue;
+    const { counts: order, bytes } = this.resequencer;
+    return { ...this.counts, mtu: this.#mtu, waiting: packets, ...queue, ...order, heldBytes: bytes };
+  }
+
   /** Looks at the path again; to be called a few times a second. */
   refresh(): void {
     const { packetDatagramBytes, rttMs } = this.#carrier;

@@ -22,6 +22,8 @@ import { TunnelDrops } from "./tunnel-drops.ts";
 import { hostOf } from "./tunnel-rules.ts";
 
 const REFRESH_MS = 250;
+/** How often the log tells, at level debug, what has passed. */
+const REPORT_MS = 5000;
 /** How soon a tunnel that was refused, or lost, is asked for again, and how seldom at last. */
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 30_000;
@@ -51,6 +53,7 @@ export class TunnelClient {
   readonly #ip = new IpPacket();
   readonly #errors = new TokenBucket(50, 100);
   readonly #timer: NodeJS.Timeout;
+  #reportMs = 0;
   #path: PacketPath | null = null;
   #server: { ip: Uint8Array; port: number } | null = null;
   #closed = false;
@@ -129,6 +132,12 @@ export class TunnelClient {
     const path = this.#path;
     if (path === null) return;
     path.refresh();
+    const nowMs = performance.now();
+    if (nowMs >= this.#reportMs) {
+      this.#reportMs = nowMs + REPORT_MS;
+      const { name } = this.#options.port;
+      this.#options.log.debug({ tun: name, ...path.summary }, `${name}: ${JSON.stringify(path.summary)}`);
+    }
     if (this.#options.mtu === undefined) this.#options.port.setMtu(path.mtu);
   }
 

@@ -23,6 +23,8 @@ import { hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.
 /** Networks that a client may ask for at once. */
 const MAX_NETWORKS = 64;
 const REFRESH_MS = 250;
+/** How often the log tells, at level debug, what has passed. */
+const REPORT_MS = 5000;
 
 export interface TunnelServerOptions {
   port: TunPort;
@@ -55,6 +57,7 @@ export class TunnelServer {
   readonly #touched: Member[] = [];
   readonly #errors = new TokenBucket(50, 100);
   readonly #timer: NodeJS.Timeout;
+  #reportMs = 0;
 
   constructor(options: TunnelServerOptions) {
     this.#options = options;
@@ -162,8 +165,12 @@ export class TunnelServer {
 
   #refresh(): void {
     let mtu = 0;
-    for (const { path } of this.#members.values()) {
+    const nowMs = performance.now();
+    const report = nowMs >= this.#reportMs;
+    if (report) this.#reportMs = nowMs + REPORT_MS;
+    for (const { path, peer } of this.#members.values()) {
       path.refresh();
+      if (report) this.#options.log.debug({ peer, ...path.summary }, `${peer}: ${JSON.stringify(path.summary)}`);
       mtu = Math.max(mtu, path.mtu);
     }
     if (this.#options.mtu === undefined && mtu > 0) this.#options.port.setMtu(mtu);
