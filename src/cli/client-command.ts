@@ -17,7 +17,13 @@ import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
-import { addClientTunnelOptions, type ClientTunnelOptions, openPort, runTunnelHook } from "./tunnel-options.ts";
+import {
+  addClientTunnelOptions,
+  type ClientTunnelOptions,
+  openPort,
+  runTunnelHook,
+  sessionOptions,
+} from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
 interface ClientOptions extends CommonOptions, ClientTunnelOptions {
@@ -123,6 +129,7 @@ async function run(options: ClientOptions): Promise<void> {
       const session = await connect(target, {
         credentials,
         alpn: ALPN,
+        ...sessionOptions(options),
         io: options.io,
         keepAliveMs,
         signal: attempt,

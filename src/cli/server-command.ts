@@ -18,7 +18,13 @@ import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addCommonOptions, type CommonOptions, reading, repeatable } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
-import { addServerTunnelOptions, openPort, runTunnelHook, type ServerTunnelOptions } from "./tunnel-options.ts";
+import {
+  addServerTunnelOptions,
+  openPort,
+  runTunnelHook,
+  type ServerTunnelOptions,
+  sessionOptions,
+} from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
 interface ServerOptions extends CommonOptions, ServerTunnelOptions {
@@ -75,11 +81,15 @@ async function run(options: ServerOptions): Promise<void> {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
   const credentials = await loadCredentials(options, log, signal);
-  const listener = await listen({ listen: options.listen, credentials, alpn: ALPN, io: options.io }).catch(
-    (error: Error) => {
-      throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
-    },
-  );
+  const listener = await listen({
+    listen: options.listen,
+    credentials,
+    alpn: ALPN,
+    io: options.io,
+    ...sessionOptions(options),
+  }).catch((error: Error) => {
+    throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
+  });
   const stopWatching = watchCredentials(credentials, options, log);
   const tunnel = await openTunnel(options, log);
   const forwards = new ServerForwards({

@@ -1,5 +1,6 @@
 /** Options of `server` and `client` for the IP tunnel, and what both do with them. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { SessionOptions } from "../api/session-options.ts";
 import type { Log } from "../proxy/log.ts";
 import { TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
@@ -53,6 +54,17 @@ export function addClientTunnelOptions(command: Command): Command {
       .argParser(repeatableTun((text) => networkOf(parseAddressOrNetwork(text))))
       .default([], "none"),
   );
+}
+
+/** TCP inside waits for every loss: what a batch will lack, by all odds, leaves with it. */
+const PROMPT_TARGET = Number(process.env["PT"] ?? 0.1);
+
+/** One in so many sparse packets may need a second look at each end: a round trip is dear to who waits for an answer. */
+const TARGET = 0.002;
+
+/** Of sessions that carry a tunnel. */
+export function sessionOptions({ tun }: TunnelOptions): SessionOptions {
+  return tun === undefined ? {} : { redundancy: { promptTarget: PROMPT_TARGET, target: TARGET } };
 }
 
 /** Opens the interface, or says in words why not. */

@@ -22,6 +22,10 @@ const MOST_AGE_MS = 1500;
 /** CoDel: the interval is its default, the target leaves room for how late a busy event loop may be; longer paths get more. */
 const TARGET_MS = 15;
 const INTERVAL_MS = 100;
+/** A flow's queue delays that flow alone, and CUBIC, which goes back by 0.3, fills its path only with 0.43 of a round trip queued, that of repairs included (RFC 9438, 4.6). */
+const TARGET_RTTS = 1;
+/** With repair and queue, an answer to a drop may take as many. */
+const INTERVAL_RTTS = 4;
 /** CoDel leaves a flow alone that has less than this. */
 const LEAST_BACKLOG = 2 * 1514;
 
@@ -118,8 +122,8 @@ export class FairQueue {
 
   /** Who sends over a path of this round-trip time takes so long to answer, and needs a queue to match. */
   set rttMs(rttMs: number) {
-    this.#intervalMs = Math.max(INTERVAL_MS, 2 * rttMs);
-    this.#targetMs = Math.max(TARGET_MS, rttMs / 4);
+    this.#intervalMs = Math.max(INTERVAL_MS, INTERVAL_RTTS * rttMs);
+    this.#targetMs = Math.max(TARGET_MS, TARGET_RTTS * rttMs);
   }
 
   /** Takes a copy of a packet. `hash` tells its flow. */

@@ -29,7 +29,7 @@ export interface PacketCarrier {
 /** Every IPv6 link carries this (RFC 8200, section 5): where a packet of the path does not, it travels in parts. */
 const LEAST_MTU = 1280;
 /** How long a packet of a flow in order is worth something: that long it can be repaired, and is waited for. */
-const ORDERED_LIFE_RTTS = 4;
+const ORDERED_LIFE_RTTS = 6;
 const LEAST_ORDERED_LIFE_MS = 150;
 /** Any other. */
 const LIFE_RTTS = 3;

@@ -374,6 +374,7 @@ export class BatchSender implements SymbolOwner {
   #seal(batch: SendBatch, nowMs: number): void {
     batch.sealed = true;
     this.#open = null;
+    if (this.#unreliable) batch.quota += this.#redundancy.prompt(batch);
     this.#watch(batch);
     this.#settle(batch, nowMs);
   }

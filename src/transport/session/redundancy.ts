@@ -41,9 +41,14 @@ export interface RedundancyOptions {
   freeBps?: number;
   /** The chance with which a batch may stay incomplete after a round trip, where the budget allows that little. */
   target?: number;
+  /**
+   * The chance with which a full batch of datagrams may need a second look: repairs for the rest leave at once, whatever else waits,
+   * beyond the budget, and take the place of those that losses would make necessary. Default 1: none.
+   */
+  promptTarget?: number;
 }
 
-const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset">>> = {
+const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset" | "promptTarget">>> = {
   adaptive: {
     budget: 0.3,
     freeBps: 1_100_000,
@@ -71,6 +76,7 @@ export class Redundancy {
   readonly path: PathEstimate;
   readonly #budget: RepairBudget;
   readonly #target: number;
+  readonly #promptTarget: number;
   readonly #odds: LossOdds;
   /** [round]: the share of batches that are not complete after so many rounds of repair. */
   readonly #shares = Float64Array.from(INITIAL_SHARES);
@@ -88,6 +94,9 @@ export class Redundancy {
     checkNumber("budget", budget, 0, 10);
     checkNumber("freeBps", freeBps, 0, 1e12);
     checkNumber("target", target, 1e-6, 1);
+    const { promptTarget = 1 } = options;
+    checkNumber("promptTarget", promptTarget, 1e-6, 1);
+    this.#promptTarget = promptTarget;
     const rates: BudgetOptions = { share: budget, freeRate: freeBps / 8000 };
     this.#budget = new RepairBudget(rates);
     this.#target = target;
@@ -119,6 +128,15 @@ export class Redundancy {
     if (flowing) return batch.odds(this.#odds, false) > FLOWING_TARGET;
     const target = batch.sealed && !unreliable ? SEALED_SHARE * this.#target : this.#target;
     return batch.odds(this.#odds, true) > target;
+  }
+
+  /** How many repairs of a batch that was just sealed leave at once. */
+  prompt(batch: SendBatch): number {
+    if (this.#promptTarget === 1) return 0;
+    this.#odds.update(this.path.loss, this.path.persistence);
+    let n = 0;
+    while (n < batch.size && batch.odds(this.#odds, false, n) > this.#promptTarget) n++;
+    return n;
   }
 
   /** A batch is complete after `rounds` rounds of repair. */

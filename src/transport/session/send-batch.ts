@@ -217,12 +217,12 @@ export class SendBatch {
 
   /**
    * The chance that it stays incomplete with what is in flight; with `newest`, that it does or, but for older symbols, the newest ones
-   * do: what has left since a repair has nothing of that repair.
+   * do: what has left since a repair has nothing of that repair. `more`: repairs of all of it that are counted as if they were in flight.
    */
-  odds(model: LossOdds, newest: boolean): number {
+  odds(model: LossOdds, newest: boolean, more = 0): number {
     const { size } = this;
     let sources = 0;
-    let repairs = 0;
+    let repairs = more;
     // Repairs that arrived less symbols known to be lost.
     let spare = -this.#useless;
     let worst = 0;
