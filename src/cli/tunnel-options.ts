@@ -57,7 +57,7 @@ export function addClientTunnelOptions(command: Command): Command {
 }
 
 /** TCP inside waits for every loss: what a batch will lack, by all odds, leaves with it. */
-const PROMPT_TARGET = Number(process.env["PT"] ?? 0.1);
+const PROMPT_TARGET = 0.1;
 
 /** One in so many sparse packets may need a second look at each end: a round trip is dear to who waits for an answer. */
 const TARGET = 0.002;

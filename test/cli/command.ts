@@ -18,8 +18,11 @@ export class Command {
   readonly exit: Promise<number | string>;
   #wake: () => void = () => {};
 
-  constructor(args: readonly string[], cwd?: string) {
-    this.child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"], cwd });
+  /** `namespace`: a network namespace to run in. */
+  constructor(args: readonly string[], cwd?: string, namespace?: string) {
+    const words = [process.execPath, MAIN, ...args];
+    if (namespace !== undefined) words.unshift("ip", "netns", "exec", namespace);
+    this.child = spawn(words[0], words.slice(1), { stdio: ["ignore", "pipe", "pipe"], cwd });
     let rest = "";
     this.child.stderr!.on("data", (data) => {
       const parts = (rest + String(data)).split("\n");
