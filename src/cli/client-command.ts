@@ -14,6 +14,7 @@ import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
+import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
 import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
@@ -26,7 +27,7 @@ import {
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
-interface ClientOptions extends CommonOptions, ClientTunnelOptions {
+interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOptions {
   connect: string[];
   serverName?: string;
   local: Forward[];
@@ -37,7 +38,7 @@ interface ClientOptions extends CommonOptions, ClientTunnelOptions {
 
 export function configureClient(command: Command): Command {
   return addCommonOptions(
-    addClientTunnelOptions(command)
+    addOperationsOptions(addClientTunnelOptions(command))
       .description("connect to a server and forward over the session")
       .addOption(
         new Option("--connect <host:port>", "the server (repeatable: tried in turn)").makeOptionMandatory().argParser(
@@ -91,7 +92,8 @@ async function run(options: ClientOptions): Promise<void> {
   if (options.route.length > 0 && options.tun === undefined) {
     throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
   }
-  const log = createLog(options);
+  const operations = await startOperations("client", options, createLog(options));
+  const { log, monitor } = operations;
   const signal = shutdownSignal();
   await prepareLinger();
   const forwards = new ClientForwards({
@@ -120,6 +122,7 @@ async function run(options: ClientOptions): Promise<void> {
     },
     log,
   });
+  operations.started();
   const keepAliveMs = options.keepAlive * 1000;
   let session = null as Session | null;
   const names = options.serverName === undefined ? {} : { serverName: options.serverName };
@@ -143,6 +146,7 @@ async function run(options: ClientOptions): Promise<void> {
     onSession: (established, target) => {
       session = established;
       const forwarding = forwards.attach(established);
+      monitor.add(established, forwarding);
       log.info({ server: target }, `${target}: connected to ${forwarding.peer}`);
       tunnel?.attach(established, forwarding);
     },
@@ -155,12 +159,14 @@ async function run(options: ClientOptions): Promise<void> {
     throw new UserError(judge(error) === "hopeless" ? EXIT.certificate : EXIT.unreachable, error.message);
   });
   forwards.stopListening();
+  operations.stopping();
   log.info({}, "stopping: no new connections");
   await forwards.session?.drained(options.drain * 1000);
   await tunnel?.stop();
   await session?.close({ timeoutMs: 1000 });
   stopReloading();
   stopWatching();
+  operations.close();
   log.info({}, "stopped");
 }
 

@@ -1,21 +1,18 @@
 /** The command line of `bats-proxy`; each subcommand is a file beside this one. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { createCheckCommand } from "./check-command.ts";
 import { configureClient } from "./client-command.ts";
 import { withConfiguration } from "./configuration.ts";
 import { escapeControls } from "./log-output.ts";
+import { VERSION } from "./operations.ts";
 import { createPkiCommand } from "./pki-commands.ts";
 import { configureServer } from "./server-command.ts";
+import { createStatusCommand } from "./status-command.ts";
 import { EXIT, UserError } from "./user-error.ts";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 
 const program = new Command("bats-proxy")
   .description("Forwards TCP, UDP and Unix sockets between two hosts over a network that loses packets.")
-  .version(version)
+  .version(VERSION)
   .addHelpText(
     "after",
     `
@@ -34,6 +31,7 @@ const roles = new Map([
 ]);
 const commands = new Map([...roles].map(([role, configure]) => [role, configure(program.command(role))]));
 program.addCommand(createCheckCommand(roles));
+program.addCommand(createStatusCommand());
 program.addCommand(createPkiCommand());
 
 /** Errors of the command line are thrown here, from every level, and end with one exit code. */

@@ -16,6 +16,7 @@ import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
+import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
 import { addCommonOptions, type CommonOptions, reading, repeatable } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
 import {
@@ -27,7 +28,7 @@ import {
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
-interface ServerOptions extends CommonOptions, ServerTunnelOptions {
+interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOptions {
   listen: string;
   allow: (Rule | TunnelRule)[];
   allowListen: Rule[];
@@ -38,7 +39,7 @@ export const ALPN = "bats-proxy/1";
 
 export function configureServer(command: Command): Command {
   return addCommonOptions(
-    addServerTunnelOptions(command)
+    addOperationsOptions(addServerTunnelOptions(command))
       .description("wait for clients at the near end of what they want to reach")
       .addOption(
         new Option("--listen <[host:]port>", "the UDP port of this server").makeOptionMandatory().argParser(
@@ -74,7 +75,8 @@ Examples:
 }
 
 async function run(options: ServerOptions): Promise<void> {
-  const log = createLog(options);
+  const operations = await startOperations("server", options, createLog(options));
+  const { log, monitor } = operations;
   const signal = shutdownSignal();
   await prepareLinger();
   if (options.allow.length + options.allowListen.length === 0) {
@@ -118,6 +120,7 @@ async function run(options: ServerOptions): Promise<void> {
   });
   listener.on("session", (session) => {
     const forwarding = forwards.add(session);
+    monitor.add(session, forwarding);
     const { identity, address } = session.peer;
     const from = formatAddress(address);
     const names = namesOf(identity);
@@ -141,15 +144,18 @@ async function run(options: ServerOptions): Promise<void> {
   });
   const at = formatAddress(listener.address);
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);
+  operations.started();
 
   await aborted(signal);
   stopReloading();
   forwards.stopListening();
+  operations.stopping();
   log.info({}, "stopping: no new connections");
   await Promise.all([...forwards.sessions].map((session) => session.drained(options.drain * 1000)));
   await tunnel?.stop();
   await listener.close({ timeoutMs: 1000 });
   stopWatching();
+  operations.close();
   log.info({}, "stopped");
 }
 

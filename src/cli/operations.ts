@@ -1,0 +1,75 @@
+/** What runs beside a server or client so that it can be operated: `--metrics`, `--dashboard`, word to systemd. */
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { Monitor } from "../operate/monitor.ts";
+import { notifySystemd } from "../operate/sd-notify.ts";
+import { type StatusAddress, startStatusServer } from "../operate/status-server.ts";
+import { parseListenAddress } from "../proxy/forward-endpoint.ts";
+import type { Log } from "../proxy/log.ts";
+import type { Role } from "./configuration.ts";
+import { reading } from "./options.ts";
+import { EXIT, UserError } from "./user-error.ts";
+
+export interface OperationsOptions {
+  metrics?: StatusAddress;
+  dashboard?: boolean;
+}
+
+export interface Operations {
+  readonly monitor: Monitor;
+  /** Counts what it logs. */
+  readonly log: Log;
+  /** The proxy does what it can. */
+  started(): void;
+  /** It takes no more. */
+  stopping(): void;
+  close(): void;
+}
+
+export const { version: VERSION } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+) as { version: string };
+
+export function addOperationsOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--metrics <[host:]port>",
+        "HTTP with /metrics, /status, /healthz and /readyz, for whoever reaches it; or unix:PATH",
+      ).argParser(reading(parseStatusAddress)),
+    )
+    .option("--dashboard", "a live page at / of the address of --metrics");
+}
+
+/** A port alone is one of the loopback address. */
+export function parseStatusAddress(text: string): StatusAddress {
+  if (text.startsWith("unix:")) return { path: text.slice("unix:".length) };
+  const { host = "127.0.0.1", port } = parseListenAddress(text);
+  return { host, port };
+}
+
+export async function startOperations(role: Role, options: OperationsOptions, log: Log): Promise<Operations> {
+  const { metrics, dashboard = false } = options;
+  if (dashboard && metrics === undefined) throw new UserError(EXIT.usage, "--dashboard: say where with --metrics");
+  const monitor = new Monitor(role, VERSION);
+  const server =
+    metrics === undefined
+      ? null
+      : await startStatusServer(metrics, monitor, dashboard).catch((error: Error) => {
+          throw new UserError(EXIT.cannotStart, `--metrics: ${error.message}`);
+        });
+  if (server !== null) log.info({ url: server.url }, `metrics and status at ${server.url}${dashboard ? "/" : ""}`);
+  return {
+    monitor,
+    log: server === null ? log : monitor.observe(log),
+    started: () => {
+      monitor.listening = true;
+      void notifySystemd("READY=1");
+    },
+    stopping: () => {
+      monitor.listening = false;
+      void notifySystemd("STOPPING=1");
+    },
+    close: () => server?.close(),
+  };
+}

@@ -1,0 +1,79 @@
+/** Prometheus' view of a monitor. Everything is read when it is asked for. Series are bounded: one a peer that the monitor knows. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Monitor } from "./monitor.ts";
+import type { SessionStatus, Status } from "./status.ts";
+
+const PREFIX = "bats_proxy_";
+
+export class Metrics {
+  readonly #monitor: Monitor;
+  readonly #registry = new Registry();
+  readonly #counters: Map<string, Counter> = new Map();
+  readonly #gauges: Map<string, Gauge> = new Map();
+
+  constructor(monitor: Monitor) {
+    this.#monitor = monitor;
+    collectDefaultMetrics({ register: this.#registry });
+    this.#counter("sessions_total", "Sessions that were established");
+    this.#counter("forwards_total", "Forwarded connections and flows that are over");
+    this.#counter("refused_total", "Connections, flows and listeners that the rules or the target refused");
+    this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, to the peer", ["peer"]);
+    this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, from the peer", ["peer"]);
+    this.#gauge("ready", "1 when a server listens, or a client's session answers");
+    this.#gauge("sessions", "Sessions that are open, by how datagrams get in and out and how packets are sealed", [
+      "state",
+      "io",
+      "aead",
+    ]);
+    this.#gauge("peer_rtt_seconds", "Smoothed round-trip time", ["peer"]);
+    this.#gauge("peer_loss_ratio", "Share of packets lost of late, on the way to the peer", ["peer"]);
+    this.#gauge("peer_redundancy_ratio", "Bytes of repair sent for each byte of data", ["peer"]);
+    this.#gauge("peer_pacing_bits_per_second", "Rate at which the congestion controller lets packets leave", ["peer"]);
+    this.#gauge("peer_forwards", "Forwards that are open", ["peer", "kind"]);
+    this.#gauge("peer_memory_bytes", "Memory that the peer's sessions hold", ["peer"]);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  async text(): Promise<string> {
+    const status = this.#monitor.status();
+    for (const metric of [...this.#counters.values(), ...this.#gauges.values()]) metric.reset();
+    this.#setTotals(status);
+    for (const session of status.sessions) this.#addSession(session);
+    for (const [peer, { bytesSent, bytesReceived }] of this.#monitor.peers()) {
+      this.#counters.get("peer_sent_bytes_total")?.inc({ peer }, bytesSent);
+      this.#counters.get("peer_received_bytes_total")?.inc({ peer }, bytesReceived);
+    }
+    return this.#registry.metrics();
+  }
+
+  #setTotals({ totals, ready }: Status): void {
+    this.#counters.get("sessions_total")?.inc(totals.sessions);
+    this.#counters.get("forwards_total")?.inc(totals.forwards);
+    this.#counters.get("refused_total")?.inc(totals.refused);
+    this.#gauges.get("ready")?.set(ready ? 1 : 0);
+  }
+
+  /** A peer that comes back has two sessions for a while: the newer one's path is what counts. */
+  #addSession(session: SessionStatus): void {
+    const { peer, state, io, aead } = session;
+    this.#gauges.get("sessions")?.inc({ state, io, aead });
+    if (session.rttMs !== null) this.#gauges.get("peer_rtt_seconds")?.set({ peer }, session.rttMs / 1000);
+    this.#gauges.get("peer_loss_ratio")?.set({ peer }, session.lossRate);
+    this.#gauges.get("peer_redundancy_ratio")?.set({ peer }, session.redundancy);
+    this.#gauges.get("peer_pacing_bits_per_second")?.set({ peer }, session.pacingRateBps);
+    this.#gauges.get("peer_forwards")?.inc({ peer, kind: "connection" }, session.connections);
+    this.#gauges.get("peer_forwards")?.inc({ peer, kind: "flow" }, session.flows);
+    this.#gauges.get("peer_memory_bytes")?.inc({ peer }, session.memoryBytes);
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): void {
+    this.#counters.set(name, new Counter({ name: PREFIX + name, help, labelNames, registers: [this.#registry] }));
+  }
+
+  #gauge(name: string, help: string, labelNames: string[] = []): void {
+    this.#gauges.set(name, new Gauge({ name: PREFIX + name, help, labelNames, registers: [this.#registry] }));
+  }
+}

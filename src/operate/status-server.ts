@@ -1,0 +1,98 @@
+/**
+ * The HTTP server of `--metrics`: /metrics, /status, /healthz, /readyz, and the dashboard at / where it is wanted. Read-only; whoever
+ * reaches the address may read, so it belongs on the loopback address or a management network.
+ */
+import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { DASHBOARD_PAGE } from "./dashboard-page.ts";
+import { Metrics } from "./metrics.ts";
+import type { Monitor } from "./monitor.ts";
+
+/** A host and port, or a Unix socket's path. */
+export type StatusAddress = { host: string; port: number } | { path: string };
+
+export interface StatusServer {
+  /** For people: http://HOST:PORT, or the path. */
+  readonly url: string;
+  close(): void;
+}
+
+/** The page loads nothing and talks to nobody but its server. */
+const PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+
+/** Rejects with the system's error when the address cannot be had. */
+export async function startStatusServer(
+  address: StatusAddress,
+  monitor: Monitor,
+  dashboard: boolean,
+): Promise<StatusServer> {
+  const metrics = new Metrics(monitor);
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    answer(request, response, monitor, metrics, dashboard).catch(() => response.destroy());
+  });
+  server.maxConnections = 64;
+  if ("path" in address) rmSync(address.path, { force: true });
+  server.listen(address);
+  await once(server, "listening");
+  server.unref();
+  return {
+    url: urlOf(server),
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+async function answer(
+  { method, url = "/" }: IncomingMessage,
+  response: ServerResponse,
+  monitor: Monitor,
+  metrics: Metrics,
+  dashboard: boolean,
+): Promise<void> {
+  const reply = (code: number, type: string, body: string, headers: Record<string, string> = {}) => {
+    response.writeHead(code, {
+      "content-type": type,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      ...headers,
+    });
+    response.end(method === "HEAD" ? undefined : body);
+  };
+  if (method !== "GET" && method !== "HEAD") {
+    reply(405, "text/plain", "only GET\n", { allow: "GET, HEAD" });
+    return;
+  }
+  switch (url.split("?", 1)[0]) {
+    case "/metrics":
+      reply(200, metrics.contentType, await metrics.text());
+      return;
+    case "/status":
+      reply(200, "application/json", JSON.stringify(monitor.status()));
+      return;
+    case "/healthz":
+      reply(200, "text/plain", "ok\n");
+      return;
+    case "/readyz":
+      reply(monitor.ready ? 200 : 503, "text/plain", monitor.ready ? "ready\n" : "no session that answers\n");
+      return;
+    case "/":
+      if (dashboard) {
+        reply(200, "text/html; charset=utf-8", DASHBOARD_PAGE, { "content-security-policy": PAGE_POLICY });
+        return;
+      }
+      reply(404, "text/plain", "/metrics, /status, /healthz, /readyz; a page with --dashboard\n");
+      return;
+    default:
+      reply(404, "text/plain", "there is /metrics, /status, /healthz and /readyz\n");
+  }
+}
+
+function urlOf(server: Server): string {
+  const at = server.address() as AddressInfo | string;
+  if (typeof at === "string") return at;
+  return `http://${at.family === "IPv6" ? `[${at.address}]` : at.address}:${at.port}`;
+}

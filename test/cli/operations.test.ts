@@ -1,0 +1,136 @@
+/** `--metrics`, `--dashboard` and `bats-proxy status` with the built command. */
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { Script } from "node:vm";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { DASHBOARD_PAGE } from "../../src/operate/dashboard-page.ts";
+import { exchange } from "../proxy/local.ts";
+import { type Certificates, Command, createCertificates } from "./command.ts";
+
+let certificates: Certificates;
+const running: Command[] = [];
+
+beforeAll(async () => {
+  certificates = await createCertificates();
+});
+afterAll(() => certificates.remove());
+afterEach(async () => {
+  for (const command of running.splice(0)) await command.kill();
+});
+
+function start(...args: string[]): Command {
+  const command = new Command(args);
+  running.push(command);
+  return command;
+}
+
+async function startBoth(): Promise<{ server: string; client: string; local: number; stop(): Promise<unknown> }> {
+  const echo = createServer((socket) => socket.on("error", () => {}).pipe(socket)).listen(0, "127.0.0.1");
+  await once(echo, "listening");
+  echo.unref();
+  const target = `tcp:127.0.0.1:${(echo.address() as AddressInfo).port}`;
+  const operate = ["--metrics", "0", "--dashboard"];
+  const server = start(
+    "server",
+    "--listen",
+    "127.0.0.1:0",
+    ...certificates.of("localhost"),
+    "--allow",
+    `*=${target}`,
+    ...operate,
+  );
+  const port = /:(\d+),/.exec(await server.line(/serving on/))![1];
+  const forwards = ["-L", `tcp:0=${target}`, "-L", "tcp:0=tcp:127.0.0.1:9"];
+  const client = start(
+    "client",
+    "--connect",
+    `localhost:${port}`,
+    ...certificates.of("edge-1"),
+    ...forwards,
+    ...operate,
+  );
+  await client.line(/connected/);
+  const urlOf = async (command: Command) => /http:\S+\d/.exec(await command.line(/metrics and status at/))![0];
+  const [local, refused] = client.lines
+    .flatMap((line) => /listening at tcp:[^ ]*:(\d+)/.exec(line)?.[1] ?? [])
+    .map(Number);
+  await exchange(local, "to and fro");
+  await exchange(refused, "nothing").catch(() => {});
+  return { server: await urlOf(server), client: await urlOf(client), local, stop: () => server.kill("SIGKILL") };
+}
+
+async function fetchText(url: string): Promise<string> {
+  return (await fetch(url)).text();
+}
+
+describe("a running proxy", () => {
+  it("tells how it is: health, readiness, metrics, sessions", async () => {
+    const { server, client, stop } = await startBoth();
+    expect((await fetch(`${server}/healthz`)).status).toBe(200);
+    expect((await fetch(`${server}/readyz`)).status).toBe(200);
+    expect((await fetch(`${client}/readyz`)).status).toBe(200);
+    expect((await fetch(`${server}/nothing`)).status).toBe(404);
+    expect((await fetch(`${server}/metrics`, { method: "POST" })).status).toBe(405);
+    const metrics = await fetchText(`${server}/metrics`);
+    expect(metrics).toContain('bats_proxy_peer_received_bytes_total{peer="edge-1"}');
+    expect(metrics).toContain("bats_proxy_refused_total 1");
+    expect(metrics).toMatch(/bats_proxy_peer_rtt_seconds\{peer="edge-1"\} 0\.\d+/);
+    const shown = start("status", server.replace("http://", ""), "--json");
+    await shown.exit;
+    const status = JSON.parse(shown.output);
+    expect(status).toMatchObject({ role: "server", ready: true, totals: { sessions: 1, forwards: 1, refused: 1 } });
+    expect(status.sessions).toMatchObject([{ peer: "edge-1", state: "open", connections: 0 }]);
+    expect(status.sessions[0].bytesSent).toBeGreaterThanOrEqual(10);
+    const table = start("status", server.replace("http://", ""));
+    expect(await table.exit).toBe(0);
+    expect(table.output).toMatch(/edge-1 +127\.0\.0\.1:\d+/);
+    await stop();
+    while ((await fetch(`${client}/readyz`)).status !== 503) await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+
+  it("has a page without outside resources, whose script at least parses", async () => {
+    const { client } = await startBoth();
+    const response = await fetch(client);
+    expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(await response.text()).toBe(DASHBOARD_PAGE);
+    expect(DASHBOARD_PAGE.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:|src=|<link/);
+    new Script(/<script>([\s\S]*)<\/script>/.exec(DASHBOARD_PAGE)![1]);
+  });
+
+  const browser = ["chromium", "chromium-browser", "google-chrome"].find((name) => {
+    try {
+      execFileSync(name, ["--version"], { stdio: "ignore" });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+  it.skipIf(browser === undefined)(
+    `draws charts of its sessions in headless Chromium (${browser ?? "none here: skipped"})`,
+    async () => {
+      const { server } = await startBoth();
+      const flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=5000",
+        "--window-size=390,844",
+      ];
+      const dom = execFileSync(browser!, [...flags, "--dump-dom", server], { encoding: "utf8", timeout: 50_000 });
+      expect(dom).toContain("<h2>edge-1</h2>");
+      expect(dom).toMatch(/<path d="M\d+/);
+    },
+  );
+
+  it("says what is wrong with its options", async () => {
+    const alone = start("server", "--listen", "0", ...certificates.of("localhost"), "--dashboard");
+    expect(await alone.exit).toBe(2);
+    expect(alone.lines.join()).toContain("say where with --metrics");
+    const nobody = start("status", `unix:${join(certificates.folder, "none.sock")}`);
+    expect(await nobody.exit).toBe(4);
+    expect(nobody.lines.join()).toContain("does it run with --metrics?");
+  });
+});

@@ -1,0 +1,118 @@
+import { EventEmitter } from "node:events";
+import { describe, expect, it } from "vitest";
+import type { SessionStats } from "../../src/api/stats.ts";
+import { Metrics } from "../../src/operate/metrics.ts";
+import { Monitor, OTHERS } from "../../src/operate/monitor.ts";
+import { formatStatus } from "../../src/operate/status-text.ts";
+import { createLog } from "../proxy/local.ts";
+
+class FakeSession extends EventEmitter {
+  readonly peer = { address: { ip: "192.0.2.1", port: 4433 } };
+  readonly values: Partial<SessionStats>;
+
+  constructor(values: Partial<SessionStats> = {}) {
+    super();
+    this.values = values;
+  }
+
+  stats(): SessionStats {
+    const zeros = { lossRate: 0, redundancy: 0, streamBytesWritten: 0, streamBytesRead: 0, memoryBytes: 0 };
+    const texts = { state: "open", io: "native", aead: "aes-128-gcm", congestion: "bbr", congestionState: "probe" };
+    return {
+      rttMs: Number.NaN,
+      minRttMs: Number.NaN,
+      pacingRateBps: 0,
+      windowBytes: 0,
+      ...zeros,
+      ...texts,
+      ...this.values,
+    } as SessionStats;
+  }
+}
+
+function forwardsOf(peer: string): { peer: string; connections: number; flows: number } {
+  return { peer, connections: 2, flows: 1 };
+}
+
+describe("the monitor", () => {
+  it("shows sessions that are open, and remembers by name what the others carried", () => {
+    const monitor = new Monitor("server", "1.2.3");
+    const first = new FakeSession({ streamBytesWritten: 100, streamBytesRead: 10 });
+    monitor.add(first, forwardsOf("edge-1"));
+    monitor.add(new FakeSession({ streamBytesWritten: 5, rttMs: 20 }), forwardsOf("edge-1"));
+    expect(monitor.status().sessions.map(({ rttMs }) => rttMs)).toEqual([null, 20]);
+    first.emit("close");
+    expect(monitor.status().sessions).toMatchObject([
+      { id: 2, peer: "edge-1", connections: 2, address: "192.0.2.1:4433" },
+    ]);
+    expect(monitor.peers()).toEqual(new Map([["edge-1", { sessions: 2, bytesSent: 105, bytesReceived: 10 }]]));
+    expect(monitor.status().totals.sessions).toBe(2);
+  });
+
+  it("remembers a bounded number of names, and loses no byte of those it forgets", () => {
+    const monitor = new Monitor("server", "1.2.3");
+    for (let i = 0; i < 3000; i++) {
+      const session = new FakeSession({ streamBytesWritten: 1 });
+      monitor.add(session, forwardsOf(`edge-${i}`));
+      session.emit("close");
+    }
+    const peers = monitor.peers();
+    expect(peers.size).toBe(1001);
+    expect(peers.has("edge-2999")).toBe(true);
+    expect(peers.get(OTHERS)?.bytesSent).toBeGreaterThan(1900);
+    expect([...peers.values()].reduce((sum, { bytesSent }) => sum + bytesSent, 0)).toBe(3000);
+  });
+
+  it("counts forwards and refusals by the lines of the audit, and passes all lines on", () => {
+    const monitor = new Monitor("client", "1.2.3");
+    const log = createLog();
+    const observed = monitor.observe(log);
+    observed.info({ audit: "forward" }, "one");
+    observed.warn({ audit: "refused" }, "two");
+    observed.info({ audit: "session" }, "three");
+    expect(monitor.status().totals).toEqual({ sessions: 0, forwards: 1, refused: 1 });
+    expect(log.lines).toHaveLength(3);
+  });
+
+  it("is ready as a server when that listens, as a client while a session answers", () => {
+    const monitor = new Monitor("client", "1.2.3");
+    expect(monitor.ready).toBe(false);
+    const session = new FakeSession();
+    monitor.add(session, forwardsOf("cloud"));
+    expect(monitor.ready).toBe(true);
+    session.values.state = "suspended";
+    expect(monitor.ready).toBe(false);
+    const server = new Monitor("server", "1.2.3");
+    server.add(new FakeSession(), forwardsOf("edge-1"));
+    expect(server.ready).toBe(false);
+    server.listening = true;
+    expect(server.ready).toBe(true);
+  });
+
+  it("is read by Prometheus in its own units, with no value that is left from a session that is over", async () => {
+    const monitor = new Monitor("server", "1.2.3");
+    const session = new FakeSession({ rttMs: 50, lossRate: 0.1, streamBytesRead: 7 });
+    monitor.add(session, forwardsOf('a "name"\n'));
+    const metrics = new Metrics(monitor);
+    const text = await metrics.text();
+    expect(text).toContain('bats_proxy_peer_rtt_seconds{peer="a \\"name\\"\\n"} 0.05');
+    expect(text).toContain('bats_proxy_sessions{state="open",io="native",aead="aes-128-gcm"} 1');
+    expect(text).toContain('bats_proxy_peer_forwards{peer="a \\"name\\"\\n",kind="connection"} 2');
+    session.emit("close");
+    const after = await metrics.text();
+    expect(after).not.toContain("peer_rtt_seconds{");
+    expect(after).toContain('bats_proxy_peer_received_bytes_total{peer="a \\"name\\"\\n"} 7');
+    expect(after).toContain("bats_proxy_sessions_total 1");
+  });
+
+  it("is shown as a table, with rates since the last look", () => {
+    const monitor = new Monitor("server", "1.2.3");
+    const session = new FakeSession({ rttMs: 50, lossRate: 0.1 });
+    monitor.add(session, forwardsOf("edge-1"));
+    const before = monitor.status();
+    session.values.streamBytesWritten = 1_000_000;
+    const lines = formatStatus({ ...monitor.status(), nowMs: before.nowMs + 1000 }, before);
+    expect(lines[0]).toMatch(/^bats-proxy server 1\.2\.3, not ready, up 0 min; 1 sessions of 1/);
+    expect(lines[2]).toMatch(/^edge-1 +192\.0\.2\.1:4433 +8\.00 +0\.00 +50\.0 +10\.0 +0\.0 +3 +native, aes-128-gcm$/);
+  });
+});
