@@ -44,6 +44,13 @@ import { openError } from "./open-error.ts";
 import { AF_INET6, decodeSockaddr, encodeSockaddr } from "./sockaddr.ts";
 import { countError, datagramsIn, emptyCounters, type UdpFeatures, type UdpSocket } from "./udp-socket.ts";
 
+/**
+ * Datagrams a ms from which on it reads every millisecond instead of at each arrival, for waking up costs more than they do, and up to
+ * which it does: more than that come several at a time by themselves, and would fill a small buffer meanwhile.
+ */
+const REST_FROM = 2;
+const REST_UP_TO = 20;
+const REST_MS = 1;
 /** Datagrams after which a turn ends, so that a flood does not starve timers. */
 const DATAGRAMS_A_TURN = 256;
 /** Calls of a turn, should each bring no more than an error. */
@@ -78,6 +85,10 @@ export class NativeSocket implements UdpSocket, Receiver {
   readonly #pending = new Pending();
   readonly #scratch: NativeMemory;
   #receiveOverflows = 0;
+  /** When it read last, and the mean of datagrams a ms. */
+  #readMs = 0;
+  #rate = 0;
+  #restTimer: NodeJS.Timeout | null = null;
   #watcher: FdWatcher | null = null;
   #referenced = true;
   #stalled = false;
@@ -217,10 +228,34 @@ export class NativeSocket implements UdpSocket, Receiver {
         break;
       }
     }
-    if (this.#closed || counters.receivedDatagrams === before) return;
-    counters.receiveBatches++;
-    this.onBatchEnd();
+    if (this.#closed) return;
+    const datagrams = counters.receivedDatagrams - before;
+    if (datagrams > 0) {
+      counters.receiveBatches++;
+      this.onBatchEnd();
+    }
+    if (!this.#closed) this.#rest(datagrams);
   };
+
+  readonly #rested = (): void => {
+    this.#restTimer = null;
+    this.#readable();
+  };
+
+  /** Decides, after `datagrams` were read, whether the next ones are waited for or left alone for a while. */
+  #rest(datagrams: number): void {
+    const nowMs = performance.now();
+    const rate = datagrams / Math.max(nowMs - this.#readMs, 0.01);
+    this.#readMs = nowMs;
+    this.#rate += (rate - this.#rate) / 8;
+    if (Math.min(rate, this.#rate) >= REST_FROM && this.#rate <= REST_UP_TO) {
+      this.#watcher?.pause();
+      this.#restTimer ??= setTimeout(this.#rested, REST_MS);
+      if (!this.#referenced) this.#restTimer.unref();
+    } else {
+      this.#watcher?.resume();
+    }
+  }
 
   /** @internal Called by the receiving half for each datagram. */
   datagram(datagram: ReceivedDatagram): boolean {
@@ -236,17 +271,20 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (this.#stalled) {
       this.counters.sendDropped += datagramsIn(this.#pending.length, this.#pending.segmentBytes);
     }
+    if (this.#restTimer !== null) clearTimeout(this.#restTimer);
     this.#watcher?.close();
     this.#libc.close(this.#fd);
   }
 
   ref(): void {
     this.#referenced = true;
+    this.#restTimer?.ref();
     this.#watcher?.ref();
   }
 
   unref(): void {
     this.#referenced = false;
+    this.#restTimer?.unref();
     this.#watcher?.unref();
   }
 }

@@ -83,6 +83,27 @@ test.runIf(native)("a source that is no address of this machine loses the datagr
   expect(a.socket.features.segmentation).toBe(true);
 });
 
+test.runIf(native)(
+  "a steady flow is read many at a time, and what comes after it is not kept waiting for more",
+  async () => {
+    const receiver = await listening("native", { address: { ip: "127.0.0.1" } });
+    const sender = await listening("native", { address: { ip: "127.0.0.1" } });
+    const destination = receiver.socket.localAddress;
+    const send = () => sender.socket.send(transmit({ length: 100, destination }));
+    const total = 1500;
+    for (let sent = 0, nextMs = performance.now(); sent < total; ) {
+      for (; sent < total && performance.now() >= nextMs; sent++, nextMs += 0.2) send();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await until(() => receiver.arrived.length === total);
+    expect(receiver.socket.counters.receiveBatches).toBeLessThan(0.7 * total);
+    for (let more = 1; more <= 3; more++) {
+      send();
+      await until(() => receiver.arrived.length === total + more);
+    }
+  },
+);
+
 test("without koffi, io auto takes dgram and io native says what is missing", async () => {
   vi.resetModules();
   vi.doMock("koffi", () => {
