@@ -18,8 +18,9 @@ import { type BudgetOptions, RepairBudget } from "./repair-budget.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { SessionError } from "./session-error.ts";
 
-/** Superfluous repairs a batch that a round may cost on average. */
-const WASTE = 0.3;
+/** Superfluous repairs a batch that its first round may cost on average, and each later one. */
+const FIRST_WASTE = 0.6;
+const LATER_WASTE = 0.4;
 /** No more repairs than make them fall short with this chance. */
 const LEAST_SHORTFALL = 0.0005;
 const MOST_REPAIRS = 128;
@@ -149,7 +150,8 @@ export class Redundancy {
   /** How many repairs to add to `repairs` under way for a batch that misses `missing` symbols after `round` rounds of repair. */
   margin(missing: number, repairs: number, round: number): number {
     this.#odds.update(this.path.loss, this.path.persistence);
-    const waste = WASTE / Math.max(this.#shares[Math.min(round, this.#shares.length - 1)], 0.001);
+    const all = round === 0 ? FIRST_WASTE : LATER_WASTE;
+    const waste = all / Math.max(this.#shares[Math.min(round, this.#shares.length - 1)], 0.001);
     let n = Math.max(missing, repairs);
     while (n < MOST_REPAIRS) {
       if (this.#odds.moreLost(n - missing, n) <= LEAST_SHORTFALL) break;
