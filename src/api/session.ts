@@ -7,6 +7,7 @@ import { CLOSE_ABORTED, CLOSE_NORMAL, type SessionEnd, type SessionHolder } from
 import type { PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { CLOSE_PROTOCOL } from "../transport/link/index.ts";
+import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed, DatagramOptions } from "../transport/session/datagram-sender.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
@@ -163,6 +164,11 @@ export class Session extends EventEmitter<SessionEvents> {
    */
   set datagramFeed(feed: DatagramFeed | null) {
     if (!this.#over) this.#core.datagramFeed = feed;
+  }
+
+  /** @internal Hands datagrams over as they come, lent; those that it does not take are emitted. Null ends that. */
+  set datagramSink(sink: DatagramSink | null) {
+    if (!this.#over) this.#core.datagramSink = sink;
   }
 
   /** @internal */

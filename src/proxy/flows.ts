@@ -151,7 +151,7 @@ export class Flows {
     stream.on("close", close);
     // It may have ended together with its header.
     if (stream.readableEnded || stream.destroyed) queueMicrotask(close);
-    this.#deliverEarly(stream.id, flow);
+    this.#deliverEarly(stream.id, (payload) => flow.deliver(payload));
     if (answer === undefined) readFrames(stream, flow);
     else {
       answer.then(
@@ -165,6 +165,7 @@ export class Flows {
   /** Hands datagrams of a stream over as they are, for as long as the stream lives. */
   claim(stream: CarrierStream, receive: (payload: Uint8Array) => void): void {
     this.#claimed.set(stream.id, receive);
+    this.#deliverEarly(stream.id, receive);
     stream.once("close", () => this.#claimed.delete(stream.id));
   }
 
@@ -195,11 +196,11 @@ export class Flows {
     }
   }
 
-  #deliverEarly(id: number, flow: Flow): void {
+  #deliverEarly(id: number, deliver: (payload: Uint8Array) => void): void {
     const kept = this.#early.splice(0);
     this.#earlyBytes = 0;
     for (const entry of kept) {
-      if (entry.id === id) flow.deliver(entry.payload);
+      if (entry.id === id) deliver(entry.payload);
       else {
         this.#early.push(entry);
         this.#earlyBytes += entry.payload.length;

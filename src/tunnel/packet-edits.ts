@@ -13,11 +13,17 @@ const OPTION_MSS = 2;
 const ECN_MASK = 0b11;
 const ECN_CE = 0b11;
 
-/** Lowers the segment size that a SYN states to what `mtu` carries; whether it was changed. */
-export function clampMss(packet: Uint8Array, ip: IpPacket, mtu: number): boolean {
+/** Whether `clampMss` may change a packet. */
+export function isSyn(packet: Uint8Array, ip: IpPacket): boolean {
   const tcp = ip.transportAt;
   if (ip.protocol !== PROTOCOL_TCP || ip.fragmentOffset > 0 || tcp + TCP_HEADER_BYTES > ip.totalBytes) return false;
-  if ((packet[tcp + TCP_FLAGS] & SYN) === 0) return false;
+  return (packet[tcp + TCP_FLAGS] & SYN) !== 0;
+}
+
+/** Lowers the segment size that a SYN states to what `mtu` carries; whether it was changed. */
+export function clampMss(packet: Uint8Array, ip: IpPacket, mtu: number): boolean {
+  if (!isSyn(packet, ip)) return false;
+  const tcp = ip.transportAt;
   const most = mtu - ip.headerBytes - TCP_HEADER_BYTES;
   const end = Math.min(tcp + 4 * (packet[tcp + TCP_DATA_OFFSET] >>> 4), ip.totalBytes);
   for (let at = tcp + TCP_HEADER_BYTES; at < end && packet[at] !== OPTION_END; ) {

@@ -3,7 +3,8 @@
  * order. Sequence numbers are given when a packet leaves: what the queue drops leaves no hole. Knows no addresses.
  */
 import { randomInt } from "node:crypto";
-import { varintBytes } from "../transport/link/varint.ts";
+import { readVarint, varintBytes, varintLengthAt } from "../transport/link/varint.ts";
+import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
 import type { IpPacket } from "../tun/ip-packet.ts";
 import { FairQueue, FLOWS, type PacketPool } from "./fair-queue.ts";
@@ -21,6 +22,7 @@ import {
 /** What a tunnel needs of a session, besides its streams. */
 export interface PacketCarrier {
   datagramFeed: DatagramFeed | null;
+  datagramSink: DatagramSink | null;
   wakeFeed(): void;
   readonly packetDatagramBytes: number;
   readonly rttMs: number;
@@ -54,7 +56,7 @@ export class PacketPath implements DatagramFeed {
   #mtu = LEAST_MTU;
   #closed = false;
 
-  /** `stream`: the number of the control stream. `release` gets the packets that came, for the time of the call. */
+  /** `stream`: the number of the control stream. `release` gets the packets that came, lent and not to be written to. */
   constructor(carrier: PacketCarrier, stream: number, pool: PacketPool, release: (packet: Uint8Array) => void) {
     this.#carrier = carrier;
     this.#stream = stream;
@@ -64,6 +66,7 @@ export class PacketPath implements DatagramFeed {
     this.resequencer = new Resequencer(0, (packet) => this.#deliver(packet));
     this.refresh();
     carrier.datagramFeed = this;
+    carrier.datagramSink = (data) => this.#take(data);
   }
 
   /** The longest packet that travels in one packet of the path, but at least what IPv6 needs. */
@@ -118,15 +121,25 @@ export class PacketPath implements DatagramFeed {
     this.queue.shift();
   }
 
-  /** Takes what came behind the stream's number; the bytes may be kept. */
+  /** Takes what came behind the stream's number, lent. */
   receive(payload: Uint8Array, nowMs: number): void {
+    if (!this.#closed) this.#receive(payload, 0, nowMs);
+  }
+
+  /** Takes a datagram, if it is this tunnel's. */
+  #take(data: Uint8Array): boolean {
+    if (this.#closed || readVarint(data, 0, data.length) !== this.#stream) return false;
+    this.#receive(data, varintLengthAt(data, 0), performance.now());
+    return true;
+  }
+
+  #receive(data: Uint8Array, at: number, nowMs: number): void {
     const frame = this.#frame;
-    if (this.#closed) return;
-    if (!frame.read(payload)) {
+    if (!frame.read(data, at)) {
       this.counts.malformed++;
       return;
     }
-    const packet = frame.packetAt === 0 ? payload : payload.subarray(frame.packetAt);
+    const packet = frame.packetAt === 0 ? data : data.subarray(frame.packetAt);
     if (frame.kind !== "ordered") {
       this.#deliver(packet);
       return;
@@ -139,6 +152,7 @@ export class PacketPath implements DatagramFeed {
     if (this.#closed) return;
     this.#closed = true;
     this.#carrier.datagramFeed = null;
+    this.#carrier.datagramSink = null;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.queue.clear();
   }

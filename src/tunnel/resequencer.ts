@@ -39,7 +39,7 @@ export class Resequencer {
     return this.#bytes;
   }
 
-  /** Takes packet `sequence` of a flow, of which there are at most 65,536; keeps it, if need be, so it must not change afterwards. */
+  /** Takes packet `sequence` of a flow, of which there are at most 65,536; copies it if it has to wait. */
   take(number: number, sequence: number, packet: Uint8Array, nowMs: number): void {
     let flow = this.#flows.get(number);
     if (flow === undefined) {
@@ -69,7 +69,7 @@ export class Resequencer {
       flow.sinceMs = nowMs;
       this.#waiting.add(flow);
     }
-    flow.held.set(sequence, packet);
+    flow.held.set(sequence, packet.slice());
     this.counts.heldBack++;
     flow.bytes += packet.length + HELD_COST;
     this.#bytes += packet.length + HELD_COST;

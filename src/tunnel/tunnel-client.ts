@@ -13,7 +13,7 @@ import { IpPacket, PROTOCOL_UDP } from "../tun/index.ts";
 import type { Network } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { icmpError, isUnicast } from "./icmp.ts";
-import { clampMss } from "./packet-edits.ts";
+import { clampMss, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -180,8 +180,11 @@ export class TunnelClient {
       this.drops.count("foreign", "");
       return;
     }
-    clampMss(packet, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
-    this.#options.port.write(packet);
+    if (isSyn(packet, ip)) {
+      const changed = packet.slice();
+      clampMss(changed, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
+      this.#options.port.write(changed);
+    } else this.#options.port.write(packet);
   }
 
   /** Whether a packet is one of the session's own: the route to the server must not lead into the tunnel. */

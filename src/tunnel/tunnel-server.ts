@@ -12,7 +12,7 @@ import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { type IcmpError, icmpError, isUnicast } from "./icmp.ts";
-import { clampMss, decrementHopLimit } from "./packet-edits.ts";
+import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -196,8 +196,9 @@ export class TunnelServer {
     this.#forward(member, packet, null);
   }
 
-  #fromMember(member: Member, packet: Uint8Array): void {
+  #fromMember(member: Member, lent: Uint8Array): void {
     const ip = this.#ip;
+    let packet = lent;
     if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
       this.drops.count("malformed", member.peer);
       return;
@@ -212,8 +213,10 @@ export class TunnelServer {
       return;
     }
     const target = this.#table.lookup(packet, at + length, length);
+    // What is lent must not be written to.
+    if (target !== null || isSyn(packet, ip)) packet = packet.slice();
     if (target === null) {
-      clampMss(packet, ip, member.path.mtu);
+      clampMss(packet, ip, Math.max(member.path.mtu, this.#options.mtu ?? 0));
       this.#options.port.write(packet);
     } else if (target === member) {
       this.drops.count("loop", member.peer);

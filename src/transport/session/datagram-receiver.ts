@@ -10,6 +10,12 @@ const DATAGRAM_COST = 128;
 /** Bytes of datagrams of which parts are missing. */
 const PARTIAL_BYTES = 4 * 2 ** 20;
 
+/**
+ * Gets datagrams as they come, lent for the time of the call and not to be written to, and says whether it took them; those that it
+ * did not take wait to be read. It must not call the session.
+ */
+export type DatagramSink = (data: Uint8Array) => boolean;
+
 interface Partial {
   readonly data: Uint8Array;
   readonly offsets: Set<number>;
@@ -28,6 +34,7 @@ export class DatagramReceiver {
   #head = 0;
   #bytes = 0;
   #lowest = 0;
+  sink: DatagramSink | null = null;
 
   get readable(): boolean {
     return this.#head < this.#whole.length;
@@ -53,7 +60,7 @@ export class DatagramReceiver {
         return false;
       }
       const bytes = symbol.subarray(frame.start, frame.end);
-      if (frame.number < 0) this.#deliver(bytes.slice());
+      if (frame.number < 0) this.#deliver(bytes, true);
       else this.#takePart(bytes, batch);
     }
     return true;
@@ -82,13 +89,17 @@ export class DatagramReceiver {
     return data;
   }
 
-  #deliver(data: Uint8Array): void {
+  #deliver(data: Uint8Array, lent: boolean): void {
+    if (this.sink?.(data) === true) {
+      this.counts.delivered++;
+      return;
+    }
     if (this.#bytes + data.length + DATAGRAM_COST > DATAGRAM_READ_BYTES) {
       this.counts.overflowed++;
       return;
     }
     this.#bytes += data.length + DATAGRAM_COST;
-    this.#whole.push(data);
+    this.#whole.push(lent ? data.slice() : data);
   }
 
   #takePart(bytes: Uint8Array, batch: number): void {
@@ -105,7 +116,7 @@ export class DatagramReceiver {
     if (partial.received < total) return;
     this.#partial.delete(number);
     this.#partialBytes -= total;
-    if (partial.received === total) this.#deliver(partial.data);
+    if (partial.received === total) this.#deliver(partial.data, false);
     else this.counts.invalid++;
   }
 

@@ -23,7 +23,7 @@ import type { LinkUser, PacketFill } from "../link/link-user.ts";
 import type { LinkParameters } from "../link/parameters.ts";
 import { agreeOn, type Compressor, LEAST_COMPRESSED_BYTES } from "./compressor.ts";
 import { DATAGRAM_HEADER_MOST } from "./datagram-frames.ts";
-import { DatagramReceiver } from "./datagram-receiver.ts";
+import { DatagramReceiver, type DatagramSink } from "./datagram-receiver.ts";
 import { type DatagramFeed, type DatagramOptions, DatagramSender } from "./datagram-sender.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -320,6 +320,11 @@ export class Session implements LinkUser {
   /** Has datagrams asked of a feed whenever some can leave; null ends that. The link must be polled when it has some again. */
   set datagramFeed(feed: DatagramFeed | null) {
     this.#datagramsOut.feed = feed;
+  }
+
+  /** Hands datagrams over as they come, before they wait to be read; null ends that. */
+  set datagramSink(sink: DatagramSink | null) {
+    this.#datagramsIn.sink = sink;
   }
 
   /** The longest datagram that travels in one packet of a link whose packets hold `payloadBytes`. */

@@ -156,6 +156,31 @@ describe("datagrams", () => {
     server.destroy();
   });
 
+  test("go to a sink as they come, which may leave some to be read, and a full batch brings the repairs that it will need", () => {
+    const repairs: number[] = [];
+    for (const promptTarget of [1, 0.1]) {
+      const client = new Session({ isClient: true, arena, redundancy: { promptTarget } });
+      const server = new Session({ isClient: false, arena });
+      const pipe = new Pipe(client, server, { ...perfect, loss: 0.1, delay: 40, window: 200 });
+      let sent = 0;
+      let sunk = 0;
+      client.datagramFeed = { lifeMs: 500, next: () => 1300, take: (target, at) => target.fill(sent++, at, at + 1300) };
+      server.datagramSink = (data) => data[0] % 2 === 0 && ++sunk > 0;
+      for (let step = 0; step < 1500; step++) pipe.step();
+      let read = 0;
+      for (let data = server.readDatagram(); data !== null; data = server.readDatagram()) read += data[0] % 2;
+      expect(sunk + read + 400).toBeGreaterThan(0.98 * sent);
+      expect(server.stats.datagrams.delivered).toBe(sunk + read);
+      const { repairBytes, sourceBytes } = client.stats.redundancy;
+      repairs.push(repairBytes / sourceBytes);
+      client.destroy();
+      server.destroy();
+    }
+    // Losses alone take 0.11.
+    expect(repairs[1]).toBeLessThan(0.24);
+    expect(repairs[1]).toBeGreaterThan(repairs[0]);
+  });
+
   test("without room the newest is refused, and what waited past its deadline makes room", () => {
     const { client, server } = pair();
     const pipe = new Pipe(client, server, { ...perfect, window: 0 });

@@ -1,0 +1,195 @@
+import { EventEmitter } from "node:events";
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+import type { CarrierStream } from "../../src/proxy/carrier.ts";
+import type { Log } from "../../src/proxy/log.ts";
+import type { DatagramFeed } from "../../src/transport/session/datagram-sender.ts";
+import { IpPacket } from "../../src/tun/index.ts";
+import { parseNetwork } from "../../src/tun/network.ts";
+import type { TunPort } from "../../src/tunnel/tun-port.ts";
+import { parseTunnelRule, TunnelRules } from "../../src/tunnel/tunnel-rules.ts";
+import { TunnelServer } from "../../src/tunnel/tunnel-server.ts";
+import { counting, tcpPacket, udpPacket } from "../tun/packets.ts";
+
+const own = [parseNetwork("10.0.0.254/24", "own"), parseNetwork("fd00::fe/64", "own")];
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+class FakePort {
+  readonly addresses = own;
+  written: Uint8Array[] = [];
+  readonly routes = new Set<string>();
+  onPacket: (packet: Uint8Array) => void = () => {};
+  onBatchEnd: () => void = () => {};
+  address = (length: number) => own.find(({ address }) => address.length === length)!.address;
+  write = (packet: Uint8Array) => this.written.push(packet.slice());
+  setMtu = () => {};
+  addRoute = ({ text }: { text: string }) => this.routes.add(text);
+  removeRoute = ({ text }: { text: string }) => this.routes.delete(text);
+}
+
+/** A client's session, from the server's side. */
+class FakeCarrier {
+  readonly peer;
+  datagramFeed: DatagramFeed | null = null;
+  datagramSink: ((data: Uint8Array) => boolean) | null = null;
+  readonly packetDatagramBytes = 1400;
+  readonly rttMs = 20;
+  woken = 0;
+
+  constructor(commonName: string) {
+    this.peer = { identity: { commonName, subjectAltNames: [] } };
+  }
+
+  wakeFeed(): void {
+    this.woken++;
+  }
+
+  /** What the client would get, without what stands before a packet. */
+  take(): Uint8Array[] {
+    const packets: Uint8Array[] = [];
+    const feed = this.datagramFeed;
+    for (let bytes = feed?.next(0) ?? 0; bytes > 0; bytes = feed!.next(0)) {
+      const data = new Uint8Array(bytes);
+      feed!.take(data, 0);
+      packets.push(data.subarray(data[1] === 1 ? 7 : 1));
+    }
+    return packets;
+  }
+
+  send(packet: Uint8Array): void {
+    expect(this.datagramSink!(Uint8Array.from([STREAM, ...packet]))).toBe(true);
+  }
+}
+
+class FakeStream extends EventEmitter {
+  readonly id = STREAM;
+  destroyed = false;
+  reset(): void {
+    this.destroyed = true;
+    this.emit("close");
+  }
+}
+
+const STREAM = 4;
+
+let server: TunnelServer;
+afterEach(() => server.close());
+
+function setUp(clientToClient = false) {
+  const port = new FakePort();
+  const rules = new TunnelRules(
+    ["*=tun", "edge-1=tun:192.168.7.0/24"].map((text) => parseTunnelRule(text)!),
+    own,
+  );
+  server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu: undefined, log: silent });
+  const open = (name: string, addresses: string[], routes: string[] = []) => {
+    const carrier = new FakeCarrier(name);
+    const stream = new FakeStream();
+    const answer = server.open(
+      carrier,
+      { type: "tunnel", addresses, routes },
+      stream as unknown as CarrierStream,
+      () => {},
+    );
+    return { carrier, stream, answer };
+  };
+  return { port, open };
+}
+
+describe("a tunnel's server", () => {
+  test("hands packets to who has their destination, and takes only those with a source of their sender's", () => {
+    const { port, open } = setUp();
+    const first = open("edge-1", ["10.0.0.1/24", "fd00::1"], ["192.168.7.0/24"]);
+    const second = open("edge-2", ["10.0.0.2"]);
+    expect(first.answer).toEqual({ address: "10.0.0.1/32, fd00::1/128, 192.168.7.0/24" });
+    expect(port.routes).toEqual(new Set(["192.168.7.0/24"]));
+    port.onPacket(udpPacket(counting(9), { from: 254, to: 2 }));
+    port.onPacket(tcpPacket(counting(9), { from: 254, to: 1 }));
+    expect(first.carrier.take()).toEqual([tcpPacket(counting(9), { from: 254, to: 1 })]);
+    expect(second.carrier.take()).toEqual([udpPacket(counting(9), { from: 254, to: 2 })]);
+
+    first.carrier.send(udpPacket(counting(5), { from: 1, to: 254 }));
+    second.carrier.send(udpPacket(counting(5), { from: 1, to: 254 }));
+    second.carrier.send(udpPacket(counting(5), { from: 77, to: 254 }));
+    expect(port.written).toEqual([udpPacket(counting(5), { from: 1, to: 254 })]);
+    expect(server.drops.counts.spoofed).toBe(2);
+  });
+
+  test("refuses an address that another name has, and gives it to the same name that comes back", () => {
+    const { port, open } = setUp();
+    const first = open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]);
+    expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({
+      reason: "in-use",
+      message: "10.0.0.1/32 is in use by edge-1",
+    });
+    const again = open("edge-1", ["10.0.0.1"]);
+    expect(again.answer).toEqual({ address: "10.0.0.1/32" });
+    expect(first.stream.destroyed).toBe(true);
+    expect(first.carrier.datagramFeed).toBeNull();
+    expect(port.routes.size).toBe(0);
+    again.stream.emit("close");
+    expect(server.clients).toBe(0);
+    expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
+    expect(open("edge-3", ["10.0.0"]).answer).toMatchObject({ reason: "malformed" });
+    expect(open("edge-3", []).answer).toMatchObject({ reason: "malformed" });
+  });
+
+  test("keeps clients apart, and tells them; or joins them, a hop further", () => {
+    for (const joined of [false, true]) {
+      const { open } = setUp(joined);
+      const [first, second] = [open("edge-1", ["10.0.0.1"]), open("edge-2", ["10.0.0.2"])];
+      first.carrier.send(udpPacket(counting(5), { from: 1, to: 2, hopLimit: 9 }));
+      first.carrier.send(udpPacket(counting(5), { from: 1, to: 2, hopLimit: 1 }));
+      const [passed, more] = second.carrier.take();
+      const errors = first.carrier.take().map((packet) => packet[20]);
+      expect(more).toBeUndefined();
+      if (joined) expect(passed).toEqual(udpPacket(counting(5), { from: 1, to: 2, hopLimit: 8 }));
+      else expect(passed).toBeUndefined();
+      expect(errors).toEqual(joined ? [11] : [3, 3]);
+      server.close();
+    }
+  });
+
+  test("answers what is too long and may not be fragmented, carries what may be, and knows who is not there", () => {
+    const { port, open } = setUp();
+    const { carrier } = open("edge-1", ["10.0.0.1"]);
+    const ip = new IpPacket();
+    port.onPacket(udpPacket(counting(1400), { from: 254, to: 1, dontFragment: true }));
+    port.onPacket(udpPacket(counting(1400), { from: 254, to: 1, dontFragment: false }));
+    port.onPacket(udpPacket(counting(10), { from: 254, to: 9 }));
+    expect(carrier.take().map(({ length }) => length)).toEqual([1428]);
+    expect(port.written.map((packet) => [ip.parse(packet), packet[20], packet[21], packet[27]])).toEqual([
+      [true, 3, 4, (1400 - 7) & 0xff],
+      [true, 3, 1, 0],
+    ]);
+    expect(server.drops.counts).toMatchObject({ tooBig: 1, noRoute: 1 });
+  });
+
+  test("drops and counts whatever else comes, from inside and outside, and never fails", () => {
+    const { port, open } = setUp(true);
+    const { carrier } = open("edge-1", ["10.0.0.1"]);
+    open("edge-2", ["10.0.0.2"]);
+    const valid = [udpPacket(counting(40), { from: 1, to: 2 }), tcpPacket(counting(4), { from: 1, to: 254, flags: 2 })];
+    const packet = fc.oneof(
+      fc.uint8Array({ maxLength: 100 }),
+      fc
+        .record({ base: fc.constantFrom(...valid), at: fc.nat(60), byte: fc.nat(255), end: fc.nat(80) })
+        .map(({ base, at, byte, end }) => {
+          const bytes = base.slice(0, Math.max(1, end));
+          bytes[at % bytes.length] = byte;
+          return bytes;
+        }),
+    );
+    fc.assert(
+      fc.property(packet, (bytes) => {
+        const before = bytes.slice();
+        carrier.send(bytes);
+        expect(bytes).toEqual(before);
+        port.onPacket(bytes);
+      }),
+      { numRuns: 2000 },
+    );
+    expect(server.drops.counts.malformed).toBeGreaterThan(100);
+    expect(server.drops.counts.spoofed).toBeGreaterThan(10);
+  });
+});
