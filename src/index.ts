@@ -2,7 +2,7 @@
  * `bats-transport`: a network-coding transport after BATS codes. The socket API; and its foundations `codec` (also
  * `bats-transport/codec`) and `gf` (also `bats-transport/gf`).
  */
-export { type ClientOptions, type ConnectOptions, connect } from "./api/connect.ts";
+export { type ClientOptions, type ConnectOptions, connect, type FallbackOptions } from "./api/connect.ts";
 export { BatsError, type BatsErrorCode } from "./api/errors.ts";
 export { Listener, type ListenerEvents, type ListenerOptions, type ListenOptions, listen } from "./api/listener.ts";
 export type { CommonOptions } from "./api/options.ts";

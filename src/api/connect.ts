@@ -4,9 +4,11 @@ import { ClientHolder } from "../endpoint/client-holder.ts";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import type { SessionEnd, SessionHolder } from "../endpoint/session-holder.ts";
+import { CarrierSocket, FallbackPath } from "../fallback/index.ts";
+import type { Credentials } from "../tls/index.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { parseHostPort, resolveHost } from "./address.ts";
-import { connectError } from "./errors.ts";
+import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { Session } from "./session.ts";
@@ -24,10 +26,28 @@ export interface ClientOptions extends CommonOptions, SessionOptions {
   signal?: AbortSignal;
 }
 
-export type ConnectOptions = ClientOptions & SecurityOptions;
+/** Another way to the server where UDP does not pass: its `listenTls`. */
+export interface FallbackOptions {
+  /** "tls:HOST:PORT". */
+  target: string;
+  /** UDP may be silent for so long before, ms. Default 3000. */
+  afterMs?: number;
+  /** How soon UDP is tried again then, ms; each time in vain, twice as long, up to 2 minutes. Default 15,000. */
+  returnMs?: number;
+}
+
+export type ConnectOptions = ClientOptions &
+  SecurityOptions & {
+    /** "tls:HOST:PORT" of the server's `listenTls`, or more about it: how to reach the server where UDP does not pass. */
+    fallback?: string | FallbackOptions;
+  };
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RESUME_TIMEOUT_MS = 300_000;
+const DEFAULT_FALLBACK_AFTER_MS = 3000;
+const DEFAULT_RETURN_MS = 15_000;
+/** TCP and TLS of the fallback may take this long. */
+const FALLBACK_OPEN_MS = 5000;
 
 /**
  * Opens a session to `target`, "HOST:PORT"; resolves when both ends have accepted each other. Rejects with a `BatsError`, or with the
@@ -37,22 +57,49 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   checkNumber("connectTimeoutMs", connectTimeoutMs, 1, 2 ** 31 - 1);
   const hostPort = parseHostPort(target, "target", true);
-  const security = linkSecurity(credentialsOf(options), options.alpn);
+  const credentials = credentialsOf(options);
+  const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
+  const serverName = options.serverName ?? hostPort.host;
+  const openFallback = fallbackOf(options.fallback, serverName, credentials);
   signal?.throwIfAborted();
   const remote = await resolveHost(hostPort);
-  const socket = await openSocket(options, {});
+  const udp = await openSocket(options, {});
+  const socket = openFallback === null ? udp : new CarrierSocket(udp, true);
   const host = new Host(socket, security);
   try {
     signal?.throwIfAborted();
-    const rebind = async (): Promise<void> => host.driver.replaceSocket(await openSocket(options, {}));
-    const holder = clientHolder(host, security, hostPort, options, settings, rebind);
+    const rebind = async (): Promise<void> => {
+      const fresh = await openSocket(options, {});
+      await (socket instanceof CarrierSocket ? socket.replaceUdp(fresh) : host.driver.replaceSocket(fresh));
+    };
+    const fallback = socket instanceof CarrierSocket ? openFallback?.(socket) : undefined;
+    const holder = clientHolder(host, security, hostPort, options, settings, rebind, fallback);
     await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
     return startSession(holder, () => void host.close());
   } catch (error) {
     void host.close();
     throw error;
   }
+}
+
+/** Checks the option; makes of a client's socket its other way to the server. */
+function fallbackOf(
+  option: string | FallbackOptions | undefined,
+  serverName: string,
+  credentials: Credentials,
+): ((socket: CarrierSocket) => FallbackPath) | null {
+  if (option === undefined) return null;
+  const options = typeof option === "string" ? { target: option } : option;
+  const { target, afterMs = DEFAULT_FALLBACK_AFTER_MS, returnMs = DEFAULT_RETURN_MS } = options;
+  checkNumber("fallback.afterMs", afterMs, 0, 2 ** 31 - 1);
+  checkNumber("fallback.returnMs", returnMs, 1, 2 ** 30);
+  if (!target.startsWith("tls:")) {
+    throw new BatsError("ERR_BATS_ARGUMENT", `fallback is ${JSON.stringify(target)}, wanted "tls:HOST:PORT"`);
+  }
+  const hostPort = parseHostPort(target.slice(4), "fallback's HOST:PORT", true);
+  const carrier = { ...hostPort, serverName, credentials, timeoutMs: FALLBACK_OPEN_MS };
+  return (socket) => new FallbackPath(socket, carrier, afterMs, returnMs);
 }
 
 /** @internal A session about to dial from a host that is there. */
@@ -63,6 +110,7 @@ export function clientHolder(
   options: ClientOptions,
   settings: ReturnType<typeof linkSettings>,
   rebind?: () => Promise<void>,
+  fallback?: FallbackPath,
 ): ClientHolder {
   const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS } = options;
   const createSession = sessionFactory(options, true);
@@ -76,6 +124,7 @@ export function clientHolder(
     ...(rebind === undefined ? {} : { rebind }),
     settings,
     resumeTimeoutMs,
+    ...(fallback === undefined ? {} : { fallback }),
   });
 }
 

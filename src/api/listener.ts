@@ -4,6 +4,8 @@ import { isIP } from "node:net";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import { SessionRegistry } from "../endpoint/session-registry.ts";
+import { CarrierListener, CarrierSocket } from "../fallback/index.ts";
+import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort, resolveHost } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
@@ -19,6 +21,11 @@ export type ListenOptions = ListenerOptions & SecurityOptions;
 export interface ListenerOptions extends CommonOptions, SessionOptions {
   /** "PORT", "HOST:PORT" or "[IPV6]:PORT"; port 0 lets the system choose, no host means all addresses. */
   listen: string;
+  /**
+   * A TCP port, written as `listen` is, for clients whose network lets no UDP pass (their `fallback`): TLS with the same certificates at both
+   * ends. Left out: none.
+   */
+  listenTls?: string;
   /** How long a session whose link is gone waits for its client, ms. Default 180,000. */
   keepSessionMs?: number;
   /** How many such sessions are kept; the one that waits longest is given up first. Default 4096. */
@@ -46,17 +53,25 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   checkNumber("maximumKeptSessions", maximumKeptSessions, 0, 2 ** 31 - 1);
   checkNumber("maximumUnvalidated", options.maximumUnvalidated, 0, 2 ** 31 - 1);
   const hostPort = parseHostPort(options.listen, "listen", false);
-  const security = linkSecurity(credentialsOf(options), options.alpn);
+  const tlsHostPort = options.listenTls === undefined ? null : parseHostPort(options.listenTls, "listenTls", false);
+  const credentials = credentialsOf(options);
+  const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
   const createSession = sessionFactory(options, false);
   signal?.throwIfAborted();
-  const socket = await openSocket(options, await bindAddress(hostPort));
-  if (signal?.aborted === true) {
+  const udp = await openSocket(options, await bindAddress(hostPort));
+  const socket = tlsHostPort === null ? udp : new CarrierSocket(udp, false);
+  let carriers: CarrierListener | null = null;
+  try {
+    if (socket instanceof CarrierSocket) carriers = await openCarriers(tlsHostPort!, credentials, socket);
+    signal?.throwIfAborted();
+  } catch (error) {
+    carriers?.close();
     await socket.close();
-    throw signal.reason;
+    throw error;
   }
   const host = new Host(socket, security, options.maximumUnvalidated);
-  const listener = new Listener(host, options, security);
+  const listener = new Listener(host, options, security, carriers);
   const registry: SessionRegistry = new SessionRegistry({
     driver: host.driver,
     security,
@@ -74,6 +89,19 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return listener;
 }
 
+async function openCarriers(
+  hostPort: HostPort,
+  credentials: Credentials,
+  socket: CarrierSocket,
+): Promise<CarrierListener> {
+  const { ip = "", port } = await bindAddress(hostPort);
+  try {
+    return await CarrierListener.open({ host: ip, port }, credentials, socket);
+  } catch (error) {
+    throw new BatsError("ERR_BATS_BIND", `cannot open TCP port ${port}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; port: number }> {
   if (host === "" || host === "*") return { port };
   return isIP(host) === 0 ? resolveHost({ host, port }) : { ip: host, port };
@@ -83,12 +111,19 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #host: Host;
   readonly #options: CommonOptions & SessionOptions;
   readonly #security: LinkSecurity;
+  readonly #carriers: CarrierListener | null;
   readonly #sessions = new Set<Session>();
   #closed: Promise<void> | null = null;
 
   /** @internal Listeners come from `listen`. */
-  constructor(host: Host, options: CommonOptions & SessionOptions, security: LinkSecurity) {
+  constructor(
+    host: Host,
+    options: CommonOptions & SessionOptions,
+    security: LinkSecurity,
+    carriers: CarrierListener | null,
+  ) {
     super();
+    this.#carriers = carriers;
     this.#host = host;
     this.#options = options;
     this.#security = security;
@@ -97,6 +132,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
   /** Where it listens, with the port that the system chose. */
   get address(): Address {
     return this.#host.driver.socket.localAddress;
+  }
+
+  /** Where it listens for TLS on TCP; null where it does not. */
+  get tlsAddress(): Address | null {
+    return this.#carriers?.address ?? null;
   }
 
   /** How datagrams get in and out of the kernel. */
@@ -147,6 +187,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   async #close(options: CloseOptions): Promise<void> {
     this.#host.endpoint.acceptor = null;
+    this.#carriers?.close();
     await Promise.all([...this.#sessions].map((session) => session.close(options)));
     await this.#host.close();
     this.emit("close");

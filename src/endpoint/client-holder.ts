@@ -1,7 +1,11 @@
 /**
  * The client's end of a session: dials, and when the peer falls silent or the link is gone, dials anew and goes on with the same
  * session. The old link stays beside the new one until that is there, for it may be quicker to come back.
+ *
+ * Where there is a fallback, a server that is silent over UDP is dialled by it; from then on UDP is dialled beside that link every now
+ * and then, and takes the session back when it answers.
  */
+import type { FallbackPath } from "../fallback/index.ts";
 import type { Address } from "../transport/address.ts";
 import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
@@ -35,7 +39,14 @@ export interface ClientHolderOptions {
   settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
   /** How long a session waits for a link, ms. */
   resumeTimeoutMs: number;
+  /** Another way to the server, for where UDP does not pass. */
+  fallback?: FallbackPath;
 }
+
+/** UDP is tried at least so often while the session goes another way. */
+const LONGEST_RETURN_MS = 120_000;
+/** UDP that held for so long is taken for a way that works. */
+const STEADY_MS = 300_000;
 
 export class ClientHolder extends SessionHolder {
   readonly #options: ClientHolderOptions;
@@ -48,14 +59,26 @@ export class ClientHolder extends SessionHolder {
   #unconfirmed = false;
   #retryTimer: NodeJS.Timeout | null = null;
   #patienceTimer: NodeJS.Timeout | null = null;
+  #fallbackTimer: NodeJS.Timeout | null = null;
+  /** Why there is no way by the fallback, either. */
+  #fallbackFailure = "";
+  #returnTimer: NodeJS.Timeout | null = null;
+  #returns = 0;
+  /** When the session came to UDP last. */
+  #udpFromMs = 0;
+  /** The first link must be there by then. */
+  #openByMs = 0;
 
   constructor(options: ClientHolderOptions) {
     super(options.session, options.driver);
     this.#options = options;
+    const { fallback } = options;
+    if (fallback !== undefined) fallback.onGone = (words) => this.#onFallbackGone(words);
   }
 
   /** Begins. `listener` hears how it went. */
   dial(remote: Address, timeoutMs: number): void {
+    this.#openByMs = this.driver.now() + timeoutMs;
     this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
   }
 
@@ -81,7 +104,8 @@ export class ClientHolder extends SessionHolder {
       return;
     }
     this.#attempt = null;
-    if (this.state === "opening") this.end({ cause: "link", reason });
+    if (this.state === "opening") this.#endOpening(reason);
+    else if (this.state === "open") this.#returnLater();
     else this.#retryLater();
   }
 
@@ -93,6 +117,8 @@ export class ClientHolder extends SessionHolder {
 
   protected onEnd(): void {
     this.#giveUpAttempt();
+    if (this.#returnTimer !== null) clearTimeout(this.#returnTimer);
+    this.#returnTimer = null;
     if (this.#patienceTimer !== null) clearTimeout(this.#patienceTimer);
     this.#patienceTimer = null;
   }
@@ -104,7 +130,7 @@ export class ClientHolder extends SessionHolder {
       if (link.confirmed) {
         this.#unconfirmed = false;
         if (this.state === "opening") this.open();
-        else this.#back();
+        this.#back();
       }
     } else if (this.state === "suspended" && link.unansweredProbes === 0) {
       this.#back();
@@ -125,11 +151,19 @@ export class ClientHolder extends SessionHolder {
     this.#patienceTimer = null;
     this.#attempts = 0;
     this.resume();
+    if (this.current?.routed.link.remote.carrier !== undefined) {
+      this.#returnLater();
+      return;
+    }
+    this.#udpFromMs = this.driver.now();
+    this.#options.fallback?.close();
   }
 
   #giveUpAttempt(): void {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
+    if (this.#fallbackTimer !== null) clearTimeout(this.#fallbackTimer);
+    this.#fallbackTimer = null;
     const attempt = this.#attempt;
     this.#attempt = null;
     if (attempt !== null) this.driver.endpoint.destroy(attempt.routed, this.driver.now());
@@ -168,8 +202,82 @@ export class ClientHolder extends SessionHolder {
     return resolve();
   }
 
+  // ---------------------------------------------------------------- by the fallback, and back
+
+  #fallBack(): void {
+    this.#fallbackTimer = null;
+    const { fallback, settings } = this.#options;
+    fallback!.open().then(
+      (remote) => {
+        if (remote === null) return;
+        const wanted = this.state === "suspended" || (this.state === "opening" && this.current === null);
+        if (!wanted) {
+          fallback!.close();
+          return;
+        }
+        this.#giveUpAttempt();
+        if (this.driver.now() - this.#udpFromMs > STEADY_MS) this.#returns = 0;
+        const leftMs = this.state === "opening" ? this.#openByMs - this.driver.now() : ATTEMPT_MS;
+        this.#dial(remote, { ...settings(), handshakeTimeoutMs: leftMs });
+      },
+      (error: Error) => {
+        this.#fallbackFailure = error.message;
+      },
+    );
+  }
+
+  #onFallbackGone(words: string): void {
+    this.#fallbackFailure = words;
+    const onCarrier = (one: Attachment | null): boolean => one?.routed.link.remote.carrier !== undefined;
+    if (this.state === "opening" && (onCarrier(this.#attempt) || onCarrier(this.current))) {
+      this.end({ cause: "timeout", text: this.#silence });
+    } else if (onCarrier(this.#attempt)) {
+      this.#giveUpAttempt();
+      this.#retryLater();
+    } else if (this.state === "open" && onCarrier(this.current)) {
+      this.suspend();
+      this.#startPatience();
+      this.#retry();
+    }
+  }
+
+  #endOpening(reason: CloseReason): void {
+    const silent = reason.cause === "timeout" && this.#fallbackFailure !== "";
+    this.end(silent ? { cause: "timeout", text: this.#silence } : { cause: "link", reason });
+  }
+
+  get #silence(): string {
+    return `no answer over UDP, and none by the fallback: ${this.#fallbackFailure}`;
+  }
+
+  #returnLater(): void {
+    const { fallback } = this.#options;
+    if (fallback === undefined || this.#returnTimer !== null) return;
+    const pauseMs = Math.min(fallback.returnMs * 2 ** this.#returns++, Math.max(LONGEST_RETURN_MS, fallback.returnMs));
+    this.#returnTimer = setTimeout(() => this.#tryUdp(), pauseMs * (0.75 + Math.random() / 2));
+    this.#returnTimer.unref();
+  }
+
+  /** Dials over UDP beside the link that goes another way. */
+  #tryUdp(): void {
+    this.#returnTimer = null;
+    const { resolve, settings } = this.#options;
+    const wanted = (): boolean =>
+      this.state === "open" && this.#attempt === null && this.current?.routed.link.remote.carrier !== undefined;
+    if (!wanted()) return;
+    resolve().then(
+      (remote) => {
+        if (wanted()) this.#dial(remote, { ...settings(), handshakeTimeoutMs: ATTEMPT_MS });
+      },
+      () => this.#returnLater(),
+    );
+  }
+
   #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {
-    const { security, serverName, driver } = this.#options;
+    const { security, serverName, driver, fallback } = this.#options;
+    if (fallback !== undefined && remote.carrier === undefined && this.state !== "open") {
+      this.#fallbackTimer ??= setTimeout(() => this.#fallBack(), fallback.afterMs);
+    }
     const attachment = new Attachment(this);
     this.#attempt = attachment;
     const handshake = security.handshake("client", serverName, () => {

@@ -61,6 +61,8 @@ export class NetworkWatch {
   }
 
   async #lookAt(routed: RoutedLink): Promise<void> {
+    // A TCP connection does not move.
+    if (routed.link.remote.carrier !== undefined) return;
     const source = await this.#sourceFor(routed.link.remote);
     if (routed.gone || !routed.link.confirmed) return;
     const known = this.#sources.get(routed);

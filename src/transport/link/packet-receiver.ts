@@ -4,7 +4,7 @@
  *
  * Hot: once a packet; nothing is allocated for packets of the user's bytes and ACKs.
  */
-import type { Address } from "../address.ts";
+import { type Address, sameAddress } from "../address.ts";
 import type { EcnCodepoint, ReceivedDatagram } from "../endpoint.ts";
 import { CLOSE_NO_ERROR } from "./close.ts";
 import { equalAt } from "./connection-ids.ts";
@@ -35,7 +35,6 @@ import { EPOCH_DATA } from "./loss-detection.ts";
 import { MIN_INITIAL_BYTES, type PacketHeader, TAG_BYTES } from "./packet-header.ts";
 import { decodePacketNumber, readPacketNumber } from "./packet-number.ts";
 import type { PacketSpace } from "./packet-space.ts";
-import { sameAddress } from "./path.ts";
 import type { PathManager } from "./path-manager.ts";
 import type { Recovery } from "./recovery.ts";
 

@@ -3,7 +3,7 @@
  * proof does not come (RFC 9000, sections 8.2 and 9), and keeps within the leave that an unproved address gives. What is
  * known of one path is `path.ts`.
  */
-import type { Address } from "../address.ts";
+import { type Address, sameAddress } from "../address.ts";
 import type { ReceivedDatagram, Transmit } from "../endpoint.ts";
 import type { ControlChannel } from "./control-channel.ts";
 import { FRAME_PADDING, FRAME_PATH_CHALLENGE, FRAME_PATH_RESPONSE, PATH_DATA_BYTES, writePathFrame } from "./frames.ts";
@@ -11,7 +11,7 @@ import type { LinkCore } from "./link-core.ts";
 import { EPOCH_DATA } from "./loss-detection.ts";
 import { TAG_BYTES } from "./packet-header.ts";
 import { type PacketWriter, SENT_NOTHING } from "./packet-writer.ts";
-import { LEAST_PATH_PACKET_BYTES, Path, sameAddress, sameIp } from "./path.ts";
+import { LEAST_PATH_PACKET_BYTES, Path, sameIp } from "./path.ts";
 import { BASE_DATAGRAM_BYTES } from "./path-mtu.ts";
 import type { Recovery } from "./recovery.ts";
 

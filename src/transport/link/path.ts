@@ -113,10 +113,7 @@ export class Path {
   }
 }
 
-export function sameAddress(a: Address, b: Address): boolean {
-  return a === b || (a.port === b.port && a.ip === b.ip);
-}
-
+/** Whether only the port may differ. */
 export function sameIp(a: Address, b: Address): boolean {
-  return a === b || a.ip === b.ip;
+  return a === b || (a.ip === b.ip && a.carrier === b.carrier);
 }
