@@ -32,7 +32,7 @@ export interface FallbackOptions {
   target: string;
   /** UDP may be silent for so long before, ms. Default 3000. */
   afterMs?: number;
-  /** How soon UDP is tried again then, ms; each time in vain, twice as long, up to 2 minutes. Default 15,000. */
+  /** How soon UDP is tried again then, ms; each time in vain, twice as long, up to 2 minutes. Default 5000. */
   returnMs?: number;
 }
 
@@ -45,7 +45,7 @@ export type ConnectOptions = ClientOptions &
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RESUME_TIMEOUT_MS = 300_000;
 const DEFAULT_FALLBACK_AFTER_MS = 3000;
-const DEFAULT_RETURN_MS = 15_000;
+const DEFAULT_RETURN_MS = 5000;
 /** TCP and TLS of the fallback may take this long. */
 const FALLBACK_OPEN_MS = 5000;
 

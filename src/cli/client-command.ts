@@ -4,18 +4,19 @@ import { connect } from "../api/connect.ts";
 import { BatsError } from "../api/errors.ts";
 import type { Session } from "../api/session.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
-import { type Forward, parseForward, parseHostPort } from "../proxy/forward-endpoint.ts";
+import { type Forward, parseForward, parseHostPort, syntax } from "../proxy/forward-endpoint.ts";
 import type { ForwardSession } from "../proxy/forward-session.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
 import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
+import { type Address, formatAddress } from "../transport/address.ts";
 import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
-import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
+import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
 import {
@@ -30,6 +31,7 @@ import { EXIT, UserError } from "./user-error.ts";
 interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOptions {
   connect: string[];
   serverName?: string;
+  fallback?: string;
   local: Forward[];
   remote: Forward[];
   keepAlive: number;
@@ -49,6 +51,15 @@ export function configureClient(command: Command): Command {
         ),
       )
       .option("--server-name <name>", "the name in the server's certificate (default: the host of --connect)")
+      .addOption(
+        new Option("--fallback <tls:host:port>", "the server's --listen-tls, for where UDP is blocked").argParser(
+          reading((text) => {
+            if (!text.startsWith("tls:")) throw syntax(text, "a fallback is tls:HOST:PORT");
+            parseHostPort(text.slice(4));
+            return text;
+          }),
+        ),
+      )
       .addOption(
         new Option("-L, --local <listen=target>", "listen here, reach the target from the server (repeatable)")
           .argParser(repeatable(parseForward))
@@ -92,6 +103,9 @@ async function run(options: ClientOptions): Promise<void> {
   if (options.route.length > 0 && options.tun === undefined) {
     throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
   }
+  if (options.fallback !== undefined && options.connect.length > 1) {
+    throw new UserError(EXIT.usage, "--fallback leads to one server: give one --connect with it");
+  }
   const operations = await startOperations("client", options, createLog(options));
   const { log, monitor } = operations;
   const signal = shutdownSignal();
@@ -125,7 +139,10 @@ async function run(options: ClientOptions): Promise<void> {
   operations.started();
   const keepAliveMs = options.keepAlive * 1000;
   let session = null as Session | null;
-  const names = options.serverName === undefined ? {} : { serverName: options.serverName };
+  const names = {
+    ...(options.serverName === undefined ? {} : { serverName: options.serverName }),
+    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+  };
   const connected = keepConnected<Session>({
     targets: options.connect,
     connect: async (target, attempt) => {
@@ -140,6 +157,13 @@ async function run(options: ClientOptions): Promise<void> {
       });
       session.on("suspended", () => log.warn({ server: target }, `${target}: does not answer; connections wait`));
       session.on("resumed", () => log.info({ server: target }, `${target}: is back`));
+      const sayPath = (address: Address): void => {
+        const at = formatAddress(address);
+        if (address.carrier === undefined) log.info({ server: target, address: at }, `${target}: is reached at ${at}`);
+        else log.warn({ server: target, address: at }, `${target}: no answer over UDP: goes by ${at}, tries UDP on`);
+      };
+      if (session.peer.address.carrier !== undefined) sayPath(session.peer.address);
+      session.on("path", sayPath);
       return session;
     },
     judge,

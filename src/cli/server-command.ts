@@ -30,6 +30,7 @@ import { EXIT, UserError } from "./user-error.ts";
 
 interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOptions {
   listen: string;
+  listenTls?: string;
   allow: (Rule | TunnelRule)[];
   allowListen: Rule[];
 }
@@ -43,6 +44,14 @@ export function configureServer(command: Command): Command {
       .description("wait for clients at the near end of what they want to reach")
       .addOption(
         new Option("--listen <[host:]port>", "the UDP port of this server").makeOptionMandatory().argParser(
+          reading((text) => {
+            parseListenAddress(text);
+            return text;
+          }),
+        ),
+      )
+      .addOption(
+        new Option("--listen-tls <[host:]port>", "a TCP port for clients whose network blocks UDP").argParser(
           reading((text) => {
             parseListenAddress(text);
             return text;
@@ -85,6 +94,7 @@ async function run(options: ServerOptions): Promise<void> {
   const credentials = await loadCredentials(options, log, signal);
   const listener = await listen({
     listen: options.listen,
+    ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),
     credentials,
     alpn: ALPN,
     io: options.io,
@@ -144,6 +154,10 @@ async function run(options: ServerOptions): Promise<void> {
   });
   const at = formatAddress(listener.address);
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);
+  if (listener.tlsAddress !== null) {
+    const tls = formatAddress(listener.tlsAddress);
+    log.info({ listen: tls }, `serving on TCP ${tls} those who cannot use UDP`);
+  }
   operations.started();
 
   await aborted(signal);

@@ -220,8 +220,17 @@ export class ClientForwards {
         const at = answer.address ?? endpoint;
         const to = formatEndpoint(forward.target);
         this.#log.info({ listen: at, target: to }, `the server listens at ${at} for ${to} here`);
-        stream.resume();
         stream.once("end", () => stream.end());
+        // Nothing more comes but word that the listener went to another node.
+        const after = readHeader(stream, decodeAnswer).then(
+          (last) => {
+            if (last.type !== "refused") return;
+            delayMs = RETRY_MAX_MS;
+            this.#log.warn({ listen: at, reason: last.reason }, `-R ${formatForward(forward)}: ${last.message}`);
+          },
+          () => {},
+        );
+        void after.then(() => stream.resume());
         this.#asked.set(listener, () => stream.end());
         await closed;
         this.#asked.delete(listener);

@@ -392,7 +392,7 @@ function flowResult(flow: { stats: { bytesSent: number; bytesReceived: number } 
 }
 
 /** Says why in the answer, and hangs up once the peer has had the time to read it. */
-function refuse(stream: CarrierStream, refusal: Refusal): void {
+export function refuse(stream: CarrierStream, refusal: Refusal): void {
   if (stream.destroyed) return;
   stream.on("error", () => {});
   stream.end(encodeAnswer({ type: "refused", ...refusal }));

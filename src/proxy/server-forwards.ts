@@ -12,7 +12,13 @@ import {
   hasPlaceholder,
   parseEndpoint,
 } from "./forward-endpoint.ts";
-import { ForwardSession, type ForwardSessionOptions, type Refusal, type TunnelHeader } from "./forward-session.ts";
+import {
+  ForwardSession,
+  type ForwardSessionOptions,
+  type Refusal,
+  refuse,
+  type TunnelHeader,
+} from "./forward-session.ts";
 import { nameOf, pathSegment } from "./identity.ts";
 import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint, sourceOf } from "./local-socket.ts";
 import type { Log } from "./log.ts";
@@ -22,6 +28,8 @@ import { RESET_BY_PROXY } from "./splice.ts";
 import { listenUdp } from "./udp-socket.ts";
 
 const MAX_LISTENERS_PER_SESSION = 256;
+
+const TWO_OF_ONE_NAME = "are there two nodes, or two forwards, of one name?";
 
 export interface ServerForwardsOptions {
   allow: Permissions;
@@ -39,6 +47,10 @@ export interface ServerForwardsOptions {
 
 interface RemoteListener {
   readonly peer: string;
+  /** Of its session, in the order in which they came. */
+  readonly turn: number;
+  /** Tells the client that another session of its name listens there now. */
+  handOver(): void;
   /** Whether the rules still let it be. */
   allowed(): boolean;
   close(): void;
@@ -47,6 +59,7 @@ interface RemoteListener {
 export class ServerForwards {
   #options: ServerForwardsOptions;
   readonly #sessions: Set<ForwardSession> = new Set();
+  #sessionsCome = 0;
   /** By the endpoint as text. */
   readonly #listeners: Map<string, RemoteListener> = new Map();
 
@@ -61,6 +74,7 @@ export class ServerForwards {
   /** Takes a session that was just established. */
   add(carrier: Carrier): ForwardSession {
     const { log, flowIdleMs, datagramDeadlineMs, tunnel = null } = this.#options;
+    const turn = this.#sessionsCome++;
     let listeners = 0;
     const sessionOptions: ForwardSessionOptions = {
       log,
@@ -75,7 +89,7 @@ export class ServerForwards {
           }
           listeners++;
           stream.once("close", () => listeners--);
-          return this.#listen(session, header, stream);
+          return this.#listen(session, turn, header, stream);
         },
       },
     };
@@ -109,8 +123,10 @@ export class ServerForwards {
     return { target, forward: formatEndpoint(target) };
   }
 
+  /** A listener goes to the session that came last: a node that comes back gets its own at once, and two of one name do not fight. */
   async #listen(
     session: ForwardSession,
+    turn: number,
     header: OpenHeader & { type: "listen" },
     stream: CarrierStream,
   ): Promise<string> {
@@ -125,7 +141,11 @@ export class ServerForwards {
     if (before !== undefined && before.peer !== session.peer) {
       throw new LocalSocketError("in-use", `cannot listen at ${key}: ${before.peer} does`);
     }
-    before?.close();
+    if (before !== undefined && before.turn >= turn) {
+      const whose = before.turn === turn ? "this session" : "a newer session of that name";
+      throw new LocalSocketError("in-use", `cannot listen at ${key}: ${whose} does; ${TWO_OF_ONE_NAME}`);
+    }
+    before?.handOver();
     const opened = await this.#open(session, endpoint, header.listener);
     if (stream.destroyed || stream.readableEnded) {
       opened.close();
@@ -134,17 +154,26 @@ export class ServerForwards {
     const address = formatEndpoint(opened.endpoint);
     const listener: RemoteListener = {
       peer: session.peer,
+      turn,
+      handOver: () => {
+        const message = `another session of ${session.peer} took ${address} over; ${TWO_OF_ONE_NAME}`;
+        if (!stream.destroyed) refuse(stream, { reason: "in-use", message });
+        forget();
+      },
       allowed: () => this.#options.allowListen.allows(names, endpoint),
       close: () => {
-        if (this.#listeners.get(address) !== listener) return;
-        this.#listeners.delete(address);
-        opened.close();
-        if (!stream.destroyed) stream.reset(RESET_BY_PROXY);
-        this.#options.log.info(
-          { peer: session.peer, listen: address },
-          `${session.peer}: no longer listening at ${address}`,
-        );
+        if (forget() && !stream.destroyed) stream.reset(RESET_BY_PROXY);
       },
+    };
+    const forget = (): boolean => {
+      if (this.#listeners.get(address) !== listener) return false;
+      this.#listeners.delete(address);
+      opened.close();
+      this.#options.log.info(
+        { peer: session.peer, listen: address },
+        `${session.peer}: no longer listening at ${address}`,
+      );
+      return true;
     };
     this.#listeners.set(address, listener);
     stream.on("error", () => {});

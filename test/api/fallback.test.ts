@@ -10,6 +10,7 @@ import {
   type FallbackOptions,
   type Listener,
   type Session,
+  type Stream,
 } from "../../src/index.ts";
 import { Authority, CLIENT_AUTH } from "../tls/certificates.ts";
 import { Relay } from "./relay.ts";
@@ -33,6 +34,14 @@ async function ends(): Promise<{ server: Listener; relay: Relay; tls: number }> 
 async function dial(relay: Relay, tls: number, options: Partial<FallbackOptions> = {}): Promise<Session> {
   const fallback = { target: `tls:127.0.0.1:${tls}`, afterMs: 300, returnMs: 300, ...options };
   return closeLater(await connect(`127.0.0.1:${relay.port}`, { credentials: clientCredentials, fallback }));
+}
+
+/** Streams that are cut when the test is over. */
+async function openPair(client: Session, peer: Session): Promise<{ near: Stream; far: Stream }> {
+  const pair = await streamPair(client, peer);
+  pair.near.on("error", () => {});
+  pair.far.on("error", () => {});
+  return pair;
 }
 
 /** Until the session is by TLS, or not. */
@@ -75,14 +84,14 @@ describe("a session where UDP is blocked", () => {
     const [peer] = (await accepted) as [Session];
     expect(client.peer.address).toMatchObject({ port: tls, carrier: expect.any(Number) });
     expect(peer.peer.address.carrier).toBeDefined();
-    const { near, far } = await streamPair(client, peer);
+    const { near, far } = await openPair(client, peer);
     const got = drain(far);
     const part = pour(near, 8_000_000);
     relay.blocked = false;
     await onPath(client, false);
     expect(client.peer.address.port).toBe(relay.port);
     expect(await got).toMatchObject({ bytes: 8_000_000, sha1: await part });
-    const more = await streamPair(client, peer);
+    const more = await openPair(client, peer);
     const back = drain(more.near);
     const sent = pour(more.far, 1_000_000);
     expect(await back).toMatchObject({ sha1: await sent });
@@ -99,7 +108,7 @@ describe("a session where UDP is blocked", () => {
     const client = await dial(relay, tls, { returnMs: 60_000 });
     const [peer] = (await accepted) as [Session];
     expect(client.peer.address.carrier).toBeUndefined();
-    const { near, far } = await streamPair(client, peer);
+    const { near, far } = await openPair(client, peer);
     const got = drain(far);
     relay.blocked = true;
     const sent = pour(near, 4_000_000);
@@ -114,7 +123,7 @@ describe("a session where UDP is blocked", () => {
     const accepted = once(server, "session");
     const client = await dial(relay, middle.port, { returnMs: 60_000 });
     const [peer] = (await accepted) as [Session];
-    const { near, far } = await streamPair(client, peer);
+    const { near, far } = await openPair(client, peer);
     const got = drain(far);
     const first = client.peer.address;
     const moved = once(client, "path") as Promise<[Address]>;

@@ -55,6 +55,10 @@ describe("a command line that is wrong", () => {
       ],
       [["client", "--connect", "localhost:1", ...common, "-L", "tcp:1=http:host:80"], /"http" is no kind of endpoint/],
       [["client", "--connect", "::1:4433", ...common, ...L], /an IPv6 address stands in brackets: write \[::1\]:4433/],
+      [
+        ["client", "--connect", "localhost:1", ...common, ...L, "--fallback", "localhost:2"],
+        /a fallback is tls:HOST:PORT/,
+      ],
       [["client", "--connect", "localhost:1", ...common], /nothing to forward: add -L LISTEN=TARGET/],
       [["client", ...common, ...L], /required option '--connect <host:port>' not specified/],
       [["server", "--listen", "70000", ...common], /"70000" is no port/],

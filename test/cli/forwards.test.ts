@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { pemPaths } from "../../src/pki/files.ts";
+import { Relay } from "../api/relay.ts";
 import { exchange, fateOf, until } from "../proxy/local.ts";
 import { type Certificates, Command, createCertificates, freeUdpPort, issue } from "./command.ts";
 
@@ -106,6 +107,24 @@ describe("bats-proxy", () => {
     }
     udp.close();
     socket.close();
+  });
+
+  it("goes over TLS where UDP is blocked, says so, and returns", async () => {
+    const { server, port } = await startServer([
+      ...["--allow", `edge-1=tcp:127.0.0.1:${echoPort}`, "--listen-tls", "127.0.0.1:0"],
+    ]);
+    const tls = /:(\d+) those/.exec(await server.line(/serving on TCP/))![1];
+    const relay = await Relay.open(port);
+    relay.blocked = true;
+    const { client, ports } = await startClient(relay.port, [
+      ...["--fallback", `tls:localhost:${tls}`, "-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`],
+    ]);
+    await client.line(new RegExp(`no answer over UDP: goes by .*:${tls} over TLS, tries UDP on`));
+    expect((await exchange(ports[0], BIG)).equals(BIG)).toBe(true);
+    relay.blocked = false;
+    await client.line(new RegExp(`is reached at .*:${relay.port}`));
+    expect(String(await exchange(ports[0], "over UDP"))).toBe("over UDP");
+    await relay.close();
   });
 
   it("carries many connections at once, and many one after the other", async () => {

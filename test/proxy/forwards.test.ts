@@ -311,6 +311,33 @@ describe("a refused forward", () => {
 });
 
 describe("a listener at the server", () => {
+  it("goes to the later of two sessions of one name once, and the other hears why", async () => {
+    const echo = await serveEcho();
+    const { server: probe, port } = await serve(() => {});
+    await new Promise((resolve) => probe.close(resolve));
+    const forward = `tcp:127.0.0.1:${port}=tcp:127.0.0.1:${echo}`;
+    const { server, client, pair, clientLog } = await createRig({ remote: [forward], allowListen: ["*=tcp:*"] });
+    const log = createLog();
+    const options = { local: [], unixMode: 0o600, maxFlows: 10, flowIdleMs: 1000, datagramDeadlineMs: undefined };
+    const second = new ClientForwards({ ...options, remote: [parseForward(forward)], log });
+    cleanups.push(() => second.stopListening());
+    const later = createFakePair("edge-1");
+    server.add(later.server);
+    second.attach(later.client);
+    await until(() => log.lines.length === 1 && clientLog.lines.length === 2);
+    expect(log.lines[0]).toContain("the server listens at");
+    expect(clientLog.lines[1]).toMatch(/another session of edge-1 took tcp:.* over; are there two nodes/);
+    expect(await exchange(port, "still")).toEqual(Buffer.from("still"));
+    // The earlier one asks again, in vain.
+    const asked = pair.client.openStream();
+    asked.on("error", () => {});
+    asked.write(encodeOpen({ type: "listen", endpoint: `tcp:127.0.0.1:${port}`, listener: 0 }));
+    const [answer] = (await once(asked, "data")) as [Buffer];
+    expect(String(answer)).toContain("a newer session of that name does");
+    expect(log.lines.join()).not.toContain("took");
+    expect(client.session).not.toBe(null);
+  });
+
   it("is taken over by the same name and kept from another", async () => {
     const echo = await serveEcho();
     const { server: probe, port } = await serve(() => {});
