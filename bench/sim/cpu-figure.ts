@@ -20,7 +20,7 @@ const PROTECTION: PacketProtection = { handshakeKeys: () => KEYS };
 
 /** Until functions are compiled, and windows and pools are as large as the path needs. */
 const WARM_UP_MS = 10_000;
-const SAMPLES_A_HALF = 5;
+const SAMPLES_A_HALF = 20;
 
 /** The stand-in's flights, then keys that seal nothing. */
 class Unprotected extends StandInHandshake {

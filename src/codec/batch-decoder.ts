@@ -233,9 +233,11 @@ export class BatchDecoder {
   /** The first unknown source symbol, below `limit` or covered, with a coefficient in a row. */
   #findPivot(row: Pointer, limit: number = this.#covered): number {
     const { bytes } = this.#pool.arena;
-    const end = Math.max(limit, this.#covered);
-    for (let i = 0; i < end; i++) {
-      if (bytes[row + this.batchSize + i] !== 0 && !this.#symbols.has(this.batchSize + i)) return i;
+    const { used } = this.#symbols;
+    const { batchSize } = this;
+    const end = batchSize + Math.max(limit, this.#covered);
+    for (let i = batchSize; i < end; i++) {
+      if (used[i] === 0 && bytes[row + i] !== 0) return i - batchSize;
     }
     return NONE;
   }
@@ -304,7 +306,7 @@ export class BatchDecoder {
     const first = this.#queueTail;
     let ready = 0;
     for (let r = 0; r < this.#held; r++) {
-      if (this.#unknownsOf(this.#rows + r * this.#stride) === 1) this.#queue[first + ready++] = this.#pivotOfRow[r];
+      if (this.#givesPivot(this.#rows + r * this.#stride)) this.#queue[first + ready++] = this.#pivotOfRow[r];
     }
     if (ready === 0) return "innovative";
     if (!this.#acquireTargets(ready)) return this.#resolveOneByOne(ready);
@@ -393,13 +395,17 @@ export class BatchDecoder {
     this.#symbols.put(this.batchSize + index, slot, LENGTH_BYTES + bytes[slot] + 256 * bytes[slot + 1]);
   }
 
-  #unknownsOf(row: Pointer): number {
+  /** Whether a row has no unknown source symbol but its pivot. Most have, and soon. */
+  #givesPivot(row: Pointer): boolean {
     const { bytes } = this.#pool.arena;
+    const { used } = this.#symbols;
+    const { batchSize } = this;
+    const end = batchSize + this.#covered;
     let unknowns = 0;
-    for (let i = 0; i < this.#covered; i++) {
-      if (bytes[row + this.batchSize + i] !== 0 && !this.#symbols.has(this.batchSize + i)) unknowns++;
+    for (let i = batchSize; i < end; i++) {
+      if (used[i] === 0 && bytes[row + i] !== 0 && ++unknowns === 2) return false;
     }
-    return unknowns;
+    return true;
   }
 
   #lengthsPossible(ready: number): boolean {
