@@ -18,9 +18,12 @@ import { type BudgetOptions, RepairBudget } from "./repair-budget.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { SessionError } from "./session-error.ts";
 
-/** Superfluous repairs a batch that its first round may cost on average, and each later one. */
+/** Superfluous repairs a batch that a round may cost on average where a round trip is short: waiting for one more costs little. */
+const LEAST_WASTE = 0.2;
+/** The same where it is long, in a batch's first round and in each later one. */
 const FIRST_WASTE = 0.6;
 const LATER_WASTE = 0.4;
+const LONG_RTT_MS = 180;
 /** No more repairs than make them fall short with this chance. */
 const LEAST_SHORTFALL = 0.0005;
 const MOST_REPAIRS = 128;
@@ -150,7 +153,8 @@ export class Redundancy {
   /** How many repairs to add to `repairs` under way for a batch that misses `missing` symbols after `round` rounds of repair. */
   margin(missing: number, repairs: number, round: number): number {
     this.#odds.update(this.path.loss, this.path.persistence);
-    const all = round === 0 ? FIRST_WASTE : LATER_WASTE;
+    const most = round === 0 ? FIRST_WASTE : LATER_WASTE;
+    const all = LEAST_WASTE + (most - LEAST_WASTE) * Math.min(this.path.rttMs / LONG_RTT_MS, 1);
     const waste = all / Math.max(this.#shares[Math.min(round, this.#shares.length - 1)], 0.001);
     let n = Math.max(missing, repairs);
     while (n < MOST_REPAIRS) {
