@@ -5,6 +5,7 @@ import { configureClient } from "./client-command.ts";
 import { withConfiguration } from "./configuration.ts";
 import { escapeControls } from "./log-output.ts";
 import { VERSION } from "./operations.ts";
+import { createPerfCommand } from "./perf-command.ts";
 import { createPkiCommand } from "./pki-commands.ts";
 import { configureServer } from "./server-command.ts";
 import { createStatusCommand } from "./status-command.ts";
@@ -32,6 +33,7 @@ const roles = new Map([
 const commands = new Map([...roles].map(([role, configure]) => [role, configure(program.command(role))]));
 program.addCommand(createCheckCommand(roles));
 program.addCommand(createStatusCommand());
+program.addCommand(createPerfCommand());
 program.addCommand(createPkiCommand());
 
 /** Errors of the command line are thrown here, from every level, and end with one exit code. */

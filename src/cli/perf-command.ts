@@ -1,0 +1,171 @@
+/** `bats-proxy perf`: how much goes over a session between two hosts, and what the path does meanwhile. */
+import { Command, Option } from "commander";
+import { connect } from "../api/connect.ts";
+import { listen } from "../api/listener.ts";
+import type { Session } from "../api/session.ts";
+import { measure, PERF_ALPN, type Result, serveMeasurement } from "../perf/measurement.ts";
+import { PERF_MODES, type Plan, type Tally } from "../perf/plan.ts";
+import { nameOf } from "../proxy/identity.ts";
+import { formatAddress } from "../transport/address.ts";
+import type { CredentialPaths } from "./credential-files.ts";
+import { escapeControls } from "./log-output.ts";
+import { readNumber } from "./options.ts";
+import { aborted, shutdownSignal } from "./shutdown.ts";
+import { EXIT, UserError } from "./user-error.ts";
+
+interface ClientOptions extends CredentialPaths {
+  connect: string;
+  serverName?: string;
+  mode: Plan["mode"];
+  reverse?: boolean;
+  seconds: number;
+  parallel: number;
+  size?: number;
+  rate: number;
+  json?: boolean;
+}
+
+const PERIOD_MS = 1000;
+const DEFAULT_SIZE_BYTES = { stream: 65_536, message: 16_384, datagram: 1200 };
+
+export function createPerfCommand(): Command {
+  const perf = new Command("perf").description("measure what goes over a session between two hosts");
+  addCredentials(perf.command("server").description("wait for clients that measure; anyone with a certificate may"))
+    .requiredOption("--listen <[host:]port>", "the UDP port")
+    .action(serve);
+  addCredentials(perf.command("client").description("measure, and print the result"))
+    .requiredOption("--connect <host:port>", "where `bats-proxy perf server` runs")
+    .option("--server-name <name>", "the name in the server's certificate (default: the host of --connect)")
+    .addOption(new Option("--mode <mode>", "what is sent").choices(PERF_MODES).default("stream"))
+    .option("--reverse", "the server sends")
+    .addOption(new Option("--seconds <s>", "for how long").argParser(readNumber(0.1, 3600)).default(10))
+    .addOption(new Option("--parallel <n>", "streams at once").argParser(readNumber(1, 64)).default(1))
+    .addOption(
+      new Option("--size <bytes>", "of a message (16384) or datagram (1200)").argParser(readNumber(1, 1_000_000)),
+    )
+    .addOption(
+      new Option("--rate <mbps>", "at which datagrams are sent").argParser(readNumber(0.001, 100_000)).default(10),
+    )
+    .option("--json", "print the result as JSON, and no progress")
+    .action(run);
+  return perf;
+}
+
+function addCredentials(command: Command): Command {
+  return command
+    .requiredOption("--ca <file>", "certificates of the authorities that the other end's must come from (PEM)")
+    .requiredOption("--cert <file>", "this node's certificate (PEM)")
+    .requiredOption("--key <file>", "its private key (PEM)")
+    .option("--crl <file>", "certificate revocation lists (PEM)");
+}
+
+async function serve(options: CredentialPaths & { listen: string }): Promise<void> {
+  const signal = shutdownSignal();
+  const { listen: address, ...files } = options;
+  const listener = await listen({ listen: address, ...files, alpn: PERF_ALPN }).catch((error: Error) => {
+    throw new UserError(EXIT.cannotStart, error.message);
+  });
+  process.stderr.write(`measuring on UDP ${formatAddress(listener.address)}\n`);
+  listener.on("session", (session) => {
+    const name = escapeControls(nameOf(session.peer.identity));
+    serveMeasurement(session).then(
+      ({ mode, reverse }) => process.stderr.write(`${name}: ${mode}${reverse ? ", reverse" : ""}: done\n`),
+      (error: Error) => {
+        process.stderr.write(`${name}: ${escapeControls(error.message)}\n`);
+        session.destroy();
+      },
+    );
+    session.on("close", () => {});
+  });
+  await aborted(signal);
+  await listener.close({ timeoutMs: 1000 });
+}
+
+async function run(options: ClientOptions): Promise<void> {
+  const {
+    mode,
+    reverse = false,
+    seconds,
+    parallel,
+    rate,
+    json = false,
+    connect: target,
+    serverName,
+    ca,
+    cert,
+    key,
+    crl,
+  } = options;
+  const credentials = { ca, cert, key, ...(crl === undefined ? {} : { crl }) };
+  const names = serverName === undefined ? {} : { serverName };
+  const session = await connect(target, { ...credentials, ...names, alpn: PERF_ALPN }).catch((error: Error) => {
+    throw new UserError(EXIT.unreachable, error.message);
+  });
+  const sizeBytes = options.size ?? DEFAULT_SIZE_BYTES[mode];
+  const plan: Plan = {
+    mode,
+    reverse,
+    seconds,
+    parallel: Math.floor(parallel),
+    sizeBytes: Math.floor(sizeBytes),
+    rateMbps: rate,
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const lost = new Promise<never>((_, reject) => {
+    session.once("close", (error) =>
+      reject(new UserError(EXIT.unreachable, error?.message ?? "the server closed the session")),
+    );
+  });
+  const result = await Promise.race([
+    measure(session, plan, (tally) => {
+      if (!json) timer = showProgress(session, tally, reverse ? "received" : "sent");
+    }),
+    lost,
+  ]).finally(() => clearInterval(timer));
+  process.stdout.write(
+    json ? `${JSON.stringify(resultJson(session, plan, result), null, 2)}\n` : resultText(session, plan, result),
+  );
+  lost.catch(() => {});
+  await session.close();
+}
+
+function showProgress(session: Session, tally: Readonly<Tally>, verb: string): NodeJS.Timeout {
+  let before = 0;
+  return setInterval(() => {
+    const { rttMs, lossRate, redundancy } = session.stats();
+    const mbps = ((tally.bytes - before) * 8) / 1e6 / (PERIOD_MS / 1000);
+    before = tally.bytes;
+    process.stdout.write(
+      `${verb} ${mbps.toFixed(1).padStart(8)} Mbit/s, RTT ${rttMs.toFixed(1)} ms, ` +
+        `loss ${(lossRate * 100).toFixed(1)} %, redundancy ${(redundancy * 100).toFixed(1)} %\n`,
+    );
+  }, PERIOD_MS);
+}
+
+function goodputMbps({ bytes, elapsedMs }: Tally): number {
+  return elapsedMs > 0 ? (bytes * 8) / 1000 / elapsedMs : 0;
+}
+
+function resultJson(session: Session, plan: Plan, { sent, received }: Result): object {
+  const { rttMs, minRttMs, lossRate, redundancy, io, aead } = session.stats();
+  return {
+    plan,
+    sent,
+    received,
+    goodputMbps: goodputMbps(received),
+    path: { rttMs, minRttMs, lossRate, redundancy, io, aead },
+  };
+}
+
+function resultText(session: Session, { mode, reverse }: Plan, { sent, received }: Result): string {
+  const { rttMs, io, aead } = session.stats();
+  const missing =
+    mode === "datagram"
+      ? `, ${((1 - received.count / Math.max(1, sent.count)) * 100).toFixed(2)} % of ${sent.count} missing`
+      : "";
+  return (
+    `${reverse ? "from the server" : "to the server"}, ${mode}: ${goodputMbps(received).toFixed(1)} Mbit/s, ` +
+    `${(received.bytes / 1e6).toFixed(1)} MB in ${(received.elapsedMs / 1000).toFixed(2)} s${missing}; ` +
+    `RTT ${rttMs.toFixed(1)} ms, sockets by ${io}, ${aead}\n`
+  );
+}
