@@ -13,7 +13,13 @@ export type { SessionStats } from "./api/stats.ts";
 export { Stream } from "./api/stream.ts";
 export * as codec from "./codec/index.ts";
 export * as gf from "./gf/index.ts";
-export { type CredentialSources, Credentials, type PeerIdentity, type PemSource } from "./tls/index.ts";
+export {
+  type CredentialSources,
+  Credentials,
+  type FailureReason,
+  type PeerIdentity,
+  type PemSource,
+} from "./tls/index.ts";
 export type { Address } from "./transport/address.ts";
 export type { DatagramOptions } from "./transport/session/datagram-sender.ts";
 export type { RedundancyOptions, RedundancyPreset } from "./transport/session/redundancy.ts";

@@ -2,7 +2,8 @@
 
 import type { SessionEnd } from "../endpoint/session-holder.ts";
 import { CLOSE_NORMAL } from "../endpoint/session-holder.ts";
-import { CLOSE_HANDSHAKE, CLOSE_PROTOCOL, type CloseReason } from "../transport/link/index.ts";
+import { type FailureReason, reasonOfCode } from "../tls/index.ts";
+import { CLOSE_PROTOCOL, type CloseReason, isHandshakeFailure } from "../transport/link/index.ts";
 
 export type BatsErrorCode =
   /** An option or argument is wrong. */
@@ -39,11 +40,18 @@ export class BatsError extends Error {
   readonly code: BatsErrorCode;
   /** The number that the peer gave with a reset of a stream; undefined otherwise. */
   readonly resetCode: number | undefined;
+  /** What an ERR_BATS_HANDSHAKE is about, where that is known; undefined otherwise. As stable as `code`. */
+  readonly reason: FailureReason | undefined;
 
-  constructor(code: BatsErrorCode, message: string, options?: { cause?: unknown; resetCode?: number }) {
+  constructor(
+    code: BatsErrorCode,
+    message: string,
+    options?: { cause?: unknown; resetCode?: number; reason?: FailureReason | undefined },
+  ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.resetCode = options?.resetCode;
+    this.reason = options?.reason;
   }
 }
 
@@ -68,7 +76,7 @@ export function connectError(target: string, end: SessionEnd): BatsError {
     return new BatsError("ERR_BATS_CONNECT_TIMEOUT", `cannot connect to ${target}: the server fell silent`);
   }
   const error = reasonError(reason);
-  return new BatsError(error.code, `cannot connect to ${target}: ${error.message}`);
+  return new BatsError(error.code, `cannot connect to ${target}: ${error.message}`, { reason: error.reason });
 }
 
 /** Why a session is over; null when one end closed it as it should be. */
@@ -86,7 +94,9 @@ function reasonError({ cause, code, text }: CloseReason): BatsError {
     case "local":
       return new BatsError("ERR_BATS_SESSION_CLOSED", text === "" ? "the session was closed" : text);
     case "peer":
-      if (code === CLOSE_HANDSHAKE) return new BatsError("ERR_BATS_HANDSHAKE", `the peer refused: ${text}`);
+      if (isHandshakeFailure(code)) {
+        return new BatsError("ERR_BATS_HANDSHAKE", `the peer refused: ${text}`, { reason: reasonOfCode(code) });
+      }
       if (code === CLOSE_PROTOCOL) return new BatsError("ERR_BATS_PROTOCOL", `the peer objects: ${text}`);
       return new BatsError("ERR_BATS_PEER_CLOSED", text === "" ? "the peer closed" : `the peer closed: ${text}`);
     case "idle":
@@ -94,7 +104,7 @@ function reasonError({ cause, code, text }: CloseReason): BatsError {
     case "reset":
       return new BatsError("ERR_BATS_SESSION_LOST", "the peer lost the session");
     case "handshake":
-      return new BatsError("ERR_BATS_HANDSHAKE", text);
+      return new BatsError("ERR_BATS_HANDSHAKE", text, { reason: reasonOfCode(code) });
     case "version":
       return new BatsError("ERR_BATS_VERSION", text);
     default:

@@ -10,6 +10,7 @@ import { prepareLinger } from "../proxy/linger.ts";
 import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
 import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
+import type { FailureReason } from "../tls/index.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { reloadOnHangup } from "./configuration.ts";
@@ -226,9 +227,11 @@ async function openTunnel(options: ClientOptions, log: Log): Promise<ClientTunne
   };
 }
 
-/** Certificates that do not fit do not get better by trying; a clock that is behind does. */
+/** Failures that do not get better by trying; a clock that is behind does, and so does a list of revocations. */
+const HOPELESS: readonly (FailureReason | undefined)[] = ["certificate", "expired", "revoked", "name", "protocol"];
+
 function judge(error: Error): Verdict {
-  const hopeless =
-    error instanceof BatsError && (error.code === "ERR_BATS_HANDSHAKE" || error.code === "ERR_BATS_VERSION");
-  return hopeless && !/clock/.test(error.message.replace(/expired.*/, "")) ? "hopeless" : "retry";
+  if (!(error instanceof BatsError)) return "retry";
+  const refused = error.code === "ERR_BATS_HANDSHAKE" && HOPELESS.includes(error.reason);
+  return refused || error.code === "ERR_BATS_VERSION" ? "hopeless" : "retry";
 }

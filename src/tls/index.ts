@@ -18,6 +18,7 @@ export {
 } from "./aead.ts";
 export { type CredentialSources, Credentials, type PemSource } from "./credentials.ts";
 export { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
+export { FAILURE_REASONS, type FailureReason, reasonOfCode } from "./failure-reason.ts";
 export { packetProtection } from "./key-schedule.ts";
 export { identityOf, type PeerIdentity } from "./peer-identity.ts";
 export { ResetTokens } from "./reset-tokens.ts";

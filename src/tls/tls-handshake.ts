@@ -13,6 +13,7 @@ import type { LinkKeys, Role } from "../transport/link/aead.ts";
 import type { Handshake } from "../transport/link/handshake.ts";
 import type { AeadName } from "./aead.ts";
 import type { CredentialMaterial, Credentials } from "./credentials.ts";
+import { codeOfReason, type FailureReason, failureReason } from "./failure-reason.ts";
 import { failureWords, wrongNameWords } from "./failure-words.ts";
 import { HandshakePipe } from "./handshake-pipe.ts";
 import { keysOf, SECRET_BYTES } from "./key-schedule.ts";
@@ -74,6 +75,7 @@ export class TlsHandshake implements Handshake {
   #complete = false;
   #keys: LinkKeys | null = null;
   #failure: string | null = null;
+  #failureReason: FailureReason | null = null;
   #peer: PeerIdentity | null = null;
   #chainEndMs = 0;
   #resumed = false;
@@ -98,6 +100,10 @@ export class TlsHandshake implements Handshake {
 
   get failure(): string | null {
     return this.#failure;
+  }
+
+  get failureCode(): number | undefined {
+    return this.#failureReason === null ? undefined : codeOfReason(this.#failureReason);
   }
 
   /** Who the peer is, once it is authenticated. */
@@ -208,9 +214,8 @@ export class TlsHandshake implements Handshake {
     this.#watch(socket);
     socket.on("error", (error) => {
       this.#material.sessions.delete(this.#sessionKey);
-      this.#fail(
-        error instanceof NameError ? error.message : failureWords(error, this.role, chain?.certificate ?? null),
-      );
+      if (error instanceof NameError) this.#fail(error.message, "name");
+      else this.#fail(failureWords(error, this.role, chain?.certificate ?? null), failureReason(error));
     });
     this.#socket = socket;
   }
@@ -227,7 +232,7 @@ export class TlsHandshake implements Handshake {
         this.#watch(socket);
         const chain = chainOf(socket);
         if (chain === null || !socket.authorized) {
-          this.#fail("the client showed no certificate");
+          this.#fail("the client showed no certificate", "certificate");
           return;
         }
         this.#resumed = socket.isSessionReused();
@@ -235,7 +240,7 @@ export class TlsHandshake implements Handshake {
         if (!this.#resumed) acceptor.rememberChainEnd(fingerprint256, chain.endMs);
         this.#onSecure(socket, identityOf(chain.certificate), acceptor.chainEndMs(fingerprint256));
       },
-      onRefused: (error) => this.#fail(failureWords(error, this.role, null)),
+      onRefused: (error) => this.#fail(failureWords(error, this.role, null), failureReason(error)),
     });
   }
 
@@ -249,11 +254,14 @@ export class TlsHandshake implements Handshake {
   #onSecure(socket: TLSSocket, peer: PeerIdentity, chainEnd: number): void {
     const aead = AEAD_OF_SUITE[socket.getCipher().standardName];
     if (socket.alpnProtocol !== this.#alpn) {
-      this.#fail(`the ${this.#peerRole} does not speak "${this.#alpn}"`);
+      this.#fail(`the ${this.#peerRole} does not speak "${this.#alpn}"`, "protocol");
     } else if (aead === undefined || socket.getProtocol() !== "TLSv1.3") {
       this.#fail(`the ${this.#peerRole} chose ${socket.getProtocol()} with ${socket.getCipher().standardName}`);
     } else if (Date.now() > chainEnd) {
-      this.#fail(`the ${this.#peerRole}'s certificate, or a CA of its chain, has expired since the session began`);
+      this.#fail(
+        `the ${this.#peerRole}'s certificate, or a CA of its chain, has expired since the session began`,
+        "expired",
+      );
     } else {
       this.#aead = aead;
       this.#peer = peer;
@@ -273,9 +281,10 @@ export class TlsHandshake implements Handshake {
     });
   }
 
-  #fail(words: string): void {
+  #fail(words: string, reason: FailureReason | null = null): void {
     if (this.#failure !== null || this.#over) return;
     this.#failure = words;
+    this.#failureReason = reason;
     // What TLS has still to say, an alert, is written in this turn.
     setImmediate(() => this.#release());
     this.#settleSoon();

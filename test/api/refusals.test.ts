@@ -16,6 +16,7 @@ const refused = new Credentials({
 });
 const inWords = {
   code: "ERR_BATS_HANDSHAKE",
+  reason: "certificate",
   message: expect.stringContaining("was not issued by a CA that the server trusts"),
 };
 

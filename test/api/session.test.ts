@@ -49,6 +49,7 @@ describe("opening a session", () => {
     const server = await listener();
     await expect(dial(server, { serverName: "elsewhere.example" })).rejects.toMatchObject({
       code: "ERR_BATS_HANDSHAKE",
+      reason: "name",
       message: expect.stringContaining("elsewhere.example"),
     });
   });
@@ -58,6 +59,7 @@ describe("opening a session", () => {
     const target = `127.0.0.1:${server.address.port}`;
     await expect(connect(target, { credentials: clientCredentials, alpn: "two" })).rejects.toMatchObject({
       code: "ERR_BATS_HANDSHAKE",
+      reason: "protocol",
     });
   });
 

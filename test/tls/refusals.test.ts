@@ -74,14 +74,16 @@ describe("a server refuses", () => {
 
   test("an expired client, and names its clock", async () => {
     const expired = await root.issue(NODE, { ...CLIENT, fromDays: -9, toDays: -2 });
-    const { failure } = await against({ ca: root.pem, ...pairOf(expired) });
+    const { failure, failureCode } = await against({ ca: root.pem, ...pairOf(expired) });
     expect(failure).toMatch(/has expired, unless the server's clock \(20\d\d-.*Z\) is wrong$/);
+    expect(failureCode).toBe(0x11);
   });
 
   test("a client that is not valid yet, and asks about its clock", async () => {
     const early = await root.issue(NODE, { ...CLIENT, fromDays: 2 });
-    const { failure } = await against({ ca: root.pem, ...pairOf(early) });
+    const { failure, failureCode } = await against({ ca: root.pem, ...pairOf(early) });
     expect(failure).toMatch(/is not valid: is the server's clock \(20\d\d-.*Z\) wrong\?$/);
+    expect(failureCode).toBe(0x12);
   });
 
   test("a server's certificate in the client's place", async () => {

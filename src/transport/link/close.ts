@@ -34,8 +34,16 @@ export const CLOSE_PROTOCOL = 1;
 export const CLOSE_HANDSHAKE = 2;
 /** Keys are used up and could not be updated. */
 export const CLOSE_KEYS = 3;
+/** Failures of the handshake of a kind that it names itself. */
+export const CLOSE_HANDSHAKE_FIRST = 0x10;
+export const CLOSE_HANDSHAKE_LAST = 0x1f;
 /** Codes from here on are the application's own. */
 export const CLOSE_APPLICATION = 0x100;
+
+/** Whether CLOSE with this code says that the handshake failed. */
+export function isHandshakeFailure(code: number): boolean {
+  return code === CLOSE_HANDSHAKE || (code >= CLOSE_HANDSHAKE_FIRST && code <= CLOSE_HANDSHAKE_LAST);
+}
 
 /** CLOSE is sent this many times of itself. */
 const REPEATS = 8;

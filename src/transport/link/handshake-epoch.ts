@@ -242,7 +242,8 @@ export class HandshakeEpoch {
     const core = this.#core;
     const { handshake } = core.options;
     if (handshake.failure !== null) {
-      core.close({ cause: "handshake", code: CLOSE_HANDSHAKE, text: handshake.failure }, true, nowMs);
+      const code = handshake.failureCode ?? CLOSE_HANDSHAKE;
+      core.close({ cause: "handshake", code, text: handshake.failure }, true, nowMs);
       return false;
     }
     for (;;) {

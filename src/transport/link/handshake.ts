@@ -22,4 +22,6 @@ export interface Handshake {
   keys(): LinkKeys | null;
   /** Why the handshake failed, in words; null while it has not. */
   readonly failure: string | null;
+  /** The kind of failure, for CLOSE: from CLOSE_HANDSHAKE_FIRST to CLOSE_HANDSHAKE_LAST; undefined for none of those. */
+  readonly failureCode?: number | undefined;
 }

@@ -5,12 +5,12 @@
 export type { LinkKeys, Opener, PacketProtection, Role, Sealer } from "./aead.ts";
 export {
   CLOSE_APPLICATION,
-  CLOSE_HANDSHAKE,
   CLOSE_KEYS,
   CLOSE_NO_ERROR,
   CLOSE_PROTOCOL,
   type CloseCause,
   type CloseReason,
+  isHandshakeFailure,
 } from "./close.ts";
 export { ControlCoder, type ControlCoderOptions } from "./control-stream.ts";
 export type { DropCause, DropCounts } from "./drops.ts";
