@@ -39,6 +39,8 @@ export class QueuedPacket {
   length = 0;
   flow = 0;
   ordered = false;
+  /** Its flow sends so little that it went before others. */
+  sparse = false;
   sinceMs = 0;
   next: QueuedPacket | null = null;
 }
@@ -162,6 +164,15 @@ export class FairQueue {
     this.#pool.give(packet);
   }
 
+  /** The packet that `peek` returned is the caller's, to be given back with `give`. */
+  detach(): void {
+    this.#staged = null;
+  }
+
+  give(packet: QueuedPacket): void {
+    this.#pool.give(packet);
+  }
+
   clear(): void {
     this.shift();
     for (let flow = 0; flow < FLOWS; flow++) while (this.#heads[flow] !== null) this.#pool.give(this.#pop(flow)!);
@@ -190,6 +201,7 @@ export class FairQueue {
         continue;
       }
       this.#deficits[flow] -= packet.length;
+      packet.sparse = list === this.#new;
       return packet;
     }
   }

@@ -7,16 +7,19 @@ import { readVarint, varintBytes, varintLengthAt } from "../transport/link/varin
 import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
 import type { IpPacket } from "../tun/ip-packet.ts";
-import { FairQueue, FLOWS, type PacketPool } from "./fair-queue.ts";
+import { FairQueue, FLOWS, type PacketPool, type QueuedPacket } from "./fair-queue.ts";
 import { hashFlow, isOrdered } from "./flow-key.ts";
 import { Resequencer } from "./resequencer.ts";
+import { SecondSends, SeenNumbers } from "./second-sends.ts";
 import {
   mostOverheadBytes,
   ORDERED_HEADER_BYTES,
   SEQUENCE_MASK,
   TunnelFrame,
+  TWICE_HEADER_BYTES,
   writeOrderedHeader,
   writeStream,
+  writeTwiceHeader,
 } from "./tunnel-frames.ts";
 
 /** What a tunnel needs of a session, besides its streams. */
@@ -36,11 +39,13 @@ const LEAST_ORDERED_LIFE_MS = 150;
 /** Any other. */
 const LIFE_RTTS = 3;
 const LEAST_LIFE_MS = 100;
+/** Packets that leave twice while others wait are no longer than this. */
+const LARGEST_TWICE = 512;
 /** Before the round-trip time is known. */
 const ASSUMED_RTT_MS = 200;
 
 export class PacketPath implements DatagramFeed {
-  readonly counts = { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0, malformed: 0 };
+  readonly counts = { sentPackets: 0, sentBytes: 0, sentTwice: 0, receivedPackets: 0, receivedBytes: 0, malformed: 0 };
   readonly queue: FairQueue;
   readonly resequencer: Resequencer;
   lifeMs = 0;
@@ -50,6 +55,11 @@ export class PacketPath implements DatagramFeed {
   readonly #release: (packet: Uint8Array) => void;
   readonly #frame = new TunnelFrame();
   readonly #seed = randomInt(2 ** 32);
+  readonly #seconds = new SecondSends();
+  readonly #seen = new SeenNumbers();
+  /** Of the datagram that `next` told of: whether it leaves for the second time, and when that was. */
+  #isSecond = false;
+  #nowMs = 0;
   readonly #sequences = new Int32Array(FLOWS);
   #timer: NodeJS.Timeout | null = null;
   #rttMs = ASSUMED_RTT_MS;
@@ -100,25 +110,49 @@ export class PacketPath implements DatagramFeed {
   }
 
   next(nowMs: number): number {
-    const packet = this.queue.peek(nowMs);
+    this.#nowMs = nowMs;
+    while (this.#seconds.isStale(nowMs)) this.queue.give(this.#seconds.shift()!);
+    const second = this.#seconds.due(nowMs);
+    this.#isSecond = second !== null;
+    const packet = second ?? this.queue.peek(nowMs);
     if (packet === null) return 0;
-    return this.#streamBytes + (packet.ordered ? ORDERED_HEADER_BYTES : 0) + packet.length;
+    return this.#streamBytes + this.#headerBytes(packet) + packet.length;
   }
 
   take(target: Uint8Array, at: number): void {
-    const packet = this.queue.peek(0)!;
+    const { queue } = this;
+    const isSecond = this.#isSecond;
+    const packet = isSecond ? this.#seconds.due(this.#nowMs)! : queue.peek(this.#nowMs)!;
     const { bytes, length, flow, ordered } = packet;
-    let next = writeStream(target, at, this.#stream);
+    const headerAt = writeStream(target, at, this.#stream);
+    const packetAt = headerAt + this.#headerBytes(packet);
     if (ordered) {
-      writeOrderedHeader(target, next, flow, this.#sequences[flow]);
+      writeOrderedHeader(target, headerAt, flow, this.#sequences[flow]);
       this.#sequences[flow] = (this.#sequences[flow] + 1) & SEQUENCE_MASK;
-      next += ORDERED_HEADER_BYTES;
+    } else if (isSecond) {
+      writeTwiceHeader(target, headerAt, this.#seconds.number);
+    } else if (packetAt > headerAt) {
+      writeTwiceHeader(target, headerAt, this.#seconds.add(packet, this.#nowMs));
+      queue.detach();
     }
-    target.set(bytes.length === length ? bytes : bytes.subarray(0, length), next);
+    target.set(bytes.length === length ? bytes : bytes.subarray(0, length), packetAt);
     this.lifeMs = ordered ? this.#orderedLifeMs : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
+    if (isSecond) {
+      this.counts.sentTwice++;
+      queue.give(this.#seconds.shift()!);
+      return;
+    }
     this.counts.sentPackets++;
     this.counts.sentBytes += length;
-    this.queue.shift();
+    queue.shift();
+  }
+
+  /** Bytes between the stream's number and a packet that leaves now. */
+  #headerBytes(packet: QueuedPacket): number {
+    if (packet.ordered) return ORDERED_HEADER_BYTES;
+    if (this.#isSecond) return TWICE_HEADER_BYTES;
+    const twice = packet.sparse && packet.length <= LARGEST_TWICE && this.queue.packets > 0 && !this.#seconds.full;
+    return twice ? TWICE_HEADER_BYTES : 0;
   }
 
   /** Takes what came behind the stream's number, lent. */
@@ -140,6 +174,7 @@ export class PacketPath implements DatagramFeed {
       return;
     }
     const packet = frame.packetAt === 0 ? data : data.subarray(frame.packetAt);
+    if (frame.kind === "twice" && !this.#seen.isNew(frame.sequence)) return;
     if (frame.kind !== "ordered") {
       this.#deliver(packet);
       return;
@@ -154,6 +189,7 @@ export class PacketPath implements DatagramFeed {
     this.#carrier.datagramFeed = null;
     this.#carrier.datagramSink = null;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    for (let packet = this.#seconds.shift(); packet !== null; packet = this.#seconds.shift()) this.queue.give(packet);
     this.queue.clear();
   }
 

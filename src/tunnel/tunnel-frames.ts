@@ -7,7 +7,10 @@ import { varintBytes, writeVarint } from "../transport/link/varint.ts";
 
 /** Flow (2 bytes), sequence number (3 bytes): to be released in order. */
 const FRAME_ORDERED = 0x01;
+/** Number (2 bytes): comes twice, close together. */
+const FRAME_TWICE = 0x02;
 export const ORDERED_HEADER_BYTES = 6;
+export const TWICE_HEADER_BYTES = 3;
 
 export const SEQUENCE_BITS = 24;
 export const SEQUENCE_MASK = 2 ** SEQUENCE_BITS - 1;
@@ -26,15 +29,21 @@ export function writeOrderedHeader(target: Uint8Array, at: number, flow: number,
   target[at + 5] = sequence;
 }
 
+export function writeTwiceHeader(target: Uint8Array, at: number, number: number): void {
+  target[at] = FRAME_TWICE;
+  target[at + 1] = number >>> 8;
+  target[at + 2] = number;
+}
+
 export function writeStream(target: Uint8Array, at: number, stream: number): number {
   return writeVarint(target, at, stream);
 }
 
 /** Reads a datagram's payload, as it stands behind the stream's number; used again for the next. */
 export class TunnelFrame {
-  kind: "plain" | "ordered" = "plain";
+  kind: "plain" | "ordered" | "twice" = "plain";
   flow = 0;
-  /** In its flow. */
+  /** In its flow, or the number of what comes twice. */
   sequence = 0;
   /** Where the packet begins. */
   packetAt = 0;
@@ -47,6 +56,12 @@ export class TunnelFrame {
     this.packetAt = at;
     if (version === 4 || version === 6) {
       this.kind = "plain";
+      return true;
+    }
+    if (data[at] === FRAME_TWICE && length > TWICE_HEADER_BYTES) {
+      this.kind = "twice";
+      this.sequence = (data[at + 1] << 8) | data[at + 2];
+      this.packetAt = at + TWICE_HEADER_BYTES;
       return true;
     }
     if (data[at] !== FRAME_ORDERED || length <= ORDERED_HEADER_BYTES) return false;

@@ -51,7 +51,7 @@ class FakeCarrier {
     for (let bytes = feed?.next(0) ?? 0; bytes > 0; bytes = feed!.next(0)) {
       const data = new Uint8Array(bytes);
       feed!.take(data, 0);
-      packets.push(data.subarray(data[1] === 1 ? 7 : 1));
+      packets.push(data.subarray([1, 7, 4][data[1]] ?? 1));
     }
     return packets;
   }
