@@ -36,6 +36,8 @@ import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } fr
 const REPAIR_EXCESS_BYTES = 2;
 /** A later packet's number may be longer. */
 const HEADER_GROWTH_BYTES = 1;
+/** A repair's header with a batch number of 4 bytes and a lag of 2. */
+const STEADY_HEADER_BYTES = 1 + 4 + 2 + 2;
 /** A status request waits this share of a round trip for a packet to go with, and at most so long. */
 const REQUEST_PATIENCE_RTTS = 0.5;
 const REQUEST_PATIENCE_MS = 50;
@@ -183,6 +185,11 @@ export class BatchSender implements SymbolOwner {
     // A repair says of the batch what its first symbol says; the lag only shrinks.
     const header = lastRepairHeaderBytes(this.#nextBatch, this.#lowestLive);
     return Math.min(this.#pool.symbolSize, room - header - REPAIR_EXCESS_BYTES - HEADER_GROWTH_BYTES);
+  }
+
+  /** The same however many batches there were before: what fits now fits a billion of them later. */
+  steadySymbolBytes(room: number): number {
+    return Math.min(this.#pool.symbolSize, room - STEADY_HEADER_BYTES - REPAIR_EXCESS_BYTES - HEADER_GROWTH_BYTES);
   }
 
   /** The next `symbols` source symbols will be of one batch, if a batch has as many. */

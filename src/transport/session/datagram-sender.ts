@@ -22,6 +22,8 @@ export const DEFAULT_DEADLINE_MS = 250;
 const DEFAULT_DEADLINE_RTTS = 3;
 /** A part is at least this share of what an empty packet holds: a packet that carries an ACK may have less room. */
 const LEAST_PART = 0.5;
+/** Packets with too little room for a feed's datagram before it travels in parts, which fill packets badly. */
+const MOST_WAITS = 8;
 /** Packets with less room are taken into account. */
 const SPARE_PARTS = 0.15;
 
@@ -63,9 +65,10 @@ export class DatagramSender implements DatagramSource {
   #sent = 0;
   #number = 0;
   #feed: DatagramFeed | null = null;
-  /** The largest room that there was of late. A datagram that fits it, but not what is left beside an ACK, waits, if only once. */
+  /** The largest room that there was of late. A datagram that fits it, but not what is left beside other frames, waits for the next packet. */
   #mostRoom = 0;
-  #waited = false;
+  /** How often the next one has waited. */
+  #waits = 0;
   deadlineMs = 0;
 
   constructor(rttMs: () => number) {
@@ -169,12 +172,12 @@ export class DatagramSender implements DatagramSource {
     const length = feed.next(nowMs);
     const start = at + datagramHeaderBytes(length);
     if (start + length > end) {
-      if (first) this.#waited = true;
+      if (first) this.#waits++;
       return at;
     }
     writeDatagramHeader(bytes, at, length);
     feed.take(bytes, start);
-    this.#waited = false;
+    this.#waits = 0;
     this.counts.taken++;
     this.deadlineMs = Math.max(this.deadlineMs, nowMs + feed.lifeMs);
     return start + length;
@@ -185,8 +188,8 @@ export class DatagramSender implements DatagramSource {
     const feed = this.#feed!;
     const length = feed.next(nowMs);
     const bytes = datagramHeaderBytes(length) + length;
-    if (bytes <= room || (bytes <= this.#mostRoom && !this.#waited)) return false;
-    this.#waited = false;
+    if (bytes <= room || (bytes <= this.#mostRoom && this.#waits < MOST_WAITS)) return false;
+    this.#waits = 0;
     const data = new Uint8Array(length);
     feed.take(data, 0);
     this.counts.taken++;

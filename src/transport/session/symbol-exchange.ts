@@ -263,9 +263,9 @@ export class SymbolExchange {
     }
   }
 
-  /** The most bytes of a symbol of datagrams in a packet of `payloadBytes` that carries nothing else. */
+  /** The most bytes of a symbol of datagrams in any packet of `payloadBytes` that carries nothing else, now and later. */
   datagramRoom(payloadBytes: number): number {
-    return Math.max(0, this.#unreliableSender.symbolBytes(payloadBytes - 1));
+    return Math.max(0, this.#unreliableSender.steadySymbolBytes(payloadBytes - 1));
   }
 
   /** The size of packets has changed: batches of larger symbols are sealed, so that their repairs do not outgrow packets. */
