@@ -1,8 +1,10 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // Has a configuration of its own.
+    exclude: [...configDefaults.exclude, "test/e2e/**"],
     testTimeout: 60_000,
   },
 });

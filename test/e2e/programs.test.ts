@@ -1,0 +1,128 @@
+/** Programs of others through forwards, as far as this machine has them: QUIC over UDP, PostgreSQL. And a plain echo over UDP. */
+import { execFileSync, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { until } from "../proxy/local.ts";
+import { Authority, SERVER_AUTH } from "../tls/certificates.ts";
+import { delay, folderLater, later, noNetwork, startClient, startNetwork, startServer } from "./rig.ts";
+
+/** Where a program is; null, said once, where it is not. */
+function find(program: string, places: readonly string[] = []): string | null {
+  const path = [process.env["PATH"], "/usr/sbin", ...places].join(":");
+  try {
+    return execFileSync("sh", ["-c", `command -v ${program}`], { env: { PATH: path }, encoding: "utf8" }).trim();
+  } catch {
+    console.warn(`skipped for want of it: ${program}`);
+    return null;
+  }
+}
+
+const quicServer = find("gtlsserver");
+const quicClient = find("gtlsclient");
+const initdb = find("initdb", ["/usr/lib/postgresql/15/bin"]);
+const psql = find("psql");
+
+function run(program: string, args: readonly string[], options: { uid?: number; gid?: number } = {}): Promise<string> {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+  later(() => child.kill("SIGKILL"));
+  let output = "";
+  child.stdout.on("data", (text) => {
+    output += text;
+  });
+  child.stderr.on("data", (text) => {
+    output += text;
+  });
+  return once(child, "close").then(([code]) => {
+    if (code !== 0) throw new Error(`${program} ended with ${code}: ${output.slice(-2000)}`);
+    return output;
+  });
+}
+
+describe("datagrams through a forward of UDP", () => {
+  it("come back whole, to the source that sent them", async () => {
+    const target = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(target, "listening");
+    later(() => target.close());
+    target.on("message", (payload, { port }) => target.send(payload, port, "127.0.0.1"));
+    const { port } = await startServer();
+    const { ports } = await startClient(port, ["-L", `udp:127.0.0.1:0=udp:127.0.0.1:${target.address().port}`]);
+    const sources = Array.from({ length: 20 }, () => createSocket("udp4"));
+    const lengths: Set<number>[] = sources.map(() => new Set());
+    sources.forEach((source, i) => {
+      later(() => source.close());
+      source.on("message", (payload) => lengths[i].add(payload.every((byte) => byte === i) ? payload.length : -1));
+    });
+    const wanted = Array.from({ length: 50 }, (_, i) => (i + 1) * 100);
+    // Datagrams may be lost, also on a busy machine: asked again until all are answered.
+    for (let missing = true; missing; await delay(100)) {
+      missing = false;
+      for (const [i, source] of sources.entries()) {
+        for (const length of wanted.filter((one) => !lengths[i].has(one)).slice(0, 5)) {
+          missing = true;
+          source.send(Buffer.alloc(length, i), ports[0], "127.0.0.1");
+        }
+      }
+    }
+    for (const got of lengths) expect([...got].sort((x, y) => x - y)).toEqual(wanted);
+  });
+
+  it.skipIf(noNetwork || quicServer === null || quicClient === null)(
+    "are QUIC's: ngtcp2's client fetches from its server over a network that loses 5 %",
+    async () => {
+      const authority = await Authority.root("QUIC CA");
+      const certificate = await authority.issue("CN=quic", { usage: [SERVER_AUTH], dns: ["quic.example"] });
+      const folder = folderLater();
+      const [key, chain, page] = ["key.pem", "cert.pem", "page"].map((name) => join(folder, name));
+      writeFileSync(key, certificate.key);
+      writeFileSync(chain, certificate.chain);
+      writeFileSync(page, Buffer.alloc(200_000, "q"));
+      const forward = "udp:127.0.0.1:5000=udp:127.0.0.1:4000";
+      const { network } = await startNetwork(["-L", forward], { lossPercent: 5 });
+      const serverArgs = [quicServer!, "-q", "-d", folder, "127.0.0.1", "4000", key, chain];
+      const server = spawn("ip", ["netns", "exec", network.cloud, ...serverArgs], { stdio: "ignore" });
+      later(() => server.kill("SIGKILL"));
+      const got = folderLater();
+      const clientArgs = [quicClient!, "-q", "--exit-on-all-streams-close", "--download", got];
+      const uri = "https://quic.example/page";
+      await run("ip", ["netns", "exec", network.edge, ...clientArgs, "127.0.0.1", "5000", uri]);
+      expect(execFileSync("cmp", [page, join(got, "page")], { encoding: "utf8" })).toBe("");
+    },
+  );
+});
+
+describe.skipIf(initdb === null || psql === null || process.getuid?.() !== 0)("PostgreSQL through a forward", () => {
+  it("answers queries, small ones and large ones", async () => {
+    const folder = folderLater();
+    chmodSync(folder, 0o711);
+    const [data, there, here] = ["data", "there", "here"].map((name) => join(folder, name));
+    for (const one of [data, there, here]) mkdirSync(one);
+    // It refuses to run as root.
+    const nobody = { uid: 65_534, gid: 65_534 };
+    execFileSync("chown", ["65534:65534", data, there]);
+    await run(initdb!, ["-D", data, "-U", "tester", "--no-sync", "-A", "trust"], nobody);
+    const name = ".s.PGSQL.5432";
+    const postgres = join(execFileSync("dirname", [initdb!], { encoding: "utf8" }).trim(), "postgres");
+    const args = ["-D", data, "-k", there, "-c", "listen_addresses=", "-c", "fsync=off", "-p", "5432"];
+    const server = spawn(postgres, args, { stdio: ["ignore", "ignore", "pipe"], ...nobody });
+    later(async () => {
+      server.kill("SIGINT");
+      await once(server, "exit");
+    });
+    let log = "";
+    server.stderr.on("data", (text) => {
+      log += text;
+    });
+    await until(() => log.includes("ready to accept connections"));
+    const { port } = await startServer();
+    await startClient(port, ["-L", `unix:${join(here, name)}=unix:${join(there, name)}`]);
+    const ask = (sql: string) => run(psql!, ["-h", here, "-U", "tester", "-d", "postgres", "-Atc", sql]);
+    expect(await ask("select 6 * 7")).toBe("42\n");
+    expect((await ask("select repeat('x', 5000000)")).length).toBe(5_000_001);
+    expect(await ask("create table t as select * from generate_series(1, 20000) i; select sum(i) from t")).toContain(
+      "200010000",
+    );
+  });
+});
