@@ -18,7 +18,7 @@ export function drawEfficiency(cells: readonly CellResult[]): void {
     }),
   }));
   const svg = lineChart({
-    title: "Goodput over what the path carries: one stream, 100 Mbit/s, queue 10 ms, worst of five seeds",
+    title: "Goodput over what the path carries: one stream, 100 Mbit/s, queue 10 ms",
     x: "lost, %",
     y: "E",
     series: series.filter(({ points }) => points.length > 1),
