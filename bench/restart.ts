@@ -1,21 +1,22 @@
 /**
- * How soon forwards work again when the server is killed and started again: clients of the built `bats-proxy`, each with one forward of
- * TCP, default settings, loopback. Measured from the new server's first line to each client's first echo.
+ * How soon forwards work again when the server of the built `bats-proxy` is killed and started again: clients with one forward of TCP each,
+ * several in one process (`restart-clients.ts`), default settings, loopback. Measured from the new server's first line to each client's first echo.
  *
  *     npm run bench:restart                  # 100 clients
  *     npm run bench:restart -- --clients 20
  *
  * The goal: all of them within 5 s.
  */
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { parseArgs } from "node:util";
 import { Command, createCertificates } from "../test/cli/command.ts";
+import type { ClientsOptions } from "./restart-clients.ts";
 
 const GOAL_MS = 5000;
 const GIVE_UP_MS = 60_000;
-/** Processes started at once. */
-const BATCH = 10;
+const PROCESSES = 4;
 
 const { values } = parseArgs({ options: { clients: { type: "string", default: "100" } } });
 const count = Number(values.clients);
@@ -28,6 +29,7 @@ const echo = createServer((socket) => {
 await once(echo, "listening");
 const target = `tcp:127.0.0.1:${(echo.address() as AddressInfo).port}`;
 const commands = new Set<Command>();
+const workers: ChildProcess[] = [];
 
 function start(args: readonly string[]): Command {
   const command = new Command(args);
@@ -41,11 +43,14 @@ async function startServer(port: number): Promise<{ server: Command; port: numbe
   return { server, port: Number(/:(\d+),/.exec(await server.line(/serving on UDP/))![1]) };
 }
 
-async function startClient(port: number): Promise<number> {
-  const forward = ["-L", `tcp:127.0.0.1:0=${target}`];
-  const client = start(["client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...forward]);
-  await client.line(/connected to/);
-  return Number(/:(\d+) for/.exec(await client.line(/listening at/))![1]);
+/** A process with clients; where their forwards listen. */
+async function startClients(clients: number, port: number): Promise<number[]> {
+  const worker = fork(new URL("restart-clients.ts", import.meta.url));
+  workers.push(worker);
+  const [, ca, , cert, , key] = certificates.of("edge-1");
+  worker.send({ clients, server: `localhost:${port}`, target, ca, cert, key } satisfies ClientsOptions);
+  const [ports] = await once(worker, "message");
+  return ports;
 }
 
 /** Whether one connection gets its echo. */
@@ -74,11 +79,8 @@ async function recovery(port: number, startMs: number): Promise<number> {
 let missed = true;
 try {
   const { server, port } = await startServer(0);
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const batch = Array.from({ length: Math.min(BATCH, count - ports.length) }, () => startClient(port));
-    ports.push(...(await Promise.all(batch)));
-  }
+  const shares = Array.from({ length: PROCESSES }, (_, i) => Math.floor((count + i) / PROCESSES));
+  const ports = (await Promise.all(shares.map((share) => startClients(share, port)))).flat();
   if ((await Promise.all(ports.map(works))).includes(false)) throw new Error("a forward does not work to begin with");
   await server.kill();
   await startServer(port);
@@ -90,6 +92,7 @@ try {
     `${count} clients: half work again after ${(half / 1000).toFixed(1)} s, all after ${(most / 1000).toFixed(1)} s; goal 5 s${missed ? ": missed" : ""}`,
   );
 } finally {
+  for (const worker of workers) worker.kill("SIGKILL");
   await Promise.all([...commands].map((command) => command.kill()));
   echo.close();
   certificates.remove();
