@@ -65,7 +65,8 @@ const path = fc.record({
   delay: fc.integer({ min: 1, max: 15 }),
   jitter: fc.nat(15),
   window: fc.integer({ min: 4, max: 100 }),
-  packetBytes: fc.integer({ min: 200, max: 1440 }),
+  // A link's packets have room for at least this much; a batch status of many batches needs a few hundred bytes.
+  packetBytes: fc.integer({ min: 1140, max: 1440 }),
 });
 
 /** When the link is cut, and how long there is none. */
@@ -122,7 +123,9 @@ function run(
         job.reset = true;
         end.reset(job.stream, 7);
       }
-      if (job.at < job.data.length) job.at += end.write(job.stream, job.data.subarray(job.at, job.at + job.piece));
+      // A piece a step, but never so small that the steps run out.
+      const piece = Math.max(job.piece, job.data.length >> 10);
+      if (job.at < job.data.length) job.at += end.write(job.stream, job.data.subarray(job.at, job.at + piece));
       if (job.at === job.data.length && !job.written) {
         job.written = true;
         end.finish(job.stream);
