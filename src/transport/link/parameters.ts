@@ -1,10 +1,11 @@
 /**
- * What either end tells the other before anything else: a list of (id, length, value), of which unknown ids are skipped, so
- * that later versions can add some. Source of the shape: RFC 9000, section 18.
+ * What either end tells the other before anything else. A list of its own is in it for the session, which is not looked at here.
+ * Source of the ids' meaning: RFC 9000, section 18.2.
  */
 import { MAX_ACK_DELAY_MS } from "./ack-policy.ts";
 import { RESET_TOKEN_BYTES } from "./connection-ids.ts";
-import { readVarint, varintLengthAt, writeVarint } from "./varint.ts";
+import { ParameterWriter, readParameterList } from "./parameter-list.ts";
+import { readVarint } from "./varint.ts";
 
 const ID_IDLE_TIMEOUT = 1;
 const ID_MAX_DATAGRAM = 2;
@@ -30,25 +31,14 @@ export interface LinkParameters {
 }
 
 export function encodeParameters(parameters: LinkParameters): Uint8Array {
-  const out = new Uint8Array(128 + parameters.session.length);
-  let at = 0;
-  const bytes = (id: number, value: Uint8Array): void => {
-    at = writeVarint(out, at, id);
-    at = writeVarint(out, at, value.length);
-    out.set(value, at);
-    at += value.length;
-  };
-  const number = (id: number, value: number): void => {
-    const scratch = new Uint8Array(8);
-    bytes(id, scratch.subarray(0, writeVarint(scratch, 0, value)));
-  };
-  number(ID_IDLE_TIMEOUT, Math.round(parameters.idleTimeoutMs));
-  number(ID_MAX_DATAGRAM, parameters.maxDatagramBytes);
-  number(ID_ACK_DELAY, Math.round(parameters.ackDelayMs));
-  if (parameters.resetToken !== null) bytes(ID_RESET_TOKEN, parameters.resetToken);
-  if (parameters.session.length > 0) bytes(ID_SESSION, parameters.session.subarray(0, MAX_SESSION_BYTES));
-  bytes(GREASE_ID, new Uint8Array(0));
-  return out.slice(0, at);
+  const list = new ParameterWriter(128 + parameters.session.length);
+  list.number(ID_IDLE_TIMEOUT, Math.round(parameters.idleTimeoutMs));
+  list.number(ID_MAX_DATAGRAM, parameters.maxDatagramBytes);
+  list.number(ID_ACK_DELAY, Math.round(parameters.ackDelayMs));
+  if (parameters.resetToken !== null) list.bytes(ID_RESET_TOKEN, parameters.resetToken);
+  if (parameters.session.length > 0) list.bytes(ID_SESSION, parameters.session.subarray(0, MAX_SESSION_BYTES));
+  list.bytes(GREASE_ID, []);
+  return list.finish();
 }
 
 /** Returns null for bytes that are no parameters. What is missing has its default. */
@@ -56,45 +46,29 @@ export function decodeParameters(from: Uint8Array): LinkParameters | null {
   let idleTimeoutMs = 0;
   let maxDatagramBytes = 65_527;
   let ackDelayMs = MAX_ACK_DELAY_MS;
-  let resetToken: Uint8Array | null = null;
+  let resetToken = null as Uint8Array | null;
   let session: Uint8Array = new Uint8Array(0);
-  const end = from.length;
-  let at = 0;
-  while (at < end) {
-    const id = readVarint(from, at, end);
-    if (id < 0) return null;
-    at += varintLengthAt(from, at);
-    const length = readVarint(from, at, end);
-    if (length < 0) return null;
-    at += varintLengthAt(from, at);
-    if (at + length > end) return null;
-    const value = from.slice(at, at + length);
-    at += length;
-    const number = readVarint(value, 0, length);
+  const allowed = readParameterList(from, (id, value) => {
+    const number = readVarint(value, 0, value.length);
     switch (id) {
       case ID_IDLE_TIMEOUT:
-        if (number < 0) return null;
         idleTimeoutMs = number;
-        break;
+        return number >= 0;
       case ID_MAX_DATAGRAM:
-        if (number < 1200) return null;
         maxDatagramBytes = Math.min(number, 65_527);
-        break;
+        return number >= 1200;
       case ID_ACK_DELAY:
-        if (number < 0 || number > 1000) return null;
         ackDelayMs = number;
-        break;
+        return number >= 0 && number <= 1000;
       case ID_RESET_TOKEN:
-        if (length !== RESET_TOKEN_BYTES) return null;
         resetToken = value;
-        break;
+        return value.length === RESET_TOKEN_BYTES;
       case ID_SESSION:
-        if (length > MAX_SESSION_BYTES) return null;
         session = value;
-        break;
+        return value.length <= MAX_SESSION_BYTES;
       default:
-        break;
+        return true;
     }
-  }
-  return { idleTimeoutMs, maxDatagramBytes, ackDelayMs, resetToken, session };
+  });
+  return allowed ? { idleTimeoutMs, maxDatagramBytes, ackDelayMs, resetToken, session } : null;
 }

@@ -1,8 +1,9 @@
 /**
- * What the ends of a session tell each other before its first symbol, inside the link's handshake: records of id, length and value,
- * as the link's own parameters are. Unknown ids are skipped.
+ * What the ends of a session tell each other before its first symbol, inside the link's handshake: a list of the same shape
+ * as the link's own parameters.
  */
-import { readVarint, varintLengthAt, writeVarint } from "../link/varint.ts";
+import { ParameterWriter, readParameterList } from "../link/parameter-list.ts";
+import { readVarint } from "../link/varint.ts";
 
 const ID_SESSION_ID = 1;
 const ID_RESUMED = 2;
@@ -36,74 +37,48 @@ export interface SessionParameters {
 }
 
 export function encodeSessionParameters(parameters: SessionParameters): Uint8Array {
-  const out = new Uint8Array(128);
-  let at = 0;
-  const bytes = (id: number, value: ArrayLike<number>): void => {
-    at = writeVarint(out, at, id);
-    at = writeVarint(out, at, value.length);
-    out.set(value, at);
-    at += value.length;
-  };
-  const number = (id: number, value: number): void => {
-    const scratch = new Uint8Array(8);
-    bytes(id, scratch.subarray(0, writeVarint(scratch, 0, value)));
-  };
-  bytes(ID_SESSION_ID, parameters.sessionId);
-  if (parameters.resumed) bytes(ID_RESUMED, []);
-  number(ID_SESSION_WINDOW, parameters.sessionWindow);
-  number(ID_STREAM_WINDOW, parameters.streamWindow);
-  number(ID_MAX_STREAMS, parameters.maxStreams);
-  number(ID_LARGEST_MESSAGE, parameters.largestMessage);
-  if (parameters.compression.length > 0) bytes(ID_COMPRESSION, parameters.compression.slice(0, MAX_ALGORITHMS));
-  bytes(GREASE_ID, []);
-  return out.slice(0, at);
+  const list = new ParameterWriter(128);
+  list.bytes(ID_SESSION_ID, parameters.sessionId);
+  if (parameters.resumed) list.bytes(ID_RESUMED, []);
+  list.number(ID_SESSION_WINDOW, parameters.sessionWindow);
+  list.number(ID_STREAM_WINDOW, parameters.streamWindow);
+  list.number(ID_MAX_STREAMS, parameters.maxStreams);
+  list.number(ID_LARGEST_MESSAGE, parameters.largestMessage);
+  if (parameters.compression.length > 0) list.bytes(ID_COMPRESSION, parameters.compression.slice(0, MAX_ALGORITHMS));
+  list.bytes(GREASE_ID, []);
+  return list.finish();
 }
 
 /** Returns null for bytes that are no parameters, or lack the id. What else is missing is 0 or none. */
 export function decodeSessionParameters(from: Uint8Array): SessionParameters | null {
-  let sessionId: Uint8Array | null = null;
+  let sessionId: Uint8Array = new Uint8Array(0);
   let resumed = false;
   let compression: readonly number[] = [];
   const numbers = [0, 0, 0, 0];
-  const end = from.length;
-  let at = 0;
-  while (at < end) {
-    const id = readVarint(from, at, end);
-    if (id < 0) return null;
-    at += varintLengthAt(from, at);
-    const length = readVarint(from, at, end);
-    if (length < 0) return null;
-    at += varintLengthAt(from, at);
-    if (at + length > end) return null;
-    const value = from.slice(at, at + length);
-    at += length;
+  const allowed = readParameterList(from, (id, value) => {
     switch (id) {
       case ID_SESSION_ID:
-        if (length !== SESSION_ID_BYTES) return null;
         sessionId = value;
-        break;
+        return value.length === SESSION_ID_BYTES;
       case ID_RESUMED:
-        if (length !== 0) return null;
         resumed = true;
-        break;
+        return value.length === 0;
       case ID_SESSION_WINDOW:
       case ID_STREAM_WINDOW:
       case ID_MAX_STREAMS:
       case ID_LARGEST_MESSAGE: {
-        const number = readVarint(value, 0, length);
-        if (number < 0) return null;
+        const number = readVarint(value, 0, value.length);
         numbers[id - ID_SESSION_WINDOW] = number;
-        break;
+        return number >= 0;
       }
       case ID_COMPRESSION:
-        if (length > MAX_ALGORITHMS) return null;
         compression = [...value];
-        break;
+        return value.length <= MAX_ALGORITHMS;
       default:
-        break;
+        return true;
     }
-  }
-  if (sessionId === null) return null;
+  });
+  if (!allowed || sessionId.length === 0) return null;
   const [sessionWindow, streamWindow, maxStreams, largestMessage] = numbers;
   return { sessionId, resumed, sessionWindow, streamWindow, maxStreams, largestMessage, compression };
 }
