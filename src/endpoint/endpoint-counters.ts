@@ -1,5 +1,5 @@
 /** What became of datagrams that an endpoint got, by count. Nothing that arrives is dropped uncounted. */
-import type { HeaderError } from "../transport/link/index.ts";
+import { type HeaderError, headerDropCounts } from "../transport/link/index.ts";
 
 export type EndpointDrop =
   | HeaderError
@@ -32,12 +32,7 @@ export function endpointCounters(): EndpointCounters {
     versionNegotiations: 0,
     statelessResets: 0,
     drops: {
-      empty: 0,
-      "not-a-packet": 0,
-      truncated: 0,
-      "connection-id-length": 0,
-      "unknown-version": 0,
-      "unknown-type": 0,
+      ...headerDropCounts(),
       "unknown-connection-id": 0,
       "no-first-packet": 0,
       "not-accepted": 0,

@@ -31,7 +31,8 @@ export type DropCause =
 
 export type DropCounts = Record<DropCause, number>;
 
-export function dropCounts(): DropCounts {
+/** Of datagrams whose header says that they are none of ours. */
+export function headerDropCounts(): Record<HeaderError, number> {
   return {
     empty: 0,
     "not-a-packet": 0,
@@ -39,6 +40,12 @@ export function dropCounts(): DropCounts {
     "connection-id-length": 0,
     "unknown-version": 0,
     "unknown-type": 0,
+  };
+}
+
+export function dropCounts(): DropCounts {
+  return {
+    ...headerDropCounts(),
     "unknown-frame": 0,
     "malformed-frame": 0,
     "empty-payload": 0,

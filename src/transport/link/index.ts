@@ -13,7 +13,7 @@ export {
   isHandshakeFailure,
 } from "./close.ts";
 export { ControlCoder, type ControlCoderOptions } from "./control-stream.ts";
-export type { DropCause, DropCounts } from "./drops.ts";
+export { type DropCause, type DropCounts, headerDropCounts } from "./drops.ts";
 export type { Handshake } from "./handshake.ts";
 export { Link } from "./link.ts";
 export type { LinkState } from "./link-core.ts";

@@ -3,6 +3,7 @@
  * counters. It decides nothing; the one who writes a field is named beside it. `link.ts` says how the parts fit together.
  */
 import type { CongestionController } from "../../congestion/controller.ts";
+import { udpHeaderBytes } from "../address.ts";
 import { CLOSE_PROTOCOL, type CloseReason, type Closing } from "./close.ts";
 import { LocalIds, RemoteIds } from "./connection-ids.ts";
 import { type DropCause, dropCounts } from "./drops.ts";
@@ -84,7 +85,7 @@ export class LinkCore {
     this.nowMs = nowMs;
     const wanted = options.maxDatagramBytes ?? DEFAULT_MAX_DATAGRAM_BYTES;
     this.maxDatagramBytes = Math.min(Math.max(wanted, BASE_DATAGRAM_BYTES), LARGEST_DATAGRAM_BYTES);
-    this.overheadBytes = remote.ip.includes(":") ? 48 : 28;
+    this.overheadBytes = udpHeaderBytes(remote.ip);
     this.idle = new IdleTimer(
       options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS,
       options.keepAliveMs ?? DEFAULT_KEEP_ALIVE_MS,
