@@ -3,6 +3,7 @@
  * begins anew when a session is over. Names are looked up in each attempt, so that a network that comes up late, or a server that
  * moved, is found. What an attempt is, is handed in.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Carrier } from "./carrier.ts";
 import type { Log } from "./log.ts";
 
@@ -63,7 +64,8 @@ export async function keepConnected<T extends Carrier>(options: ReconnectOptions
       if (failFast || (!everWorked && failures.every((error) => judge(error) === "hopeless"))) throw failure;
       failures.length = 0;
     }
-    await sleep(delayMs * (0.5 + Math.random() / 2), signal);
+    // An abort ends the wait, and then the loop.
+    await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
     delayMs = Math.min(delayMs * 2, BACKOFF_MAX_MS);
   }
 }
@@ -135,16 +137,4 @@ class Complaints {
   forget(): void {
     this.#said.clear();
   }
-}
-
-function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, delayMs);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
