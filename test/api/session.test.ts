@@ -21,6 +21,16 @@ async function closeError(session: Session): Promise<BatsError | null> {
   return error;
 }
 
+/** A session whose datagrams pass a relay, with that relay and its listener. */
+async function throughRelay(client: Parameters<typeof dial>[1] = {}, server: Parameters<typeof listener>[0] = {}) {
+  const listening = await listener(server);
+  const relay = closeLater(await Relay.open(listening.address.port));
+  const accepted = once(listening, "session");
+  const near = await dial(relay.port, client);
+  const [far] = (await accepted) as [Session];
+  return { client: near, server: far, relay, listening };
+}
+
 describe("opening a session", () => {
   it("tells each end who the other is", async () => {
     const { client, server } = await pair();
@@ -199,11 +209,7 @@ describe("a session over a bad network", () => {
   });
 
   it("goes on when the NAT gives it another port", async () => {
-    const listening = await listener();
-    const relay = closeLater(await Relay.open(listening.address.port));
-    const accepted = once(listening, "session");
-    const client = await dial(relay.port);
-    const [server] = (await accepted) as [Session];
+    const { client, server, relay } = await throughRelay();
     const { near, far } = await streamPair(client, server);
     const moved = once(server, "path");
     await relay.rebind();
@@ -214,11 +220,7 @@ describe("a session over a bad network", () => {
   });
 
   it("ignores garbage and replayed packets", async () => {
-    const listening = await listener();
-    const relay = closeLater(await Relay.open(listening.address.port));
-    const accepted = once(listening, "session");
-    const client = await dial(relay.port);
-    const [server] = (await accepted) as [Session];
+    const { client, server, relay, listening } = await throughRelay();
     const { near, far } = await streamPair(client, server);
     const stranger = createSocket("udp4").bind(0, "127.0.0.1");
     await once(stranger, "listening");
@@ -249,11 +251,7 @@ describe("a session over a bad network", () => {
 
 describe("a session that loses its link", () => {
   it("is suspended while nothing passes, and goes on when it does", async () => {
-    const listening = await listener();
-    const relay = closeLater(await Relay.open(listening.address.port));
-    const accepted = once(listening, "session");
-    const client = await dial(relay.port);
-    const [server] = (await accepted) as [Session];
+    const { client, server, relay } = await throughRelay();
     const { near, far } = await streamPair(client, server);
     relay.blocked = true;
     const suspended = once(client, "suspended");
@@ -269,11 +267,7 @@ describe("a session that loses its link", () => {
   });
 
   it("goes on over a new one when the old is gone", async () => {
-    const listening = await listener();
-    const relay = closeLater(await Relay.open(listening.address.port));
-    const accepted = once(listening, "session");
-    const client = await dial(relay.port, { idleTimeoutMs: 400, keepAliveMs: 100 });
-    const [server] = (await accepted) as [Session];
+    const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
     const { near, far } = await streamPair(client, server);
     const got = drain(far);
     near.write(Buffer.alloc(200_000, 1));
@@ -312,11 +306,10 @@ describe("a session that loses its link", () => {
   });
 
   it("is given up after its time", async () => {
-    const listening = await listener({ keepSessionMs: 100, idleTimeoutMs: 300 });
-    const relay = closeLater(await Relay.open(listening.address.port));
-    const accepted = once(listening, "session");
-    const client = await dial(relay.port, { resumeTimeoutMs: 300, idleTimeoutMs: 300, keepAliveMs: 50 });
-    const [server] = (await accepted) as [Session];
+    const { client, server, relay, listening } = await throughRelay(
+      { resumeTimeoutMs: 300, idleTimeoutMs: 300, keepAliveMs: 50 },
+      { keepSessionMs: 100, idleTimeoutMs: 300 },
+    );
     relay.blocked = true;
     const [there, here] = await Promise.all([closeError(server), closeError(client)]);
     expect(here).toMatchObject({ code: "ERR_BATS_SESSION_TIMEOUT" });

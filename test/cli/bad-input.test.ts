@@ -7,22 +7,25 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createAuthority } from "../../src/pki/certificates.ts";
 import { pemPaths, writePem } from "../../src/pki/files.ts";
 import { createFolder, fateOf } from "../proxy/local.ts";
-import { type Certificates, Command, createCertificates, freeUdpPort, issue } from "./command.ts";
+import {
+  type Certificates,
+  type Command,
+  createCertificates,
+  freeUdpPort,
+  issue,
+  killCommands,
+  startCommand,
+} from "./command.ts";
 
 let certificates: Certificates;
-const running: Command[] = [];
 beforeAll(async () => {
   certificates = await createCertificates();
 });
 afterAll(() => certificates.remove());
-afterEach(async () => {
-  for (const command of running.splice(0)) await command.kill();
-});
+afterEach(killCommands);
 
 function start(...args: string[]): Command {
-  const command = new Command(args);
-  running.push(command);
-  return command;
+  return startCommand(args);
 }
 
 /** Runs to the end: the exit code and what it said, which is one line and no stack trace. */

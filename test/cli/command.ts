@@ -59,6 +59,20 @@ export class Command {
   }
 }
 
+const started: Command[] = [];
+
+/** Starts a command that `killCommands` ends. */
+export function startCommand(args: readonly string[]): Command {
+  const command = new Command(args);
+  started.push(command);
+  return command;
+}
+
+/** For `afterEach`: ends what the test file started since the last call. */
+export async function killCommands(): Promise<void> {
+  for (const command of started.splice(0)) await command.kill();
+}
+
 export interface Certificates {
   folder: string;
   authority: Pem;

@@ -5,12 +5,11 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { exchange, fateOf } from "../proxy/local.ts";
-import { type Certificates, Command, createCertificates } from "./command.ts";
+import { type Certificates, type Command, createCertificates, killCommands, startCommand } from "./command.ts";
 
 let certificates: Certificates;
 let echo: Server;
 let target: string;
-const running: Command[] = [];
 
 beforeAll(async () => {
   certificates = await createCertificates();
@@ -23,14 +22,10 @@ afterAll(() => {
   echo.close();
   certificates.remove();
 });
-afterEach(async () => {
-  for (const command of running.splice(0)) await command.kill();
-});
+afterEach(killCommands);
 
 function start(...args: string[]): Command {
-  const command = new Command(args);
-  running.push(command);
-  return command;
+  return startCommand(args);
 }
 
 /** Writes a file whose certificates are beside it. */

@@ -10,7 +10,15 @@ import { WebSocket, WebSocketServer } from "ws";
 import { pemPaths } from "../../src/pki/files.ts";
 import { Relay } from "../api/relay.ts";
 import { exchange, fateOf, until } from "../proxy/local.ts";
-import { type Certificates, Command, createCertificates, freeUdpPort, issue } from "./command.ts";
+import {
+  type Certificates,
+  type Command,
+  createCertificates,
+  freeUdpPort,
+  issue,
+  killCommands,
+  startCommand,
+} from "./command.ts";
 
 /** 10,000 in the long form of the suite. */
 const SHORT_CONNECTIONS = process.env["BATS_LONG"] === undefined ? 1000 : 10_000;
@@ -20,7 +28,6 @@ const AT_ONCE = process.env["BATS_LONG"] === undefined ? 200 : 500;
 let certificates: Certificates;
 let echo: Server;
 let echoPort: number;
-const running: Command[] = [];
 
 beforeAll(async () => {
   certificates = await createCertificates();
@@ -34,9 +41,7 @@ afterAll(() => {
   echo.close();
   certificates.remove();
 });
-afterEach(async () => {
-  for (const command of running.splice(0)) await command.kill();
-});
+afterEach(killCommands);
 
 async function listenAny(server: Server): Promise<number> {
   server.listen(0, "127.0.0.1");
@@ -44,21 +49,15 @@ async function listenAny(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-function start(args: string[]): Command {
-  const command = new Command(args);
-  running.push(command);
-  return command;
-}
-
 async function startServer(args: string[], port = 0): Promise<{ server: Command; port: number }> {
-  const server = start(["server", "--listen", `127.0.0.1:${port}`, ...certificates.of("localhost"), ...args]);
+  const server = startCommand(["server", "--listen", `127.0.0.1:${port}`, ...certificates.of("localhost"), ...args]);
   const line = await server.line(/serving on UDP/);
   return { server, port: Number(/:(\d+),/.exec(line)![1]) };
 }
 
 /** A client that is connected, and the ports where its forwards listen. */
 async function startClient(port: number, args: string[]): Promise<{ client: Command; ports: number[] }> {
-  const client = start(["client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...args]);
+  const client = startCommand(["client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...args]);
   await client.line(/connected to localhost/);
   const remotes = args.filter((word) => word === "-R").length;
   while (client.lines.filter((line) => line.includes("the server listens at")).length < remotes) {
@@ -240,7 +239,7 @@ describe("bats-proxy", () => {
 
   it("ends in silence when it is stopped while it waits for its certificate", async () => {
     const common = certificates.of("never-node");
-    const client = start(["client", "--connect", "localhost:1", ...common, "-L", "tcp:0=tcp:127.0.0.1:1"]);
+    const client = startCommand(["client", "--connect", "localhost:1", ...common, "-L", "tcp:0=tcp:127.0.0.1:1"]);
     await client.line(/waiting for it/);
     expect(await client.kill("SIGTERM")).toBe(0);
     expect(client.lines.filter((line) => !/ (?:info|warn) /.test(line))).toEqual([]);
@@ -256,7 +255,7 @@ describe("bats-proxy", () => {
       "-L",
       `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`,
     ];
-    const client = start(args);
+    const client = startCommand(args);
     await client.line(/late-node\.(crt|key) does not exist: waiting for it/);
     await issue(certificates.folder, certificates.authority, "late-node");
     await startServer(["--allow", `late-node=tcp:127.0.0.1:${echoPort}`], port);

@@ -7,23 +7,18 @@ import { Script } from "node:vm";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { DASHBOARD_PAGE } from "../../src/operate/dashboard-page.ts";
 import { exchange } from "../proxy/local.ts";
-import { type Certificates, Command, createCertificates } from "./command.ts";
+import { type Certificates, type Command, createCertificates, killCommands, startCommand } from "./command.ts";
 
 let certificates: Certificates;
-const running: Command[] = [];
 
 beforeAll(async () => {
   certificates = await createCertificates();
 });
 afterAll(() => certificates.remove());
-afterEach(async () => {
-  for (const command of running.splice(0)) await command.kill();
-});
+afterEach(killCommands);
 
 function start(...args: string[]): Command {
-  const command = new Command(args);
-  running.push(command);
-  return command;
+  return startCommand(args);
 }
 
 async function startBoth(): Promise<{ server: string; client: string; local: number; stop(): Promise<unknown> }> {

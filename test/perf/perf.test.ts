@@ -1,7 +1,7 @@
 /** `bats-proxy perf` with the built command at both ends. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { parsePlan, parseTally } from "../../src/perf/plan.ts";
-import { type Certificates, Command, createCertificates } from "../cli/command.ts";
+import { type Certificates, Command, createCertificates, killCommands, startCommand } from "../cli/command.ts";
 
 let certificates: Certificates;
 let server: Command;
@@ -16,22 +16,10 @@ afterAll(async () => {
   await server.kill();
   certificates.remove();
 });
-const running: Command[] = [];
-afterEach(async () => {
-  for (const command of running.splice(0)) await command.kill();
-});
+afterEach(killCommands);
 
 function measure(...args: string[]): Command {
-  const command = new Command([
-    "perf",
-    "client",
-    "--connect",
-    `localhost:${port}`,
-    ...certificates.of("edge-1"),
-    ...args,
-  ]);
-  running.push(command);
-  return command;
+  return startCommand(["perf", "client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...args]);
 }
 
 describe("bats-proxy perf", () => {
