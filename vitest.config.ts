@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { RETRY } from "./test/patience.ts";
 
 export default defineConfig({
   test: {
@@ -6,5 +7,6 @@ export default defineConfig({
     // Has a configuration of its own.
     exclude: [...configDefaults.exclude, "test/e2e/**"],
     testTimeout: 60_000,
+    retry: RETRY,
   },
 });

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { PATIENCE_MS, wakeOrLate } from "./patience.ts";
 
 /** Why there can be no namespaces here; null when there can. */
 export function whyNoNamespaces(): string | null {
@@ -87,12 +88,16 @@ export class Program {
     void this.exit.then(() => this.#wake());
   }
 
-  /** The next line that it prints. */
+  /** The next line that it prints; rejects when it ends without one, or prints none within `PATIENCE_MS`. */
   async next<T>(): Promise<T> {
+    const untilMs = performance.now() + PATIENCE_MS;
     while (this.#lines.length === 0) {
       if (this.#child.exitCode !== null) throw new Error(`it ended with ${this.#child.exitCode}: ${this.errors}`);
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0)
+        throw new Error(`${this.#child.spawnargs.join(" ")}: no line in ${PATIENCE_MS} ms: ${this.errors}`);
+      await wakeOrLate(leftMs, (wake) => {
+        this.#wake = wake;
       });
     }
     return this.#lines.shift() as T;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createAuthority, defaultSubjectAltNames, issueCertificate, type Pem } from "../../src/pki/certificates.ts";
 import { pemPaths, writePem } from "../../src/pki/files.ts";
+import { PATIENCE_MS, wakeOrLate } from "../patience.ts";
 import { createFolder } from "../proxy/local.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -39,16 +40,19 @@ export class Command {
     });
   }
 
-  /** The first line from `from` on that matches; rejects when the command ends without one. */
-  async line(pattern: RegExp, from = 0): Promise<string> {
+  /** The first line from `from` on that matches; rejects when the command ends without one, or `patienceMs` pass. */
+  async line(pattern: RegExp, from = 0, patienceMs = PATIENCE_MS): Promise<string> {
+    const untilMs = performance.now() + patienceMs;
     for (;;) {
       const found = this.lines.slice(from).find((line) => pattern.test(line));
       if (found !== undefined) return found;
       if (this.child.exitCode !== null || this.child.signalCode !== null) {
         throw new Error(`ended without ${pattern}:\n${this.lines.join("\n")}`);
       }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0) throw new Error(`no ${pattern} in ${patienceMs} ms:\n${this.lines.join("\n")}`);
+      await wakeOrLate(leftMs, (wake) => {
+        this.#wake = wake;
       });
     }
   }

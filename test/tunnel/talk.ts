@@ -1,6 +1,7 @@
 /**
  * What talks through a tunnel, one end a program: `talk.ts echo ADDRESS` returns what it gets over TCP and UDP; `talk.ts ask OWN THERE
- * BYTES` sends that much over TCP, and datagrams of several lengths, and prints what came back; `talk.ts probe OWN THERE` sends a
+ * BYTES` sends that much over TCP, and datagrams of several lengths, each again after a second without an answer, and prints what came
+ * back, and how often it asked again; `talk.ts probe OWN THERE` sends a
  * datagram and prints whether anything does within a second.
  */
 import { createHash } from "node:crypto";
@@ -41,16 +42,25 @@ if (mode === "echo") {
   client.end(data);
   await once(client, "end");
   const socket = await udp(0);
+  let last = 0;
+  socket.on("message", (message) => {
+    last = message.length;
+  });
   const lengths: number[] = [];
-  socket.on("message", (message) => lengths.push(message.length));
+  let again = 0;
   for (const length of LENGTHS) {
-    const came = once(socket, "message");
-    socket.send(data.subarray(0, length), PORT, there);
-    await came;
+    for (let tries = 0; tries < 5 && last !== length; tries++) {
+      if (tries > 0) again++;
+      const came = once(socket, "message");
+      const late = new Promise((resolve) => setTimeout(resolve, 1000).unref());
+      socket.send(data.subarray(0, length), PORT, there);
+      await Promise.race([came, late]);
+    }
+    lengths.push(last);
   }
   socket.close();
   const intact = received.digest("hex") === createHash("sha256").update(data).digest("hex");
-  print({ intact, datagrams: lengths.join() });
+  print({ intact, datagrams: lengths.join(), again });
 } else {
   const socket = await udp(0);
   socket.on("message", () => print({ answered: true }));

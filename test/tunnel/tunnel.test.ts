@@ -69,7 +69,12 @@ function probe(namespace: Namespace, own: string, there: string): Promise<unknow
   return namespace.program("tunnel/talk.ts", "probe", own, there).next();
 }
 
-const whole = { intact: true, datagrams: "1,500,1400,9000,40000" };
+/** A datagram may be lost once, on a machine that stands still for longer than its deadline. */
+const whole = {
+  intact: true,
+  datagrams: "1,500,1400,9000,40000",
+  again: expect.toSatisfy((again: number) => again <= 1, "at most one datagram lost"),
+};
 
 describe.skipIf(whyNot !== null)("a tunnel", () => {
   test("carries TCP, and UDP in fragments, of both IP versions both ways, and is made again when its interface is deleted", async () => {
