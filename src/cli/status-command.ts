@@ -1,6 +1,6 @@
 /** `bats-proxy status`: what a running proxy does, once as JSON or live on the terminal. */
 import { get } from "node:http";
-import { Command } from "commander";
+import { Argument, Command } from "commander";
 import type { Status } from "../operate/status.ts";
 import type { StatusAddress } from "../operate/status-server.ts";
 import { formatStatus } from "../operate/status-text.ts";
@@ -16,11 +16,10 @@ const DEFAULT_ADDRESS = "9464";
 export function createStatusCommand(): Command {
   return new Command("status")
     .description("show the sessions of a proxy that runs with --metrics")
-    .argument(
-      "[address]",
-      "the address of its --metrics",
-      reading(parseStatusAddress),
-      parseStatusAddress(DEFAULT_ADDRESS),
+    .addArgument(
+      new Argument("[address]", "the address of its --metrics")
+        .argParser(reading(parseStatusAddress))
+        .default(parseStatusAddress(DEFAULT_ADDRESS), DEFAULT_ADDRESS),
     )
     .option("--json", "print the state once, as JSON")
     .action(run);

@@ -68,6 +68,11 @@ describe("a command line that is wrong", () => {
       [["server", "--listen", "1", ...common, "--allow", "tcp:127.0.0.1:80"], /a rule is IDENTITY=ENDPOINT/],
       [["server", "--listen", "1", ...common, "--log-level", "loud"], /Allowed choices are debug/],
       [["server", "--listen", "1", ...common, "--unix-mode", "9"], /octal mode/],
+      [
+        ["client", "--conect", "localhost:1", ...common, ...L],
+        /unknown option '--conect' \(Did you mean --connect\?\)/,
+      ],
+      [["client", "--connect=localhost:1", ...common, "--fail-fats"], /'--fail-fats' \(Did you mean --fail-fast\?\)/],
       [["frobnicate"], /unknown command 'frobnicate'/],
       [["pki", "issue", "--name", "x", "--days", "0"], /whole number of days/],
     ];
@@ -84,6 +89,7 @@ describe("a command line that is wrong", () => {
       [["--help"], /Quick start/],
       [["server", "--help"], /--allow '\*=tcp:127\.0\.0\.1:80'/],
       [["client", "--help"], /-L udp:127\.0\.0\.1:5353=udp:10\.0\.0\.2:53/],
+      [["status", "--help"], /the address of its --metrics \(default: 9464\)/],
       [["--version"], /^\d+\.\d+\.\d+\n$/],
     ] as const) {
       const command = start(...args);
