@@ -19,6 +19,8 @@ export interface SessionOptions {
   compression?: boolean;
   /** Less than a packet waits this long for more, ms, 0 to 1000. Default 0. */
   mergeMs?: number;
+  /** M, the most symbols of a batch of streams and messages, 8 to 64: smaller ones cost less CPU, and more repair. Default 64. */
+  batchSize?: number;
   /** How much repair is sent ahead of losses. Default "adaptive". */
   redundancy?: RedundancyPreset | RedundancyOptions;
 }
@@ -26,7 +28,14 @@ export interface SessionOptions {
 /** Makes sessions with these options; checks them at once. */
 export function sessionFactory(options: SessionOptions, isClient: boolean): (sessionId?: Uint8Array) => CoreSession {
   const core: CoreOptions = { isClient, compressors: options.compression === false ? [] : [deflateRaw] };
-  for (const name of ["sessionWindow", "streamWindow", "maxStreams", "largestMessage", "mergeMs"] as const) {
+  for (const name of [
+    "sessionWindow",
+    "streamWindow",
+    "maxStreams",
+    "largestMessage",
+    "mergeMs",
+    "batchSize",
+  ] as const) {
     if (options[name] !== undefined) core[name] = options[name];
   }
   const { redundancy } = options;

@@ -17,6 +17,10 @@ const MAX_WINDOW = 2 ** 30;
 /** A session's window to begin with. */
 export const INITIAL_SESSION_WINDOW = 512 * 1024;
 
+/** The most source symbols that a live batch may have, M of what is received. */
+export const MOST_BATCH_SIZE = 64;
+const LEAST_BATCH_SIZE = 8;
+
 /** The largest message that there is. */
 export const MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 
@@ -43,6 +47,11 @@ export interface SessionOptions {
   memory?: MemoryBudget;
   /** Less than a symbol waits this long for more, ms. Default 0: only what is there when a packet leaves shares a symbol. */
   mergeMs?: number;
+  /**
+   * M, the most source symbols of a batch of streams and messages, 8 to 64, default 64: a batch that takes long to fill ends with fewer.
+   * Smaller ones cost less to code, and more repair.
+   */
+  batchSize?: number;
   /** How much repair is sent ahead of losses. Default: the preset `adaptive`. */
   redundancy?: RedundancyOptions;
 }
@@ -131,6 +140,7 @@ export interface CheckedOptions {
   compressors: readonly Compressor[];
   memory: MemoryBudget;
   mergeMs: number;
+  batchSize: number;
   redundancy: RedundancyOptions;
 }
 
@@ -148,7 +158,8 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   if (!(mergeMs >= 0 && mergeMs <= 1000)) {
     throw new SessionError("ERR_RANGE", `mergeMs is ${mergeMs}, wanted 0 to 1000 ms`);
   }
-  const { memory = sharedMemoryBudget, redundancy = {} } = options;
+  const { memory = sharedMemoryBudget, batchSize = MOST_BATCH_SIZE, redundancy = {} } = options;
+  checkRange("batchSize", batchSize, LEAST_BATCH_SIZE, MOST_BATCH_SIZE);
   return {
     sessionWindow,
     streamWindow,
@@ -158,6 +169,7 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     compressors,
     memory,
     mergeMs,
+    batchSize,
     redundancy,
   };
 }

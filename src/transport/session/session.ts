@@ -59,9 +59,6 @@ import { Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 import { SymbolExchange } from "./symbol-exchange.ts";
 
-/** M of live batches. */
-export const SESSION_BATCH_SIZE = 64;
-
 export class Session implements LinkUser {
   readonly #isClient: boolean;
   readonly #options: CheckedOptions;
@@ -99,7 +96,7 @@ export class Session implements LinkUser {
     this.#datagramsOut = new DatagramSender(() => this.#exchange.path.rttMs);
     this.#exchange = new SymbolExchange({
       pool: this.#pool,
-      batchSize: SESSION_BATCH_SIZE,
+      batchSize: this.#options.batchSize,
       redundancy: this.#options.redundancy,
       source: {
         ready: (nowMs) => this.#symbolReady(nowMs),

@@ -21,7 +21,7 @@ import { LossOdds } from "./loss-odds.ts";
 import { PathEstimate } from "./path-estimate.ts";
 import { Redundancy, type RedundancyOptions } from "./redundancy.ts";
 import { SentPackets } from "./sent-packets.ts";
-import type { SessionStats } from "./session-options.ts";
+import { MOST_BATCH_SIZE, type SessionStats } from "./session-options.ts";
 
 /** With less room than this no symbol is begun. */
 const LEAST_SYMBOL_BYTES = 64;
@@ -56,7 +56,7 @@ export interface SymbolSink {
 
 export interface SymbolExchangeOptions {
   pool: SymbolPool;
-  /** M, of all batches. */
+  /** M of the batches of the reliable class that are sent. */
   batchSize: number;
   redundancy: RedundancyOptions;
   source: SymbolSource;
@@ -101,12 +101,12 @@ export class SymbolExchange {
     const { path } = this;
     const packets = this.#packets;
     const odds = new LossOdds();
-    const sender = (unreliable: boolean) =>
+    const sender = (unreliable: boolean, batchSize: number) =>
       new BatchSender({ pool, batchSize, unreliable, packets, redundancy: new Redundancy(path, redundancy, odds) });
-    this.#sender = sender(false);
-    this.#unreliableSender = sender(true);
-    this.#receiver = new BatchReceiver(pool, batchSize);
-    this.#unreliableReceiver = new BatchReceiver(pool, batchSize, MOST_UNRELIABLE_BATCHES);
+    this.#sender = sender(false, batchSize);
+    this.#unreliableSender = sender(true, MOST_BATCH_SIZE);
+    this.#receiver = new BatchReceiver(pool, MOST_BATCH_SIZE);
+    this.#unreliableReceiver = new BatchReceiver(pool, MOST_BATCH_SIZE, MOST_UNRELIABLE_BATCHES);
     this.#source = source;
     this.#datagrams = datagrams;
     this.#sink = sink;

@@ -32,6 +32,8 @@ export interface TransferOptions {
   startMs?: number;
   /** Credit of session and stream, bytes. Default the session's own. */
   windowBytes?: number;
+  /** M of the batches. Default the session's own. */
+  batchSize?: number;
   /** Each so many-th byte that arrives is compared with what was sent. Default 7. */
   checkEvery?: number;
   /** Further options of both ends' links. */
@@ -66,6 +68,7 @@ export class Transfer implements Endpoint {
       server,
       download = false,
       windowBytes,
+      batchSize,
       startMs = 0,
       checkEvery = 7,
       link = () => ({}),
@@ -73,8 +76,9 @@ export class Transfer implements Endpoint {
     } = options;
     const arena = new Arena();
     const windows = windowBytes === undefined ? {} : { sessionWindow: windowBytes, streamWindow: windowBytes };
-    const near = new Session({ isClient: true, arena, ...windows });
-    const far = new Session({ isClient: false, arena, ...windows });
+    const sizes = { ...windows, ...(batchSize === undefined ? {} : { batchSize }) };
+    const near = new Session({ isClient: true, arena, ...sizes });
+    const far = new Session({ isClient: false, arena, ...sizes });
     this.sending = download ? far : near;
     this.receiving = download ? near : far;
     this.#checkEvery = checkEvery;

@@ -76,13 +76,14 @@ const setting = fc.record({
   sessionWindow: fc.integer({ min: 2 ** 16, max: 2 ** 19 }),
   maxStreams: fc.integer({ min: 1, max: 30 }),
   mergeMs: fc.nat(10),
+  batchSize: fc.integer({ min: 8, max: 64 }),
 });
 
 const LIMIT = 40_000;
 
 /** Runs jobs to their end and checks what came of each. */
 function run(
-  options: { sessionWindow: number; maxStreams: number; mergeMs: number },
+  options: { sessionWindow: number; maxStreams: number; mergeMs: number; batchSize?: number },
   link: { seed: number; loss: number; delay: number; jitter: number; window: number; packetBytes: number },
   streams: StreamJob[],
   messages: MessageJob[],
