@@ -1,31 +1,18 @@
-/** Addresses as people write them: "HOST:PORT", "[IPV6]:PORT", "PORT". And where hosts are. */
+/** Addresses that users of the API give: read, and looked up. */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Address } from "../transport/address.ts";
+import { AddressSyntaxError, type HostPort } from "../transport/host-port.ts";
 import { BatsError } from "./errors.ts";
 
-export interface HostPort {
-  /** A name or an IP address, without brackets; "" where none was said. */
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Reads `text`; `what` names it in errors. `needsHost`: whether a port alone is not enough, and port 0 not allowed. */
-export function parseHostPort(text: string, what: string, needsHost: boolean): HostPort {
-  const wanted = needsHost ? '"HOST:PORT", IPv6 in brackets' : '"PORT", "HOST:PORT" or "[IPV6]:PORT"';
-  const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? "";
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535 || (needsHost && (host === "" || port === 0))) {
-    throw new BatsError("ERR_BATS_ARGUMENT", `${what} is ${JSON.stringify(text)}, wanted ${wanted}`);
+/** What `parse` makes of `text`; `what` names it in errors. */
+export function readAddress(what: string, text: string, parse: (text: string) => HostPort): HostPort {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof AddressSyntaxError)) throw error;
+    throw new BatsError("ERR_BATS_ARGUMENT", `${what} is ${error.message}`);
   }
-  if (match[1] !== undefined && isIP(host) !== 6) {
-    throw new BatsError(
-      "ERR_BATS_ARGUMENT",
-      `${what} has ${JSON.stringify(host)} in brackets, which is no IPv6 address`,
-    );
-  }
-  return { host, port };
 }
 
 /** Where a host is now. The first address that the system names. */

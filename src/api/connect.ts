@@ -6,8 +6,9 @@ import type { LinkSecurity } from "../endpoint/link-security.ts";
 import type { SessionEnd, SessionHolder } from "../endpoint/session-holder.ts";
 import { CarrierSocket, FallbackPath } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
+import { parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
-import { parseHostPort, resolveHost } from "./address.ts";
+import { readAddress, resolveHost } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
@@ -56,7 +57,7 @@ const FALLBACK_OPEN_MS = 5000;
 export async function connect(target: string, options: ConnectOptions): Promise<Session> {
   const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   checkNumber("connectTimeoutMs", connectTimeoutMs, 1, 2 ** 31 - 1);
-  const hostPort = parseHostPort(target, "target", true);
+  const hostPort = readAddress("target", target, parseHostPort);
   const credentials = credentialsOf(options);
   const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
@@ -97,7 +98,7 @@ function fallbackOf(
   if (!target.startsWith("tls:")) {
     throw new BatsError("ERR_BATS_ARGUMENT", `fallback is ${JSON.stringify(target)}, wanted "tls:HOST:PORT"`);
   }
-  const hostPort = parseHostPort(target.slice(4), "fallback's HOST:PORT", true);
+  const hostPort = readAddress("fallback's HOST:PORT", target.slice(4), parseHostPort);
   const carrier = { ...hostPort, serverName, credentials, timeoutMs: FALLBACK_OPEN_MS };
   return (socket) => new FallbackPath(socket, carrier, afterMs, returnMs);
 }

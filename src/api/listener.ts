@@ -7,7 +7,8 @@ import { SessionRegistry } from "../endpoint/session-registry.ts";
 import { CarrierListener, CarrierSocket } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
-import { type HostPort, parseHostPort, resolveHost } from "./address.ts";
+import { type HostPort, parseHostPort, parseListenAddress } from "../transport/host-port.ts";
+import { readAddress, resolveHost } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
@@ -52,8 +53,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   checkNumber("keepSessionMs", keepSessionMs, 0, 2 ** 31 - 1);
   checkNumber("maximumKeptSessions", maximumKeptSessions, 0, 2 ** 31 - 1);
   checkNumber("maximumUnvalidated", options.maximumUnvalidated, 0, 2 ** 31 - 1);
-  const hostPort = parseHostPort(options.listen, "listen", false);
-  const tlsHostPort = options.listenTls === undefined ? null : parseHostPort(options.listenTls, "listenTls", false);
+  const hostPort = readAddress("listen", options.listen, parseListenAddress);
+  const tlsHostPort =
+    options.listenTls === undefined ? null : readAddress("listenTls", options.listenTls, parseListenAddress);
   const credentials = credentialsOf(options);
   const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
@@ -103,7 +105,7 @@ async function openCarriers(
 }
 
 async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; port: number }> {
-  if (host === "" || host === "*") return { port };
+  if (host === "") return { port };
   return isIP(host) === 0 ? resolveHost({ host, port }) : { ip: host, port };
 }
 
@@ -154,7 +156,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (this.#closed !== null) throw new BatsError("ERR_BATS_SESSION_CLOSED", "the listener is closed");
     const merged: ClientOptions = { ...this.#options, ...options };
     const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
-    const hostPort = parseHostPort(target, "target", true);
+    const hostPort = readAddress("target", target, parseHostPort);
     const settings = linkSettings(merged);
     signal?.throwIfAborted();
     const remote = await resolveHost(hostPort);

@@ -4,8 +4,8 @@ import { type Command, Option } from "commander";
 import { Monitor } from "../operate/monitor.ts";
 import { notifySystemd } from "../operate/sd-notify.ts";
 import { type StatusAddress, startStatusServer } from "../operate/status-server.ts";
-import { parseListenAddress } from "../proxy/forward-endpoint.ts";
 import type { Log } from "../proxy/log.ts";
+import { parseListenAddress } from "../transport/host-port.ts";
 import type { Role } from "./configuration.ts";
 import { reading } from "./options.ts";
 import { EXIT, UserError } from "./user-error.ts";
@@ -44,8 +44,8 @@ export function addOperationsOptions(command: Command): Command {
 /** A port alone is one of the loopback address. */
 export function parseStatusAddress(text: string): StatusAddress {
   if (text.startsWith("unix:")) return { path: text.slice("unix:".length) };
-  const { host = "127.0.0.1", port } = parseListenAddress(text);
-  return { host, port };
+  const { host, port } = parseListenAddress(text);
+  return { host: host === "" ? "127.0.0.1" : host, port };
 }
 
 export async function startOperations(role: Role, options: OperationsOptions, log: Log): Promise<Operations> {

@@ -1,7 +1,7 @@
 /** Options that `server` and `client` share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ValueParser } from "../config/setting.ts";
-import { EndpointSyntaxError } from "../proxy/forward-endpoint.ts";
+import { AddressSyntaxError } from "../transport/host-port.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogOptions } from "./log-output.ts";
 
 export interface CommonOptions extends LogOptions {
@@ -74,8 +74,9 @@ export function reading<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      if (error instanceof EndpointSyntaxError) throw new InvalidArgumentError(error.message);
-      throw error;
+      if (!(error instanceof AddressSyntaxError)) throw error;
+      // Commander says what the value was; where the fault is in a part of it, that stands in front.
+      throw new InvalidArgumentError(error.text === text ? error.problem : error.message);
     }
   };
 }

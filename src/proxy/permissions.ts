@@ -56,8 +56,9 @@ export class Permissions {
 }
 
 function parsePattern(text: string, rule: string): EndpointPattern {
-  const star = text.replaceAll("*", "0");
-  // What remains when each * is a digit must be an endpoint, so that a mistyped rule is an error and not a rule for nothing.
+  // What remains when each * is a digit, or a group of an address, must be an endpoint, so that a mistyped rule is an error and not
+  // a rule for nothing.
+  const star = text.replace(/\[(?=[^\]]*:)[0-9a-f:.]*\*[0-9a-f:.*]*\]/i, "[::]").replaceAll("*", "0");
   const shape = /^(?:tcp|udp):\*$/.test(text) ? null : parseEndpoint(star, { listen: true });
   const kind = text.slice(0, text.indexOf(":")) as ForwardEndpoint["kind"];
   const rest = text.slice(kind.length + 1);

@@ -3,9 +3,10 @@
  * sessions asked for. A node that comes back gets its listeners even while its old session is not known to be dead yet: the same
  * name takes them over. Without transport: sessions are handed in.
  */
+
+import { AddressSyntaxError } from "../transport/host-port.ts";
 import type { Carrier, CarrierStream } from "./carrier.ts";
 import {
-  EndpointSyntaxError,
   expandIdentity,
   type ForwardEndpoint,
   formatEndpoint,
@@ -226,7 +227,7 @@ function expand(carrier: Carrier, text: string, listen: boolean): ForwardEndpoin
       return { reason: "not-allowed", message: "{identity} stands for nothing: the certificate has no name" };
     return expandIdentity(endpoint, segment);
   } catch (error) {
-    if (error instanceof EndpointSyntaxError) return { reason: "malformed", message: error.message };
+    if (error instanceof AddressSyntaxError) return { reason: "malformed", message: error.message };
     throw error;
   }
 }

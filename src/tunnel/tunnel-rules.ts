@@ -14,7 +14,7 @@ export interface TunnelRule {
   readonly network: Network | null;
 }
 
-/** A rule for tunnels; null if it is one for something else. Throws an EndpointSyntaxError. */
+/** A rule for tunnels; null if it is one for something else. Throws an AddressSyntaxError. */
 export function parseTunnelRule(text: string): TunnelRule | null {
   const match = /^(.*)=tun(?::(.*))?$/s.exec(text);
   if (match === null || /=(?:tcp|udp|unix):/.test(text)) return null;

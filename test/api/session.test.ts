@@ -85,10 +85,10 @@ describe("opening a session", () => {
   });
 
   it.each([
-    ["no port", "example.org", /target is "example.org", wanted "HOST:PORT"/],
-    ["port 0", "example.org:0", /wanted "HOST:PORT"/],
-    ["a port too large", "example.org:70000", /wanted "HOST:PORT"/],
-    ["IPv6 without brackets", "::1:443", /IPv6 in brackets/],
+    ["no port", "example.org", /target is "example.org": the port is missing: write HOST:PORT/],
+    ["port 0", "example.org:0", /"0" is no port: it is a number from 1 to 65535/],
+    ["a port too large", "example.org:70000", /"70000" is no port/],
+    ["IPv6 without brackets", "::1:443", /an IPv6 address stands in brackets: write \[::1\]:443/],
   ])("refuses a target with %s", async (_what, target, message) => {
     await expect(connect(target, { credentials: clientCredentials })).rejects.toThrow(message);
   });

@@ -8,8 +8,6 @@ import {
   formatForward,
   parseEndpoint,
   parseForward,
-  parseHostPort,
-  parseListenAddress,
 } from "../../src/proxy/forward-endpoint.ts";
 import { matchesPattern, pathSegment } from "../../src/proxy/identity.ts";
 import { formatRule, Permissions, parseRule } from "../../src/proxy/permissions.ts";
@@ -65,7 +63,7 @@ describe("endpoints", () => {
             const endpoint = parseEndpoint(text);
             expect(parseEndpoint(formatEndpoint(endpoint))).toEqual(endpoint);
           } catch (error) {
-            expect((error as Error).name).toBe("EndpointSyntaxError");
+            expect((error as Error).name).toBe("AddressSyntaxError");
             expect((error as Error).message.startsWith(JSON.stringify(text))).toBe(true);
           }
         },
@@ -101,11 +99,13 @@ describe("endpoints", () => {
     expect(() => parseForward("tcp:127.0.0.1:1")).toThrow("LISTEN=TARGET");
   });
 
-  it("are read where a host or a port may be left out", () => {
-    expect(parseHostPort("[2001:db8::1]:4433")).toEqual({ host: "2001:db8::1", port: 4433 });
-    expect(parseListenAddress("4433")).toEqual({ host: undefined, port: 4433 });
-    expect(parseListenAddress("0.0.0.0:0")).toEqual({ host: "0.0.0.0", port: 0 });
-    expect(() => parseHostPort("cloud")).toThrow("the port is missing");
+  it("say what was probably meant when their kind is missing", () => {
+    const meant = (text: string) => expect(() => parseForward(text), text);
+    meant("28093=28081").toThrow("kinds of its sides are missing: write tcp:28093=tcp:127.0.0.1:28081");
+    meant("8080=tcp:a:80").toThrow("write tcp:8080=tcp:a:80");
+    meant("tcp:8080=[::1]:80").toThrow("write tcp:8080=tcp:[::1]:80");
+    meant("10.0.0.1:80=web.example:80").toThrow("write tcp:10.0.0.1:80=tcp:web.example:80");
+    expect(() => parseRule("edge-1=10.0.0.1:80")).toThrow("its kind is missing: write tcp:10.0.0.1:80");
   });
 });
 

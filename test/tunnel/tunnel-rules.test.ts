@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EndpointSyntaxError } from "../../src/proxy/forward-endpoint.ts";
+import { AddressSyntaxError } from "../../src/transport/host-port.ts";
 import { networkOf, parseNetwork } from "../../src/tun/network.ts";
 import { hostOf, parseAddressOrNetwork, parseTunnelRule, TunnelRules } from "../../src/tunnel/tunnel-rules.ts";
 
@@ -48,6 +48,6 @@ test("a rule for something else is none for tunnels, and a malformed one is an e
   expect(parseTunnelRule("edge-1=tcp:127.0.0.1:80")).toBeNull();
   expect(parseTunnelRule("a=tun=unix:/run/x=tun")).toBeNull();
   for (const text of ["=tun", "edge-1=tun:10.20.0.300", "edge-1=tun:10.20.0.2/40", "edge-1=tun:"]) {
-    expect(() => parseTunnelRule(text), text).toThrow(EndpointSyntaxError);
+    expect(() => parseTunnelRule(text), text).toThrow(AddressSyntaxError);
   }
 });
