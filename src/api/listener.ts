@@ -8,6 +8,7 @@ import { CarrierListener, CarrierSocket } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort, parseListenAddress } from "../transport/host-port.ts";
+import { openError } from "../udp/index.ts";
 import { readAddress, resolveHost } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
@@ -100,7 +101,9 @@ async function openCarriers(
   try {
     return await CarrierListener.open({ host: ip, port }, credentials, socket);
   } catch (error) {
-    throw new BatsError("ERR_BATS_BIND", `cannot open TCP port ${port}: ${(error as Error).message}`, { cause: error });
+    const { code = "" } = error as NodeJS.ErrnoException;
+    const { message } = openError({ ip: ip === "" ? "::" : ip, port }, code, error, "TCP");
+    throw new BatsError("ERR_BATS_BIND", message, { cause: error });
   }
 }
 

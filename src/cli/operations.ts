@@ -4,10 +4,11 @@ import { type Command, Option } from "commander";
 import { Monitor } from "../operate/monitor.ts";
 import { notifySystemd } from "../operate/sd-notify.ts";
 import { type StatusAddress, startStatusServer } from "../operate/status-server.ts";
+import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
 import type { Role } from "./configuration.ts";
-import { reading } from "./options.ts";
+import { type CommonOptions, reading } from "./options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
 export interface OperationsOptions {
@@ -48,15 +49,20 @@ export function parseStatusAddress(text: string): StatusAddress {
   return { host: host === "" ? "127.0.0.1" : host, port };
 }
 
-export async function startOperations(role: Role, options: OperationsOptions, log: Log): Promise<Operations> {
-  const { metrics, dashboard = false } = options;
+export async function startOperations(
+  role: Role,
+  { metrics, dashboard = false, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
+  log: Log,
+): Promise<Operations> {
   if (dashboard && metrics === undefined) throw new UserError(EXIT.usage, "--dashboard: say where with --metrics");
   const monitor = new Monitor(role, VERSION);
   const server =
     metrics === undefined
       ? null
-      : await startStatusServer(metrics, monitor, dashboard).catch((error: Error) => {
-          throw new UserError(EXIT.cannotStart, `--metrics: ${error.message}`);
+      : await startStatusServer(metrics, { monitor, dashboard, unixMode }).catch((error: Error) => {
+          throw error instanceof LocalSocketError
+            ? new UserError(EXIT.cannotStart, `--metrics: ${error.message}`)
+            : error;
         });
   if (server !== null) log.info({ url: server.url }, `metrics and status at ${server.url}${dashboard ? "/" : ""}`);
   return {

@@ -2,16 +2,23 @@
  * The HTTP server of `--metrics`: /metrics, /status, /healthz, /readyz, and the dashboard at / where it is wanted. Read-only; whoever
  * reaches the address may read, so it belongs on the loopback address or a management network.
  */
-import { once } from "node:events";
-import { rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo, Server } from "node:net";
+import { listenAt } from "../proxy/local-socket.ts";
 import { DASHBOARD_PAGE } from "./dashboard-page.ts";
 import { Metrics } from "./metrics.ts";
 import type { Monitor } from "./monitor.ts";
 
 /** A host and port, or a Unix socket's path. */
 export type StatusAddress = { host: string; port: number } | { path: string };
+
+export interface StatusServerOptions {
+  monitor: Monitor;
+  /** Whether the page is served. */
+  dashboard: boolean;
+  /** The mode of a Unix socket's file. */
+  unixMode: number;
+}
 
 export interface StatusServer {
   /** For people: http://HOST:PORT, or the path. */
@@ -22,26 +29,24 @@ export interface StatusServer {
 /** The page loads nothing and talks to nobody but its server. */
 const PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
 
-/** Rejects with the system's error when the address cannot be had. */
+/** Rejects with a `LocalSocketError` when the address cannot be had. */
 export async function startStatusServer(
   address: StatusAddress,
-  monitor: Monitor,
-  dashboard: boolean,
+  { monitor, dashboard, unixMode }: StatusServerOptions,
 ): Promise<StatusServer> {
   const metrics = new Metrics(monitor);
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+  const http = createServer({ requestTimeout: 10_000 }, (request, response) => {
     answer(request, response, monitor, metrics, dashboard).catch(() => response.destroy());
   });
+  const endpoint = "path" in address ? ({ kind: "unix", ...address } as const) : ({ kind: "tcp", ...address } as const);
+  const server = await listenAt(endpoint, { unixMode, onConnection: (socket) => http.emit("connection", socket) });
   server.maxConnections = 64;
-  if ("path" in address) rmSync(address.path, { force: true });
-  server.listen(address);
-  await once(server, "listening");
   server.unref();
   return {
     url: urlOf(server),
     close() {
       server.close();
-      server.closeAllConnections();
+      http.closeAllConnections();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Why a UDP socket could not be opened, in words that say what to do. Not errors of traffic: those are only counted. */
+/** Why a port could not be opened, in words that say what to do. Not errors of traffic: those are only counted. */
 import { formatAddress } from "../transport/address.ts";
 
 const REASONS: Record<string, string> = {
@@ -17,10 +17,11 @@ export function openError(
   address: { readonly ip: string; readonly port: number },
   code: string,
   cause?: unknown,
+  protocol: "UDP" | "TCP" = "UDP",
 ): NodeJS.ErrnoException {
   const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : "the system refused");
   const error: NodeJS.ErrnoException = new Error(
-    `cannot open UDP on ${formatAddress(address)}: ${reason}${code === "" ? "" : ` (${code})`}`,
+    `cannot open ${protocol} on ${formatAddress(address)}: ${reason}${code === "" ? "" : ` (${code})`}`,
     { cause },
   );
   error.code = code;

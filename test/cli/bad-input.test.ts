@@ -154,6 +154,16 @@ describe("a port that is in use", () => {
       code: 1,
       line: expect.stringContaining("it is in use; stop what uses it"),
     });
+    const metrics = ["client", "--connect", "localhost:1", ...certificates.of("edge-1"), ...L, "--metrics", `${port}`];
+    expect(await fails(...metrics)).toMatchObject({
+      code: 1,
+      line: `bats-proxy: --metrics: cannot listen at tcp:127.0.0.1:${port}: it is in use; stop what uses it, or choose another`,
+    });
+    const tls = ["server", "--listen", "127.0.0.1:0", "--listen-tls", `127.0.0.1:${port}`];
+    expect(await fails(...tls, ...certificates.of("localhost"))).toMatchObject({
+      code: 1,
+      line: expect.stringContaining(`cannot open TCP on 127.0.0.1:${port}: another program uses that port`),
+    });
     tcp.close();
   });
 });
