@@ -3,7 +3,7 @@
  *
  *     tunnel-probe.ts echo ADDRESS                              returns what it gets
  *     tunnel-probe.ts ping ADDRESS COUNT INTERVAL_MS            64 bytes each; prints { sent, lost, delaysMs: round trips }
- *     tunnel-probe.ts sink ADDRESS COUNT PATIENCE_MS            prints { sent, lost, delaysMs: one way }
+ *     tunnel-probe.ts sink ADDRESS COUNT PATIENCE_MS            prints { sent, lost, numbers, delaysMs: one way }, as they came
  *     tunnel-probe.ts send ADDRESS COUNT INTERVAL_MS BYTES
  */
 import { createSocket } from "node:dgram";
@@ -13,9 +13,10 @@ import { isIPv6 } from "node:net";
 const PORT = 7100;
 const PATIENCE_MS = 3000;
 const [mode, address, ...rest] = process.argv.slice(2);
-const numbers = rest.map(Number);
+const options = rest.map(Number);
 const socket = createSocket(isIPv6(address) ? "udp6" : "udp4");
 const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
+const numbers: number[] = [];
 const delaysMs: number[] = [];
 
 /** Sends numbered datagrams at an even pace, with the time in each. */
@@ -40,15 +41,19 @@ function collect(count: number): Promise<void> {
       const number = message.readUInt32BE();
       if (seen.has(number)) return;
       seen.add(number);
+      numbers.push(number);
       delaysMs.push(nowMs() - message.readDoubleBE(4));
       if (seen.size === count) resolve();
     });
   });
 }
 
-function report(sent: number): never {
-  process.stdout.write(`${JSON.stringify({ sent, lost: sent - delaysMs.length, delaysMs })}\n`);
-  process.exit(0);
+function report(sent: number): void {
+  const text = JSON.stringify({ sent, lost: sent - delaysMs.length, numbers, delaysMs }, (_, value) =>
+    typeof value === "number" ? Math.round(value * 100) / 100 : value,
+  );
+  // A pipe takes so much only while the event loop runs.
+  process.stdout.write(`${text}\n`, () => process.exit(0));
 }
 
 if (mode === "echo" || mode === "sink") {
@@ -58,17 +63,17 @@ if (mode === "echo" || mode === "sink") {
 if (mode === "echo") {
   socket.on("message", (message, from) => socket.send(message, from.port, from.address));
 } else if (mode === "sink") {
-  const [count, patienceMs] = numbers;
+  const [count, patienceMs] = options;
   await Promise.race([collect(count), new Promise((resolve) => setTimeout(resolve, patienceMs))]);
   report(count);
 } else if (mode === "ping") {
-  const [count, intervalMs] = numbers;
+  const [count, intervalMs] = options;
   const all = collect(count);
   await send(count, intervalMs, 64);
   await Promise.race([all, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
   report(count);
 } else {
-  const [count, intervalMs, bytes] = numbers;
+  const [count, intervalMs, bytes] = options;
   await send(count, intervalMs, bytes);
   socket.close();
 }

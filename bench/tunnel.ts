@@ -1,11 +1,12 @@
 /**
  * Figures of the IP tunnel, default settings, both ends built from this tree, a real kernel and its TCP:
  *
- *     tsx bench/tunnel.ts [cpu] [tcp] [udp] [ping] [queue] [clients] [--seconds 25] [--clients 50]
+ *     tsx bench/tunnel.ts [cpu] [tcp] [udp] [ping] [queue] [clients] [--seconds 25] [--clients 50] [--realtime]
  *
  * cpu: two hosts joined by a veth pair, beside wireguard-go where that is installed, taking turns. tcp: CUBIC and BBR through 100 Mbit/s,
  * 50 ms one way, at 2 and 10 % loss; efficiency is goodput after 5 s over rate x (1 - loss). udp: 10 Mbit/s of 1200 bytes at 30 % loss.
  * ping: ten a second at 20 %. queue: what a bulk transfer adds to a ping where nothing is lost. clients: many at one server.
+ * realtime: ends and link of `tcp`, `udp`, `ping` and `queue` get the processor first, where others use the machine.
  * Exits with 1 when a goal is missed. Needs root, iperf3, and a C compiler for the emulated link (proxy/lab.ts).
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
@@ -15,16 +16,20 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { issueCertificates, MAIN, said } from "./proxy/commands.ts";
 import { CLOUD_IP, Lab } from "./proxy/lab.ts";
 
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const PROBE = fileURLToPath(new URL("tunnel-probe.ts", import.meta.url));
 const RATE_MBPS = 100;
 const DELAY_MS = 50;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "25" }, clients: { type: "string", default: "50" } },
+  options: {
+    seconds: { type: "string", default: "25" },
+    clients: { type: "string", default: "50" },
+    realtime: { type: "boolean", default: false },
+  },
 });
 const seconds = Number(values.seconds);
 
@@ -45,34 +50,6 @@ function quantile(numbers: number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }
 
-/** An authority and certificates, in a folder. */
-function issueCertificates(folder: string, names: readonly string[]): (name: string) => string[] {
-  const pki = (...args: string[]) =>
-    execFileSync(process.execPath, [MAIN, "pki", ...args, "--dir", folder], { stdio: "ignore" });
-  pki("init");
-  pki("issue", "--name", "cloud", "--server");
-  for (const name of names) pki("issue", "--name", name);
-  const file = (name: string) => join(folder, name);
-  return (name) => ["--ca", file("ca.crt"), "--cert", file(`${name}.crt`), "--key", file(`${name}.key`)];
-}
-
-function said(child: ChildProcess, pattern: RegExp): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const timer = setTimeout(() => reject(new Error(`bats-proxy did not say ${pattern}:\n${text}`)), 60_000);
-    child.stderr!.on("data", (data) => {
-      text += data;
-      if (!pattern.test(text)) return;
-      clearTimeout(timer);
-      resolve();
-    });
-    child.once("exit", () => {
-      clearTimeout(timer);
-      reject(new Error(`bats-proxy ended:\n${text}`));
-    });
-  });
-}
-
 const serverArgs = (certificates: string[]) => [
   ...[MAIN, "server", "--listen", "4433", ...certificates],
   ...["--tun", "bats0=10.20.0.1/16", "--allow", "*=tun"],
@@ -84,7 +61,7 @@ const clientArgs = (certificates: string[], server: string, address: string) => 
 
 /** A lab with a tunnel over it, for the time of `use`. */
 async function withTunnel(lossPercent: number, use: (lab: Lab) => Promise<void>): Promise<number> {
-  const lab = new Lab(`tunnel${process.pid}`);
+  const lab = new Lab({ name: `tunnel${process.pid}`, realtime: values.realtime });
   try {
     await lab.up({ rateMbps: RATE_MBPS, delayMs: DELAY_MS, lossPercent });
     const certificates = issueCertificates(lab.folder, ["edge"]);

@@ -8,16 +8,16 @@
  * cpu: how much one machine carries on its loopback address, on each I/O path, beside kcptun (AES, fast3, no compression)
  * where that is installed, taking turns. Exits with 1 when a goal is missed. Needs iperf3; lossy needs root.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { issueCertificates, MAIN, said } from "./commands.ts";
 import { CLOUD_IP, type DirectionCounts, Lab } from "./lab.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const RATE_MBPS = 100;
 const OMIT_S = 3;
 const GOAL_EFFICIENCY = 0.92;
@@ -34,42 +34,6 @@ const { values, positionals } = parseArgs({
     json: { type: "string" },
   },
 });
-
-/** An authority and certificates of both ends, in `folder`. */
-function issueCertificates(folder: string): (name: string) => string[] {
-  const pki = (...args: string[]) =>
-    execFileSync(process.execPath, [MAIN, "pki", ...args, "--dir", folder], { stdio: "ignore" });
-  pki("init");
-  pki("issue", "--name", "cloud", "--server");
-  pki("issue", "--name", "edge");
-  return (name) => [
-    "--ca",
-    join(folder, "ca.crt"),
-    "--cert",
-    join(folder, `${name}.crt`),
-    "--key",
-    join(folder, `${name}.key`),
-  ];
-}
-
-/** Waits until a command's log says so; rejects when it ends or says nothing for long. */
-function said(child: ChildProcess, pattern: RegExp): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const timer = setTimeout(() => reject(new Error(`bats-proxy did not say ${pattern}:\n${text}`)), 30_000);
-    const onData = (data: Buffer) => {
-      text += data;
-      if (!pattern.test(text)) return;
-      clearTimeout(timer);
-      resolve();
-    };
-    child.stderr!.on("data", onData);
-    child.once("exit", () => {
-      clearTimeout(timer);
-      reject(new Error(`bats-proxy ended:\n${text}`));
-    });
-  });
-}
 
 /** Bits a second that arrived, by iperf3's own report. */
 function goodput(report: string): number {

@@ -6,7 +6,7 @@
  *      |   10.77.0.1   |==== rate, delay, loss ==|   10.77.0.2    |
  *      +---------------+                         +----------------+
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,6 +26,8 @@ export interface LinkSettings {
 
 export interface DirectionCounts {
   came: number;
+  /** Of IP packets. */
+  cameBytes: number;
   queueDropped: number;
   lost: number;
   left: number;
@@ -34,17 +36,30 @@ export interface DirectionCounts {
 export const EDGE_IP = "10.77.0.1";
 export const CLOUD_IP = "10.77.0.2";
 
+export interface LabOptions {
+  /** Of network namespaces and devices. */
+  name?: string;
+  /** Programs get the processor before any of ordinary priority, and the link before them: for machines that others use too. */
+  realtime?: boolean;
+}
+
+/** Priorities of the kernel's round-robin class. */
+const PROGRAM_PRIORITY = 10;
+const LINK_PRIORITY = 20;
+
 export type Host = "edge" | "cloud";
 
 export class Lab {
   readonly #name: string;
+  readonly #realtime: boolean;
   readonly #folder: string = mkdtempSync(join(tmpdir(), "bats-lab-"));
   #emulator: ChildProcess | null = null;
   readonly #namespaces: string[] = [];
   readonly #children: Set<ChildProcess> = new Set();
 
-  constructor(name: string = `bats${process.pid}`) {
+  constructor({ name = `bats${process.pid}`, realtime = false }: LabOptions = {}) {
     this.#name = name;
+    this.#realtime = realtime;
   }
 
   /** A folder of its own, gone with the lab. */
@@ -58,7 +73,9 @@ export class Lab {
     const queue = queueKb ?? Math.max(150, (rateMbps * 1000 * 10) / 8 / 1000);
     const devices = [`${this.#name}e`, `${this.#name}c`];
     const settings = [rateMbps, delayMs, lossPercent, queue, seed].map(String);
-    this.#emulator = spawn(program, [...devices, ...settings], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#emulator = this.#spawn([program, ...devices, ...settings], LINK_PRIORITY, {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await once(this.#emulator.stdout!, "data");
     (["edge", "cloud"] as const).forEach((host, i) => {
       const namespace = this.#namespace(host);
@@ -78,9 +95,8 @@ export class Lab {
     args: readonly string[],
     output: "ignore" | "pipe" | "inherit" = "pipe",
   ): ChildProcess {
-    const child = spawn("ip", ["netns", "exec", this.#namespace(host), program, ...args], {
-      stdio: ["ignore", output, output],
-    });
+    const words = ["ip", "netns", "exec", this.#namespace(host), program, ...args];
+    const child = this.#spawn(words, PROGRAM_PRIORITY, { stdio: ["ignore", output, output] });
     this.#children.add(child);
     child.once("exit", () => this.#children.delete(child));
     return child;
@@ -119,6 +135,11 @@ export class Lab {
     for (const namespace of this.#namespaces.splice(0)) ip("netns", "del", namespace);
     rmSync(this.#folder, { recursive: true, force: true });
     return counts;
+  }
+
+  #spawn(words: readonly string[], priority: number, options: SpawnOptions): ChildProcess {
+    const [program, ...args] = this.#realtime ? ["chrt", "-r", String(priority), ...words] : words;
+    return spawn(program, args, options);
   }
 
   #namespace(host: Host): string {

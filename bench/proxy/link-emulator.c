@@ -5,7 +5,8 @@
  *     link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED
  *
  * Makes both devices in its own network namespace and prints "ready"; the caller moves and configures them. Ends on
- * SIGTERM with one line of JSON: per direction, packets that came, that the queue dropped, that the loss took, and that left.
+ * SIGTERM with one line of JSON: per direction, packets and bytes that came, packets that the queue dropped, that the loss took, and
+ * that left.
  * Not here: jitter, reordering, bursts. The simulator has these.
  */
 #define _GNU_SOURCE
@@ -34,7 +35,7 @@ struct direction {
   double *due_ns;
   uint16_t *length;
   uint8_t *bytes;
-  long came, queue_dropped, lost, left;
+  long came, came_bytes, queue_dropped, lost, left;
 };
 
 static double bits_per_ns, delay_ns, loss, queue_bytes;
@@ -92,6 +93,7 @@ static int take_in(struct direction *d) {
     ssize_t length = read(d->from, bytes, SLOT_BYTES);
     if (length <= 0) break;
     d->came++;
+    d->came_bytes += length;
     double now = now_ns();
     double start = d->free_at_ns > now ? d->free_at_ns : now;
     if ((start - now) * bits_per_ns / 8 + length > queue_bytes || d->tail - d->head == SLOTS) {
@@ -155,7 +157,7 @@ int main(int count, char **words) {
   printf("[");
   for (int i = 0; i < 2; i++) {
     struct direction *d = &directions[i];
-    printf("%s{\"came\":%ld,\"queueDropped\":%ld,\"lost\":%ld,\"left\":%ld}", i ? "," : "", d->came, d->queue_dropped, d->lost, d->left);
+    printf("%s{\"came\":%ld,\"cameBytes\":%ld,\"queueDropped\":%ld,\"lost\":%ld,\"left\":%ld}", i ? "," : "", d->came, d->came_bytes, d->queue_dropped, d->lost, d->left);
   }
   printf("]\n");
   return 0;

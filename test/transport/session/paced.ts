@@ -4,7 +4,13 @@
  */
 import { Bbr } from "../../../src/congestion/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
-import { createTwoHosts, type Endpoint, type LinkOptions as HopOptions } from "../../../src/simulator/index.ts";
+import {
+  createTwoHosts,
+  type Endpoint,
+  type LinkOptions as HopOptions,
+  type Network,
+} from "../../../src/simulator/index.ts";
+import type { Link, LinkOptions } from "../../../src/transport/link/index.ts";
 import type { RedundancyOptions } from "../../../src/transport/session/redundancy.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import type { SessionStats } from "../../../src/transport/session/session-options.ts";
@@ -22,11 +28,18 @@ export interface PacedOptions {
   count: number;
   warmUpMs?: number;
   redundancy?: RedundancyOptions;
+  /** Further options of both ends' links, and what stands between an end and its socket. */
+  link?: Partial<LinkOptions>;
+  host?: (end: Endpoint) => Endpoint;
+  /** Called before the network runs, to look on. */
+  watch?: (network: Network, client: Link, sending: Session) => void;
 }
 
 export interface PacedOutcome {
   /** Milliseconds from sending to delivery of each piece; Infinity for those that never came. Ascending. */
   delaysMs: Float64Array;
+  /** The same as they were sent. */
+  inOrderMs: Float64Array;
   lost: number;
   /** Delivered twice, damaged, or as nothing that was sent. */
   wrong: number;
@@ -54,6 +67,9 @@ export function paced({
   count,
   warmUpMs = 3000,
   redundancy,
+  link = {},
+  host = (end) => end,
+  watch = () => {},
 }: PacedOptions): PacedOutcome {
   const arena = new Arena();
   const options = redundancy === undefined ? {} : { redundancy };
@@ -63,7 +79,7 @@ export function paced({
   const server = new ServerEndpoint({
     seed: 7,
     congestion: new Bbr(),
-    link: { user: receiving, session: receiving.localParameters },
+    link: { user: receiving, session: receiving.localParameters, ...link },
   });
   const warmUp = Math.round(warmUpMs / intervalMs);
   const all = warmUp + count;
@@ -94,7 +110,7 @@ export function paced({
       for (; buffered.length >= bytes; buffered = buffered.subarray(bytes)) take(buffered.subarray(0, bytes), nowMs);
     }
   };
-  const serverEndpoint: Endpoint = {
+  const receiver: Endpoint = {
     handleDatagram: (datagram, nowMs) => {
       server.handleDatagram(datagram, nowMs);
       read(nowMs);
@@ -103,19 +119,18 @@ export function paced({
     pollTransmit: (transmit, nowMs) => server.pollTransmit(transmit, nowMs),
     nextTimeoutMs: () => server.nextTimeoutMs(),
   };
-  const serverSocket = b.attach(serverEndpoint);
+  const serverSocket = b.attach(host(receiver));
   const client = createClient(serverSocket.localAddress, {
     seed: 3,
     congestion: new Bbr(),
-    link: { user: sending, session: sending.localParameters },
+    link: { user: sending, session: sending.localParameters, ...link },
   });
-  const clientSocket = a.attach(client);
 
   let before = { symbols: 0, packets: 0 };
-  network.run(BEGIN_MS - 1);
+  let sent = 0;
   const stream = sending.openStream();
-  for (let number = 0; number < all; number++) {
-    network.run(BEGIN_MS + number * intervalMs);
+  const send = () => {
+    const number = sent++;
     if (number === warmUp) {
       before = { symbols: sending.stats.sentSymbols, packets: client.stats.sentPackets - client.stats.ackPackets };
     }
@@ -124,17 +139,38 @@ export function paced({
     if (by === "datagram") sending.sendDatagram(piece);
     else if (by === "message") sending.sendMessage(piece, { ordered: false });
     else sending.write(stream, piece);
-    clientSocket.pump();
     for (let event = sending.poll(); event !== null; event = sending.poll()) {
       if (event.type === "closed" || event.type === "error") log.push(`sender ${event.type}`);
     }
-  }
+  };
+  /** The application comes to its work when the host does. */
+  const sender: Endpoint = {
+    handleDatagram: (datagram, nowMs) => client.handleDatagram(datagram, nowMs),
+    handleTimeout: (nowMs) => {
+      if (client.nextTimeoutMs() <= nowMs) client.handleTimeout(nowMs);
+      while (sent < all && BEGIN_MS + sent * intervalMs <= nowMs) send();
+    },
+    pollTransmit: (transmit, nowMs) => client.pollTransmit(transmit, nowMs),
+    nextTimeoutMs: () => Math.min(client.nextTimeoutMs(), sent < all ? BEGIN_MS + sent * intervalMs : Infinity),
+  };
+  a.attach(host(sender));
+  watch(network, client, sending);
   network.run(BEGIN_MS + all * intervalMs + 3000);
   const { stats } = sending;
   const packets = client.stats.sentPackets - client.stats.ackPackets - before.packets;
+  const inOrderMs = delaysMs.slice(warmUp);
   const counted = delaysMs.subarray(warmUp).sort();
   sending.destroy();
   receiving.destroy();
   const lost = counted.filter((delay) => delay === Number.POSITIVE_INFINITY).length;
-  return { delaysMs: counted, lost, wrong, symbols: stats.sentSymbols - before.symbols, packets, stats, log };
+  return {
+    delaysMs: counted,
+    inOrderMs,
+    lost,
+    wrong,
+    symbols: stats.sentSymbols - before.symbols,
+    packets,
+    stats,
+    log,
+  };
 }
