@@ -16,6 +16,9 @@ export * as gf from "./gf/index.ts";
 export {
   type CredentialSources,
   Credentials,
+  CredentialsError,
+  type CredentialsErrorCode,
+  type CredentialsPart,
   type FailureReason,
   type PeerIdentity,
   type PemSource,

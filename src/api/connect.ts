@@ -58,7 +58,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   checkNumber("connectTimeoutMs", connectTimeoutMs, 1, 2 ** 31 - 1);
   const hostPort = readAddress("target", target, parseHostPort);
-  const credentials = credentialsOf(options);
+  const credentials = credentialsOf(options, "client");
   const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
   const serverName = options.serverName ?? hostPort.host;

@@ -57,7 +57,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const hostPort = readAddress("listen", options.listen, parseListenAddress);
   const tlsHostPort =
     options.listenTls === undefined ? null : readAddress("listenTls", options.listenTls, parseListenAddress);
-  const credentials = credentialsOf(options);
+  const credentials = credentialsOf(options, "server");
   const security = linkSecurity(credentials, options.alpn);
   const settings = linkSettings(options);
   const createSession = sessionFactory(options, false);
@@ -74,7 +74,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw error;
   }
   const host = new Host(socket, security, options.maximumUnvalidated);
-  const listener = new Listener(host, options, security, carriers);
+  const listener = new Listener(host, options, { credentials, security }, carriers);
   const registry: SessionRegistry = new SessionRegistry({
     driver: host.driver,
     security,
@@ -115,6 +115,7 @@ async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; por
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly #host: Host;
   readonly #options: CommonOptions & SessionOptions;
+  readonly #credentials: Credentials;
   readonly #security: LinkSecurity;
   readonly #carriers: CarrierListener | null;
   readonly #sessions = new Set<Session>();
@@ -124,10 +125,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
   constructor(
     host: Host,
     options: CommonOptions & SessionOptions,
-    security: LinkSecurity,
+    { credentials, security }: { credentials: Credentials; security: LinkSecurity },
     carriers: CarrierListener | null,
   ) {
     super();
+    this.#credentials = credentials;
     this.#carriers = carriers;
     this.#host = host;
     this.#options = options;
@@ -161,6 +163,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     const hostPort = readAddress("target", target, parseHostPort);
     const settings = linkSettings(merged);
+    credentialsOf({ credentials: this.#credentials }, "client");
     signal?.throwIfAborted();
     const remote = await resolveHost(hostPort);
     const holder = clientHolder(this.#host, this.#security, hostPort, merged, settings);

@@ -10,6 +10,7 @@ import {
   ResetTokens,
   TlsHandshake,
 } from "../tls/index.ts";
+import type { Role } from "../transport/link/index.ts";
 import { BatsError } from "./errors.ts";
 
 /** What this end proves itself with and whom it trusts: PEM files or texts, or `credentials` made of those before. */
@@ -18,11 +19,12 @@ export type SecurityOptions = (CredentialSources | { credentials: Credentials })
   alpn?: string;
 };
 
-/** The credentials meant by the options. Throws ERR_BATS_CREDENTIALS. */
-export function credentialsOf(options: SecurityOptions): Credentials {
-  if ("credentials" in options) return options.credentials;
+/** The credentials meant by the options, which are to play the part of `role`. Throws ERR_BATS_CREDENTIALS. */
+export function credentialsOf(options: SecurityOptions, role: Role): Credentials {
   try {
-    return new Credentials(options);
+    const credentials = "credentials" in options ? options.credentials : new Credentials(options);
+    credentials.useAs(role);
+    return credentials;
   } catch (error) {
     throw new BatsError("ERR_BATS_CREDENTIALS", (error as Error).message, { cause: error });
   }

@@ -1,11 +1,12 @@
 /** `bats-proxy check`: whether a configuration file would do, without starting anything. */
+import { existsSync } from "node:fs";
 import { Command } from "commander";
-import { ConfigurationError, readConfiguration } from "../config/configuration-file.ts";
+import { ConfigurationError, readConfiguration, type Section } from "../config/configuration-file.ts";
 import { configurationSchema } from "../config/json-schema.ts";
-import { Credentials, CredentialsError } from "../tls/index.ts";
-import type { Configure } from "./configuration.ts";
-import type { CredentialPaths } from "./credential-files.ts";
-import { EXIT, UserError } from "./user-error.ts";
+import { CredentialsError } from "../tls/index.ts";
+import type { Configure, Role } from "./configuration.ts";
+import { type CredentialPaths, checkCredentials, credentialsWords, exitCodeOf } from "./credential-files.ts";
+import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
 export function createCheckCommand(roles: ReadonlyMap<string, Configure>): Command {
   return new Command("check")
@@ -24,31 +25,52 @@ export function createCheckCommand(roles: ReadonlyMap<string, Configure>): Comma
 }
 
 function check(file: string, commands: ReadonlyMap<string, Command>): void {
+  const faults: Fault[] = [];
+  for (const section of sectionsOf(file, commands)) {
+    let paths = {} as CredentialPaths;
+    (commands.get(section.role) as Command)
+      .exitOverride()
+      .action((options: CredentialPaths) => {
+        paths = options;
+      })
+      .parse(section.arguments, { from: "user" });
+    const found = faultsOf(section, paths);
+    faults.push(...found);
+    if (found.length > 0) continue;
+    process.stdout.write(`${file}: ${section.role}: good, ${checkCredentials(paths, section.role as Role)}\n`);
+  }
+  if (faults.length > 0) throw new UserError(faults[0].exitCode, faults.map(({ text }) => text).join("\n"));
+}
+
+function sectionsOf(file: string, commands: ReadonlyMap<string, Command>): Section[] {
   try {
-    for (const section of readConfiguration(file, commands)) {
-      let paths = {} as CredentialPaths;
-      (commands.get(section.role) as Command)
-        .exitOverride()
-        .action((options: CredentialPaths) => {
-          paths = options;
-        })
-        .parse(section.arguments, { from: "user" });
-      process.stdout.write(`${file}: ${section.role}: ${checkCredentials(file, paths)}\n`);
-    }
+    return readConfiguration(file, commands);
   } catch (error) {
     if (error instanceof ConfigurationError) throw new UserError(EXIT.usage, error.message);
     throw error;
   }
 }
 
-/** In words; files that do not exist are no fault, since the command waits for them. */
-function checkCredentials(file: string, { ca, cert, key, crl }: CredentialPaths): string {
+interface Fault {
+  exitCode: ExitCode;
+  text: string;
+}
+
+/** Of the files that a section names: all that are missing, or else what is wrong with them. */
+function faultsOf({ role, places }: Section, paths: CredentialPaths): Fault[] {
+  const faults: Fault[] = [];
+  for (const part of ["ca", "cert", "key", "crl"] as const) {
+    const path = paths[part];
+    if (path === undefined || existsSync(path)) continue;
+    faults.push({ exitCode: EXIT.cannotStart, text: `${places.get(part)}: ${part}: ${path} does not exist` });
+  }
+  if (faults.length > 0) return faults;
   try {
-    const { certificate } = new Credentials({ ca, cert, key, ...(crl === undefined ? {} : { crl }) });
-    return `good, its certificate is valid until ${certificate.validTo}`;
+    checkCredentials(paths, role as Role);
   } catch (error) {
     if (!(error instanceof CredentialsError)) throw error;
-    if (error.missing) return `good, but ${error.message}: it would wait for it`;
-    throw new UserError(EXIT.certificate, `${file}: ${error.message}`);
+    const { part } = error;
+    faults.push({ exitCode: exitCodeOf(error), text: `${places.get(part)}: ${part}: ${credentialsWords(error)}` });
   }
+  return faults;
 }

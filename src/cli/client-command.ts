@@ -77,7 +77,10 @@ export function configureClient(command: Command): Command {
           .argParser(readNumber(0, 3600))
           .default(3),
       )
-      .option("--fail-fast", "exit when no server answers at first, instead of trying on"),
+      .option(
+        "--fail-fast",
+        "exit when a certificate file is missing or no server answers at first, instead of waiting",
+      ),
   )
     .addHelpText(
       "after",
@@ -125,7 +128,12 @@ async function run(options: ClientOptions): Promise<void> {
     throw error instanceof LocalSocketError ? new UserError(EXIT.cannotStart, error.message) : error;
   });
   const tunnel = await openTunnel(options, log);
-  const credentials = await loadCredentials(options, log, signal);
+  const credentials = await loadCredentials(options, {
+    role: "client",
+    log,
+    signal,
+    failFast: options.failFast ?? false,
+  });
   const stopWatching = watchCredentials(credentials, options, log);
   const stopReloading = reloadOnHangup<ClientOptions>({
     role: "client",

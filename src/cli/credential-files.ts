@@ -4,8 +4,9 @@
  */
 import { statSync } from "node:fs";
 import type { Log } from "../proxy/log.ts";
-import { type CredentialSources, Credentials, CredentialsError } from "../tls/index.ts";
-import { EXIT, UserError } from "./user-error.ts";
+import { type CredentialSources, Credentials, CredentialsError, type CredentialsErrorCode } from "../tls/index.ts";
+import type { Role } from "./configuration.ts";
+import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
 const WAIT_MS = 1000;
 const WATCH_MS = 2000;
@@ -17,16 +18,31 @@ export interface CredentialPaths {
   crl?: string;
 }
 
+export interface LoadOptions {
+  /** The part that they play. */
+  role: Role;
+  log: Log;
+  signal: AbortSignal;
+  /** Files that do not exist are not waited for. */
+  failFast?: boolean;
+}
+
 /** Resolves when all files are there and make sense; rejects with a `UserError` when they are there and do not. */
-export async function loadCredentials(paths: CredentialPaths, log: Log, signal: AbortSignal): Promise<Credentials> {
+export async function loadCredentials(
+  paths: CredentialPaths,
+  { role, log, signal, failFast = false }: LoadOptions,
+): Promise<Credentials> {
   let said = "";
   for (;;) {
     signal.throwIfAborted();
     try {
-      return new Credentials(sourcesOf(paths));
+      const credentials = new Credentials(sourcesOf(paths));
+      credentials.useAs(role);
+      if (!credentials.current.isOwnCa) log.warn({}, foreignIssuer(credentials));
+      return credentials;
     } catch (error) {
       if (!(error instanceof CredentialsError)) throw error;
-      if (!error.missing) throw new UserError(exitCodeOf(error), error.message);
+      if (error.code !== "missing" || failFast) throw new UserError(exitCodeOf(error), credentialsWords(error));
       if (error.message !== said) log.warn({}, `${error.message}: waiting for it`);
       said = error.message;
     }
@@ -75,7 +91,26 @@ function versionOf({ ca, cert, key, crl }: CredentialPaths): string {
     .join();
 }
 
+/** Checks files without a wait. Throws a `CredentialsError`; returns what is worth knowing of those that are good. */
+export function checkCredentials(paths: CredentialPaths, role: Role): string {
+  const credentials = new Credentials(sourcesOf(paths));
+  credentials.useAs(role);
+  const { validTo } = credentials.certificate;
+  return `its certificate is valid until ${validTo}${credentials.current.isOwnCa ? "" : `; ${foreignIssuer(credentials)}`}`;
+}
+
+function foreignIssuer({ certificate }: Credentials): string {
+  const issuer = certificate.issuer.replaceAll("\n", ", ");
+  return `the certificate was not issued by an authority of --ca: the other end's --ca must have its issuer, ${issuer}`;
+}
+
+export function credentialsWords({ code, message }: CredentialsError): string {
+  return code === "wrong-use" ? `${message}; \`bats-proxy pki issue\` makes one, for a server with --server` : message;
+}
+
+const CERTIFICATE_FAULTS: readonly CredentialsErrorCode[] = ["expired", "not-yet-valid", "other-key", "wrong-use"];
+
 /** A file that is no PEM is one thing, a certificate that has expired another. */
-function exitCodeOf({ message }: CredentialsError): typeof EXIT.certificate | typeof EXIT.cannotStart {
-  return /expired|not valid before|is not the key of/.test(message) ? EXIT.certificate : EXIT.cannotStart;
+export function exitCodeOf({ code }: CredentialsError): ExitCode {
+  return CERTIFICATE_FAULTS.includes(code) ? EXIT.certificate : EXIT.cannotStart;
 }

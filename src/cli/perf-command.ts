@@ -1,17 +1,19 @@
 /** `bats-proxy perf`: how much goes over a session between two hosts, and what the path does meanwhile. */
 import { Command, Option } from "commander";
 import { connect } from "../api/connect.ts";
+import { BatsError } from "../api/errors.ts";
 import { listen } from "../api/listener.ts";
 import type { Session } from "../api/session.ts";
 import { measure, PERF_ALPN, type Result, serveMeasurement } from "../perf/measurement.ts";
 import { PERF_MODES, type Plan, type Tally } from "../perf/plan.ts";
 import { nameOf } from "../proxy/identity.ts";
+import { CredentialsError } from "../tls/index.ts";
 import { formatAddress } from "../transport/address.ts";
-import type { CredentialPaths } from "./credential-files.ts";
+import { type CredentialPaths, credentialsWords, exitCodeOf } from "./credential-files.ts";
 import { escapeControls } from "./log-output.ts";
 import { readNumber } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
-import { EXIT, UserError } from "./user-error.ts";
+import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
 interface ClientOptions extends CredentialPaths {
   connect: string;
@@ -63,7 +65,7 @@ async function serve(options: CredentialPaths & { listen: string }): Promise<voi
   const signal = shutdownSignal();
   const { listen: address, ...files } = options;
   const listener = await listen({ listen: address, ...files, alpn: PERF_ALPN }).catch((error: Error) => {
-    throw new UserError(EXIT.cannotStart, error.message);
+    throw failure(error, EXIT.cannotStart);
   });
   process.stderr.write(`measuring on UDP ${formatAddress(listener.address)}\n`);
   listener.on("session", (session) => {
@@ -99,7 +101,7 @@ async function run(options: ClientOptions): Promise<void> {
   const credentials = { ca, cert, key, ...(crl === undefined ? {} : { crl }) };
   const names = serverName === undefined ? {} : { serverName };
   const session = await connect(target, { ...credentials, ...names, alpn: PERF_ALPN }).catch((error: Error) => {
-    throw new UserError(EXIT.unreachable, error.message);
+    throw failure(error, EXIT.unreachable);
   });
   const sizeBytes = options.size ?? DEFAULT_SIZE_BYTES[mode];
   const plan: Plan = {
@@ -127,6 +129,14 @@ async function run(options: ClientOptions): Promise<void> {
   );
   lost.catch(() => {});
   await session.close();
+}
+
+/** `exitCode`: of what is not about certificates. */
+function failure(error: Error, exitCode: ExitCode): UserError {
+  const { cause } = error;
+  if (cause instanceof CredentialsError) return new UserError(exitCodeOf(cause), credentialsWords(cause));
+  const refused = error instanceof BatsError && error.code === "ERR_BATS_HANDSHAKE";
+  return new UserError(refused ? EXIT.certificate : exitCode, error.message);
 }
 
 function showProgress(session: Session, tally: Readonly<Tally>, verb: string): NodeJS.Timeout {

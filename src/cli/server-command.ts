@@ -91,7 +91,7 @@ async function run(options: ServerOptions): Promise<void> {
   if (options.allow.length + options.allowListen.length === 0) {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
-  const credentials = await loadCredentials(options, log, signal);
+  const credentials = await loadCredentials(options, { role: "server", log, signal });
   const listener = await listen({
     listen: options.listen,
     ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),

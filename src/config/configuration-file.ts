@@ -29,6 +29,8 @@ export interface Section {
   readonly role: string;
   /** For the command line, in the order of the file. */
   readonly arguments: string[];
+  /** Where each key's value stands, as FILE:LINE:COLUMN. */
+  readonly places: ReadonlyMap<string, string>;
 }
 
 /** The sections of `path`, checked. `roles` are the commands by name; sections that are named in `others` may be there, unread. */
@@ -75,24 +77,24 @@ class Reader {
         if (command === undefined && this.#others.includes(role)) continue;
         if (command === undefined)
           this.#faultAt(pair.key as Node, `${role}: no section has that name${hint(role, names)}`);
-        else sections.push({ role, arguments: this.#readSection(role, pair, settingsOf(command)) });
+        else sections.push({ role, ...this.#readSection(role, pair, settingsOf(command)) });
       }
     }
     if (this.#faults.length > 0) this.#giveUp();
     return sections;
   }
 
-  #readSection(role: string, pair: Pair, settings: ReadonlyMap<string, Setting>): string[] {
+  #readSection(role: string, pair: Pair, settings: ReadonlyMap<string, Setting>): Omit<Section, "role"> {
     const section = pair.value as Node | null;
     const args: string[] = [];
+    const places = new Map<string, string>();
     if (section !== null && !isMap(section) && !(isScalar(section) && section.value === null)) {
       this.#faultAt(section, `${role}: its settings stand below it, indented, each as KEY: VALUE`);
-      return args;
+      return { arguments: args, places };
     }
-    const seen = new Set<string>();
     for (const item of isMap(section) ? (section as YAMLMap).items : []) {
       const key = keyOf(item);
-      seen.add(key);
+      places.set(key, this.#placeOf(((item.value ?? item.key) as Node).range?.[0] ?? 0));
       const setting = settings.get(key);
       if (setting === undefined) {
         this.#faultAt(item.key as Node, `${key}: ${role} has no such setting${hint(key, settings.keys())}`);
@@ -101,10 +103,10 @@ class Reader {
       }
     }
     for (const { key, option } of settings.values()) {
-      if (option.mandatory && !seen.has(key))
+      if (option.mandatory && !places.has(key))
         this.#faultAt(pair.key as Node, `${role}: ${key} is missing: ${option.description}`);
     }
-    return args;
+    return { arguments: args, places };
   }
 
   #readSetting(setting: Setting, { key, value }: Pair): string[] {
@@ -145,8 +147,12 @@ class Reader {
   }
 
   #fault(offset: number, text: string): void {
+    this.#faults.push(`${this.#placeOf(offset)}: ${text}`);
+  }
+
+  #placeOf(offset: number): string {
     const { line, col } = this.#lines.linePos(offset);
-    this.#faults.push(`${this.#path}:${Math.max(1, line)}:${Math.max(1, col)}: ${text}`);
+    return `${this.#path}:${Math.max(1, line)}:${Math.max(1, col)}`;
   }
 
   #giveUp(): never {

@@ -6,6 +6,7 @@
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import type { Role } from "../transport/link/aead.ts";
 import { preferredAeads } from "./aead.ts";
 import { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
 import { subjectOf } from "./peer-identity.ts";
@@ -30,6 +31,8 @@ export interface CredentialSources {
 /** One generation of credentials: never changes. */
 export interface CredentialMaterial {
   readonly leaf: X509Certificate;
+  /** Whether a CA that this node trusts issued `leaf`: usual, and no must, for the peer may trust others. */
+  readonly isOwnCa: boolean;
   /** For tls.createServer. */
   readonly options: SecureContextOptions;
   /** For tls.connect. */
@@ -45,9 +48,20 @@ const CIPHER_SUITES = {
   "chacha20-poly1305": "TLS_CHACHA20_POLY1305_SHA256",
 } as const;
 
+/** The extended key usages that the two ends of TLS need (RFC 5280, section 4.2.1.12). */
+const USES = {
+  server: { oid: "1.3.6.1.5.5.7.3.1", name: "serverAuth" },
+  client: { oid: "1.3.6.1.5.5.7.3.2", name: "clientAuth" },
+} as const;
+
+/** Certificates looked at in a chain. */
+const MAX_CHAIN = 16;
+
 export class Credentials {
   #sources: CredentialSources;
   #material: CredentialMaterial;
+  /** The parts that these credentials play. */
+  readonly #roles = new Set<Role>();
 
   /** Loads and checks at once. Throws a CredentialsError. */
   constructor(sources: CredentialSources) {
@@ -66,11 +80,21 @@ export class Credentials {
   }
 
   /**
+   * Checks that the certificate is made for the part of `role`, now and at each `reload`: no peer would take another. Throws a
+   * CredentialsError.
+   */
+  useAs(role: Role): void {
+    checkUse(this.#sources, this.#material.leaf, role);
+    this.#roles.add(role);
+  }
+
+  /**
    * Reads the same sources again, or takes others: handshakes that begin later use them, and no session from before can be
    * resumed. Returns whether anything changed. Throws a CredentialsError and keeps what it had when something is wrong.
    */
   reload(sources: CredentialSources = this.#sources): boolean {
     const material = load(sources);
+    for (const role of this.#roles) checkUse(sources, material.leaf, role);
     this.#sources = sources;
     if (material.fingerprint === this.#material.fingerprint) return false;
     this.#material = material;
@@ -80,7 +104,8 @@ export class Credentials {
 
 function load(sources: CredentialSources): CredentialMaterial {
   const ca = listOf(sources.ca).flatMap((source) => pemBlocks("ca", source, "CERTIFICATE"));
-  if (ca.length === 0) throw new CredentialsError("ca", "no CA certificate was given: whom should this node trust?");
+  if (ca.length === 0)
+    throw new CredentialsError("ca", "malformed", "no CA certificate was given: whom should this node trust?");
   const chain = pemBlocks("cert", sources.cert, "CERTIFICATE");
   const crl = listOf(sources.crl ?? []).flatMap((source) => pemBlocks("crl", source, "X509 CRL"));
   const keyPem = readPem("key", sources.key);
@@ -106,6 +131,7 @@ function load(sources: CredentialSources): CredentialMaterial {
   };
   return {
     leaf,
+    isOwnCa: isIssuedBy(authorities, leaf, intermediates),
     options,
     clientContext: createContext(options, sources),
     sessions: new SessionStore(),
@@ -121,7 +147,11 @@ function createContext(options: SecureContextOptions, sources: CredentialSources
   } catch (error) {
     const { message } = error as Error;
     const part: CredentialsPart = /crl/i.test(message) ? "crl" : "cert";
-    throw new CredentialsError(part, `TLS cannot use ${placeOf(part, sources[part] ?? sources.cert)}: ${message}`);
+    throw new CredentialsError(
+      part,
+      "malformed",
+      `TLS cannot use ${placeOf(part, sources[part] ?? sources.cert)}: ${message}`,
+    );
   }
 }
 
@@ -136,16 +166,48 @@ function checkKey(sources: CredentialSources, pem: string, leaf: X509Certificate
     if (pem.includes("ENCRYPTED")) {
       const how =
         sources.passphrase === undefined ? "is encrypted: give its passphrase" : "does not open with this passphrase";
-      throw new CredentialsError("key", `${place} ${how}`);
+      throw new CredentialsError("key", "encrypted", `${place} ${how}`);
     }
-    throw new CredentialsError("key", `${place} holds no private key in PEM that OpenSSL can read`);
+    throw new CredentialsError("key", "malformed", `${place} holds no private key in PEM that OpenSSL can read`);
   }
   if (!matches) {
     throw new CredentialsError(
       "key",
+      "other-key",
       `${place} is not the key of ${placeOf("cert", sources.cert)} (${subjectOf(leaf)})`,
     );
   }
+}
+
+/** Where there are extended key usages they must fit; that "any" is among them is not enough for OpenSSL, and so for no peer. */
+function checkUse({ cert }: CredentialSources, leaf: X509Certificate, role: Role): void {
+  const uses: readonly string[] | undefined = leaf.keyUsage;
+  const { oid, name } = USES[role];
+  if (uses === undefined || uses.includes(oid)) return;
+  const other = role === "server" ? "client" : "server";
+  const what = uses.includes(USES[other].oid) ? `for a ${other}` : "for another purpose";
+  throw new CredentialsError(
+    "cert",
+    "wrong-use",
+    `${placeOf("cert", cert)} (${subjectOf(leaf)}) is ${what}, no ${other} accepts it from a ${role}: ` +
+      `its extended key usage must have ${name} in it`,
+  );
+}
+
+function isIssuedBy(
+  authorities: readonly X509Certificate[],
+  leaf: X509Certificate,
+  intermediates: readonly X509Certificate[],
+): boolean {
+  const issued = (by: X509Certificate) => link.checkIssued(by) && link.verify(by.publicKey);
+  let link = leaf;
+  for (let depth = 0; depth < MAX_CHAIN; depth++) {
+    if (authorities.some(issued)) return true;
+    const next = intermediates.find(issued);
+    if (next === undefined) return false;
+    link = next;
+  }
+  return false;
 }
 
 function isValidNow(certificate: X509Certificate): boolean {
@@ -161,6 +223,7 @@ function checkValidity(part: CredentialsPart, source: PemSource | readonly PemSo
   const clock = `this machine's clock says ${now.toISOString().slice(0, 19)}Z`;
   throw new CredentialsError(
     part,
+    expired ? "expired" : "not-yet-valid",
     expired
       ? `${what} expired on ${certificate.validTo}; ${clock}`
       : `${what} is not valid before ${certificate.validFrom}; ${clock}: is it wrong?`,
@@ -171,7 +234,7 @@ function parseCertificate(part: CredentialsPart, source: PemSource | readonly Pe
   try {
     return new X509Certificate(pem);
   } catch {
-    throw new CredentialsError(part, `${placeOf(part, source)} holds a damaged certificate`);
+    throw new CredentialsError(part, "malformed", `${placeOf(part, source)} holds a damaged certificate`);
   }
 }
 
@@ -182,7 +245,11 @@ function pemBlocks(part: CredentialsPart, source: PemSource, label: string): str
   if (blocks !== null) return blocks;
   const other = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(text)?.[1];
   const found = other === undefined ? "is not PEM" : `holds a "${other}"`;
-  throw new CredentialsError(part, `${placeOf(part, source)} ${found}; wanted: "-----BEGIN ${label}-----"`);
+  throw new CredentialsError(
+    part,
+    "malformed",
+    `${placeOf(part, source)} ${found}; wanted: "-----BEGIN ${label}-----"`,
+  );
 }
 
 function readPem(part: CredentialsPart, source: PemSource): string {
@@ -193,10 +260,11 @@ function readPem(part: CredentialsPart, source: PemSource): string {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const place = placeOf(part, source);
-    if (code === "ENOENT") throw new CredentialsError(part, `${place} does not exist`, true);
-    if (code === "EACCES") throw new CredentialsError(part, `${place} may not be read by this user`);
-    if (code === "EISDIR") throw new CredentialsError(part, `${place} is a directory; wanted: a PEM file`);
-    throw new CredentialsError(part, `${place} cannot be read: ${message}`);
+    if (code === "ENOENT") throw new CredentialsError(part, "missing", `${place} does not exist`);
+    if (code === "EACCES") throw new CredentialsError(part, "unreadable", `${place} may not be read by this user`);
+    if (code === "EISDIR")
+      throw new CredentialsError(part, "unreadable", `${place} is a directory; wanted: a PEM file`);
+    throw new CredentialsError(part, "unreadable", `${place} cannot be read: ${message}`);
   }
 }
 

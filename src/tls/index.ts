@@ -17,7 +17,7 @@ export {
   preferredAeads,
 } from "./aead.ts";
 export { type CredentialSources, Credentials, type PemSource } from "./credentials.ts";
-export { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
+export { CredentialsError, type CredentialsErrorCode, type CredentialsPart } from "./credentials-error.ts";
 export { FAILURE_REASONS, type FailureReason, reasonOfCode } from "./failure-reason.ts";
 export { packetProtection } from "./key-schedule.ts";
 export { identityOf, type PeerIdentity } from "./peer-identity.ts";

@@ -47,8 +47,13 @@ describe("a configuration file", () => {
     expect(await good.exit).toBe(0);
     expect(good.output).toMatch(/server: good, its certificate is valid until /);
     const early = start("check", write("early.yaml", "client", "edge-7", { connect: "localhost:1" }));
-    expect(await early.exit).toBe(0);
-    expect(early.output).toMatch(/edge-7.*would wait/);
+    expect(await early.exit).toBe(1);
+    const missing = (part: string, end: string) =>
+      expect.stringMatching(`early\\.yaml:1:\\d+: ${part}: .*/edge-7\\.${end} does not exist$`);
+    expect(early.lines.filter((line) => line !== "")).toEqual([missing("cert", "crt"), missing("key", "key")]);
+    const wrongUse = start("check", write("use.yaml", "server", "edge-1", { listen: 0 }));
+    expect(await wrongUse.exit).toBe(3);
+    expect(wrongUse.lines[0]).toMatch(/use\.yaml:1:\d+: cert: .*edge-1\.crt \(CN=edge-1\) is for a client/);
     const bad = start("check", write("bad.yaml", "client", "edge-1", { conect: "localhost:1" }));
     expect(await bad.exit).toBe(2);
     expect(bad.lines[0]).toMatch(/bad\.yaml:1:\d+: conect: client has no such setting; did you mean connect\?/);

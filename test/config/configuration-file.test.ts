@@ -42,7 +42,8 @@ describe("a configuration file", () => {
         `  unix-mode: 0660\n  log-format: json\n` +
         `client:\n  connect: [a:1, 'b:2']\n${FILES}  fail-fast: true\n  keep-alive: 1.5\n`,
     );
-    expect(server).toEqual({
+    expect(server.places.get("allow")).toMatch(/bats\.yaml:6:10$/);
+    expect(server).toMatchObject({
       role: "server",
       arguments: [
         "--listen=4433",

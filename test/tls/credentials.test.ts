@@ -1,10 +1,10 @@
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CredentialSources, Credentials, CredentialsError } from "../../src/tls/index.ts";
-import { Authority, CLIENT_AUTH, type Issued } from "./certificates.ts";
+import { Authority, CLIENT_AUTH, type Issued, SERVER_AUTH } from "./certificates.ts";
 
 const NODE = "O=system:nodes, CN=system:node:edge-1";
 
@@ -59,7 +59,7 @@ describe("credentials", () => {
   test("name a file that is not there, as one to wait for", () => {
     for (const part of ["ca", "cert", "key", "crl"] as const) {
       const error = problem({ [part]: file("nowhere") });
-      expect(error).toMatchObject({ part, missing: true });
+      expect(error).toMatchObject({ part, code: "missing" });
       expect(error.message).toBe(`the ${named(part)} ${file("nowhere")} does not exist`);
     }
   });
@@ -121,6 +121,46 @@ describe("credentials", () => {
       message: expect.stringContaining("CN=old expired on"),
     });
     new Credentials({ ca: [oldCa.pem, root.pem], cert: node.chain, key: node.key });
+  });
+
+  test("name a certificate that is not made for the part which it is to play, also a renewed one", async () => {
+    const [client, server, signing] = await Promise.all(
+      [[CLIENT_AUTH], [SERVER_AUTH], ["1.3.6.1.5.5.7.3.3"]].map((usage) => root.issue(NODE, { usage })),
+    );
+    const of = ({ chain, key }: Issued) => new Credentials({ ca: root.pem, cert: chain, key });
+    const refuses = (issued: Issued, role: "client" | "server", words: string) =>
+      expect(() => of(issued).useAs(role)).toThrow(
+        expect.objectContaining({ part: "cert", code: "wrong-use", message: expect.stringContaining(words) }),
+      );
+    refuses(
+      client,
+      "server",
+      "is for a client, no client accepts it from a server: its extended key usage must have serverAuth",
+    );
+    refuses(
+      server,
+      "client",
+      "is for a server, no server accepts it from a client: its extended key usage must have clientAuth",
+    );
+    refuses(signing, "client", "is for another purpose");
+    for (const role of ["client", "server"] as const) of(other).useAs(role);
+
+    const credentials = of(server);
+    credentials.useAs("server");
+    expect(() => credentials.reload({ ca: root.pem, cert: client.chain, key: client.key })).toThrow("is for a client");
+    expect(credentials.certificate.serialNumber).toBe(new X509Certificate(server.pem).serialNumber);
+  });
+
+  test("know whether their own CA issued them, through intermediates", async () => {
+    const intermediate = await root.intermediate("below");
+    const stranger = await Authority.root("stranger");
+    const below = await intermediate.issue(NODE);
+    const isOwn = (ca: Authority, { key }: Issued, cert: string) =>
+      new Credentials({ ca: ca.pem, cert, key }).current.isOwnCa;
+    expect(isOwn(root, node, node.chain)).toBe(true);
+    expect(isOwn(stranger, node, node.chain)).toBe(false);
+    expect(isOwn(root, below, below.chain)).toBe(true);
+    expect(isOwn(root, below, below.pem)).toBe(false);
   });
 
   test("name the lack of a CA", () => {
