@@ -148,7 +148,8 @@ export class TunnelClient {
       this.drops.count("malformed", "");
       return;
     }
-    const [at, length] = ip.version === 4 ? [12, 4] : [8, 16];
+    const at = ip.version === 4 ? 12 : 8;
+    const length = ip.version === 4 ? 4 : 16;
     if (!isUnicast(packet, at + length, length)) {
       this.drops.count("notUnicast", "");
     } else if (path === null) {
@@ -175,7 +176,8 @@ export class TunnelClient {
       this.drops.count("malformed", "");
       return;
     }
-    const [at, length] = ip.version === 4 ? [16, 4] : [24, 16];
+    const at = ip.version === 4 ? 16 : 24;
+    const length = ip.version === 4 ? 4 : 16;
     if (this.#here.lookup(packet, at, length) === null) {
       this.drops.count("foreign", "");
       return;

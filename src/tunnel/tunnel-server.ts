@@ -182,7 +182,8 @@ export class TunnelServer {
       this.drops.count("malformed", "");
       return;
     }
-    const [at, length] = ip.version === 4 ? [16, 4] : [24, 16];
+    const at = ip.version === 4 ? 16 : 24;
+    const length = ip.version === 4 ? 4 : 16;
     if (!isUnicast(packet, at, length)) {
       this.drops.count("notUnicast", "");
       return;
@@ -203,7 +204,8 @@ export class TunnelServer {
       this.drops.count("malformed", member.peer);
       return;
     }
-    const [at, length] = ip.version === 4 ? [12, 4] : [8, 16];
+    const at = ip.version === 4 ? 12 : 8;
+    const length = ip.version === 4 ? 4 : 16;
     if (this.#table.lookup(packet, at, length) !== member) {
       this.drops.count("spoofed", member.peer);
       return;
