@@ -1,13 +1,22 @@
-// Builds the package: compiles the SIMD kernel to WebAssembly, embeds it as a module, and compiles TypeScript to dist/.
+// Builds the package: compiles the SIMD kernel to WebAssembly and the dashboard to one page, embeds both as modules, and compiles
+// TypeScript to dist/.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
+import { buildSync, transformSync } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const source = "src/gf/assembly/kernel.ts";
-const generated = "src/gf/kernel-wasm.generated.ts";
+const pageFolder = "src/operate/dashboard";
+
+function writeGenerated(name, from, lines) {
+  const text = [`// Made by scripts/build.mjs from ${from}; not edited, not committed.`, ...lines, ""].join("\n");
+  const path = join(root, name);
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
+}
 
 async function compileKernel() {
   const { error, stderr, binary } = await compileAssembly();
@@ -15,14 +24,10 @@ async function compileKernel() {
     process.stderr.write(stderr.toString());
     throw error;
   }
-  const text = [
-    `// Made by scripts/build.mjs from ${source}; not edited, not committed.`,
-    `export const KERNEL_WASM_BASE64 =`,
+  writeGenerated("src/gf/kernel-wasm.generated.ts", source, [
+    `export const KERNEL_WASM_BASE64: string =`,
     `  ${JSON.stringify(Buffer.from(binary).toString("base64"))};`,
-    "",
-  ].join("\n");
-  const path = join(root, generated);
-  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
+  ]);
 }
 
 async function compileAssembly() {
@@ -41,7 +46,26 @@ async function compileAssembly() {
   return { ...result, binary };
 }
 
+/** One page without outside resources, and the hashes by which its policy knows its script and style. */
+function compilePage() {
+  const entry = join(root, pageFolder, "main.ts");
+  const options = { bundle: true, minify: true, write: false, format: "iife", target: "es2023", logLevel: "error" };
+  const script = buildSync({ ...options, entryPoints: [entry] }).outputFiles[0].text.trim();
+  const css = readFileSync(join(root, pageFolder, "style.css"), "utf8");
+  const style = transformSync(css, { loader: "css", minify: true, logLevel: "error" }).code.trim();
+  const page = readFileSync(join(root, pageFolder, "page.html"), "utf8")
+    .replace("/* style */", () => style)
+    .replace("/* script */", () => script);
+  const sha256 = (text) => createHash("sha256").update(text).digest("base64");
+  writeGenerated("src/operate/dashboard-page.generated.ts", `${pageFolder}/`, [
+    `export const DASHBOARD_PAGE: string = ${JSON.stringify(page)};`,
+    `export const SCRIPT_SHA256 = ${JSON.stringify(sha256(script))};`,
+    `export const STYLE_SHA256 = ${JSON.stringify(sha256(style))};`,
+  ]);
+}
+
 await compileKernel();
+compilePage();
 rmSync(join(root, "dist"), { recursive: true, force: true });
 mkdirSync(join(root, "dist"));
 const tsc = join(root, "node_modules/typescript/bin/tsc");

@@ -4,8 +4,10 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Server } from "node:net";
-import { listenAt } from "../proxy/local-socket.ts";
-import { DASHBOARD_PAGE } from "./dashboard-page.ts";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { listenWith } from "../proxy/local-socket.ts";
+import { DASHBOARD_PAGE, SCRIPT_SHA256, STYLE_SHA256 } from "./dashboard-page.generated.ts";
 import { Metrics } from "./metrics.ts";
 import type { Monitor } from "./monitor.ts";
 
@@ -26,8 +28,21 @@ export interface StatusServer {
   close(): void;
 }
 
-/** The page loads nothing and talks to nobody but its server. */
-const PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+/** The page loads nothing, talks to nobody but its server, and runs nothing but what it was built with. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  `script-src 'sha256-${SCRIPT_SHA256}'`,
+  `style-src 'sha256-${STYLE_SHA256}'`,
+  "img-src data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+/** Shorter answers are not worth the work. */
+const LEAST_COMPRESSED = 4096;
+const compress = promisify(gzip);
 
 /** Rejects with a `LocalSocketError` when the address cannot be had. */
 export async function startStatusServer(
@@ -35,64 +50,67 @@ export async function startStatusServer(
   { monitor, dashboard, unixMode }: StatusServerOptions,
 ): Promise<StatusServer> {
   const metrics = new Metrics(monitor);
-  const http = createServer({ requestTimeout: 10_000 }, (request, response) => {
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     answer(request, response, monitor, metrics, dashboard).catch(() => response.destroy());
   });
   const endpoint = "path" in address ? ({ kind: "unix", ...address } as const) : ({ kind: "tcp", ...address } as const);
-  const server = await listenAt(endpoint, { unixMode, onConnection: (socket) => http.emit("connection", socket) });
+  await listenWith(server, endpoint, unixMode);
   server.maxConnections = 64;
   server.unref();
   return {
     url: urlOf(server),
     close() {
       server.close();
-      http.closeAllConnections();
+      server.closeAllConnections();
     },
   };
 }
 
 async function answer(
-  { method, url = "/" }: IncomingMessage,
+  { method, url = "/", headers: asked }: IncomingMessage,
   response: ServerResponse,
   monitor: Monitor,
   metrics: Metrics,
   dashboard: boolean,
 ): Promise<void> {
-  const reply = (code: number, type: string, body: string, headers: Record<string, string> = {}) => {
+  const reply = async (code: number, type: string, body: string, headers: Record<string, string> = {}) => {
+    const compressed = body.length >= LEAST_COMPRESSED && /\bgzip\b/.test(asked["accept-encoding"] ?? "");
+    const sent = compressed ? await compress(body, { level: 1 }) : body;
     response.writeHead(code, {
       "content-type": type,
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
+      ...(compressed ? { "content-encoding": "gzip" } : {}),
       ...headers,
     });
-    response.end(method === "HEAD" ? undefined : body);
+    response.end(method === "HEAD" ? undefined : sent);
   };
   if (method !== "GET" && method !== "HEAD") {
-    reply(405, "text/plain", "only GET\n", { allow: "GET, HEAD" });
+    await reply(405, "text/plain", "only GET\n", { allow: "GET, HEAD" });
     return;
   }
   switch (url.split("?", 1)[0]) {
     case "/metrics":
-      reply(200, metrics.contentType, await metrics.text());
+      await reply(200, metrics.contentType, await metrics.text());
       return;
     case "/status":
-      reply(200, "application/json", JSON.stringify(monitor.status()));
+      await reply(200, "application/json", JSON.stringify(monitor.status()));
       return;
     case "/healthz":
-      reply(200, "text/plain", "ok\n");
+      await reply(200, "text/plain", "ok\n");
       return;
     case "/readyz":
-      reply(monitor.ready ? 200 : 503, "text/plain", monitor.ready ? "ready\n" : "no session that answers\n");
+      await reply(monitor.ready ? 200 : 503, "text/plain", monitor.ready ? "ready\n" : "no session that answers\n");
       return;
     case "/":
       if (dashboard) {
-        reply(200, "text/html; charset=utf-8", DASHBOARD_PAGE, { "content-security-policy": PAGE_POLICY });
+        await reply(200, "text/html; charset=utf-8", DASHBOARD_PAGE, { "content-security-policy": PAGE_POLICY });
         return;
       }
-      reply(404, "text/plain", "/metrics, /status, /healthz, /readyz; a page with --dashboard\n");
+      await reply(404, "text/plain", "/metrics, /status, /healthz, /readyz; a page with --dashboard\n");
       return;
     default:
-      reply(404, "text/plain", "there is /metrics, /status, /healthz and /readyz\n");
+      await reply(404, "text/plain", "there is /metrics, /status, /healthz and /readyz\n");
   }
 }
 

@@ -34,23 +34,25 @@ export interface ListenOptions {
   onConnection(socket: Socket): void;
 }
 
-/** Listens, and resolves when connections are taken. A Unix socket whose owner is gone is replaced, one that answers is not. */
-export async function listenAt(endpoint: StreamEndpoint, options: ListenOptions): Promise<Server> {
-  const server = createServer(
-    { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
-    options.onConnection,
-  );
+/** Listens, and resolves when connections are taken. */
+export async function listenAt(endpoint: StreamEndpoint, { unixMode, onConnection }: ListenOptions): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES }, onConnection);
+  await listenWith(server, endpoint, unixMode);
+  return server;
+}
+
+/** The same with a server that was made already. A Unix socket whose owner is gone is replaced, one that answers is not. */
+export async function listenWith(server: Server, endpoint: StreamEndpoint, unixMode: number): Promise<void> {
   try {
-    await listen(server, endpoint, options.unixMode);
+    await listen(server, endpoint, unixMode);
   } catch (error) {
     if (endpoint.kind !== "unix" || !isCode(error, "EADDRINUSE") || !(await removeStale(endpoint.path))) {
       throw listenError(endpoint, error);
     }
-    await listen(server, endpoint, options.unixMode).catch((again) => {
+    await listen(server, endpoint, unixMode).catch((again) => {
       throw listenError(endpoint, again);
     });
   }
-  return server;
 }
 
 /** Where a listener listens: its port, when any was asked for. */

@@ -1,11 +1,11 @@
 /** `--metrics`, `--dashboard` and `bats-proxy status` with the built command. */
-import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Script } from "node:vm";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { DASHBOARD_PAGE } from "../../src/operate/dashboard-page.ts";
+import { DASHBOARD_PAGE } from "../../src/operate/dashboard-page.generated.ts";
 import { exchange } from "../proxy/local.ts";
 import { type Certificates, type Command, createCertificates, killCommands, startCommand } from "./command.ts";
 
@@ -85,40 +85,19 @@ describe("a running proxy", () => {
     while ((await fetch(`${client}/readyz`)).status !== 503) await new Promise((resolve) => setTimeout(resolve, 50));
   });
 
-  it("has a page without outside resources, whose script at least parses", async () => {
+  it("has a page without outside resources, which runs nothing but its own script", async () => {
     const { client } = await startBoth();
     const response = await fetch(client);
-    expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+    const policy = response.headers.get("content-security-policy");
+    const script = /<script>([\s\S]*)<\/script>/.exec(DASHBOARD_PAGE)![1];
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain(`script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`);
     expect(await response.text()).toBe(DASHBOARD_PAGE);
-    expect(DASHBOARD_PAGE.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:|src=|<link/);
-    new Script(/<script>([\s\S]*)<\/script>/.exec(DASHBOARD_PAGE)![1]);
+    expect(DASHBOARD_PAGE.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(
+      /https?:|src=|<link(?! rel="icon" href="data:)/,
+    );
+    new Script(script);
   });
-
-  const browser = ["chromium", "chromium-browser", "google-chrome"].find((name) => {
-    try {
-      execFileSync(name, ["--version"], { stdio: "ignore" });
-      return true;
-    } catch {
-      return false;
-    }
-  });
-
-  it.skipIf(browser === undefined)(
-    `draws charts of its sessions in headless Chromium (${browser ?? "none here: skipped"})`,
-    async () => {
-      const { server } = await startBoth();
-      const flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=5000",
-        "--window-size=390,844",
-      ];
-      const dom = execFileSync(browser!, [...flags, "--dump-dom", server], { encoding: "utf8", timeout: 50_000 });
-      expect(dom).toContain("<h2>edge-1</h2>");
-      expect(dom).toMatch(/<path d="M\d+/);
-    },
-  );
 
   it("says what is wrong with its options", async () => {
     const alone = start("server", "--listen", "0", ...certificates.of("localhost"), "--dashboard");
