@@ -61,7 +61,8 @@ export class TlsHandshake implements Handshake {
   readonly #options: TlsHandshakeOptions;
   readonly #material: CredentialMaterial;
   readonly #alpn: string;
-  readonly #pipe: HandshakePipe;
+  /** What TLS runs over; null when TLS is done with, for all that TLS holds hangs on it. */
+  #pipe: HandshakePipe | null;
   #socket: TLSSocket | null = null;
   #out: Buffer[] = [];
   #receivedBytes = 0;
@@ -94,8 +95,8 @@ export class TlsHandshake implements Handshake {
       this.#encrypted ||= hasEncryptedRecord(bytes);
       this.#settleSoon();
     });
-    if (options.role === "client") this.#connect(options);
-    else this.#accept();
+    if (options.role === "client") this.#connect(this.#pipe, options);
+    else this.#accept(this.#pipe);
   }
 
   get failure(): string | null {
@@ -132,7 +133,7 @@ export class TlsHandshake implements Handshake {
       this.#fail(`the ${this.#peerRole} sent more than ${MAX_HANDSHAKE_BYTES} bytes of handshake`);
       return;
     }
-    if (bytes.length > 0 && !this.#pipe.destroyed) this.#pipe.push(Buffer.from(bytes));
+    if (bytes.length > 0) this.#pipe?.push(Buffer.from(bytes));
   }
 
   poll(): Uint8Array | null {
@@ -173,12 +174,12 @@ export class TlsHandshake implements Handshake {
     return this.role === "client" ? "server" : "client";
   }
 
-  #connect(options: ClientHandshakeOptions): void {
+  #connect(pipe: HandshakePipe, options: ClientHandshakeOptions): void {
     const serverName = certificateName(options.serverName);
     const stored = options.resume === false ? null : this.#material.sessions.get(this.#sessionKey);
     let chain: PeerChain | null = null;
     const socket: TLSSocket = connect({
-      socket: this.#pipe,
+      socket: pipe,
       secureContext: this.#material.clientContext,
       // Without a name, node:tls would check for "localhost". An address is not sent, but checked.
       servername: isIP(serverName) === 0 ? serverName : "",
@@ -224,9 +225,9 @@ export class TlsHandshake implements Handshake {
     return JSON.stringify([(this.#options as ClientHandshakeOptions).serverName, this.#alpn]);
   }
 
-  #accept(): void {
+  #accept(pipe: HandshakePipe): void {
     const acceptor = TlsAcceptor.for(this.#material, this.#alpn);
-    acceptor.accept(this.#pipe, {
+    acceptor.accept(pipe, {
       onSecure: (socket) => {
         this.#socket = socket;
         this.#watch(socket);
@@ -293,9 +294,11 @@ export class TlsHandshake implements Handshake {
   /** Lets TLS go. */
   #release(): void {
     const socket = this.#socket;
+    const pipe = this.#pipe;
     this.#socket = null;
+    this.#pipe = null;
     socket?.destroy();
-    this.#pipe.destroy();
+    pipe?.destroy();
   }
 }
 

@@ -173,6 +173,7 @@ export class ControlSender {
   /** Writes the chosen symbol at `at`: it counts as sent. Returns its name, for `onAcked` and `onLost`. */
   writeChosen(out: Uint8Array, at: number): number {
     const flight = this.#chosen!;
+    this.#chosen = null;
     const { encoder } = flight;
     const symbol = flight.next;
     if (symbol < encoder.size) out.set(encoder.symbol(symbol), at);
@@ -218,6 +219,7 @@ export class ControlSender {
   destroy(): void {
     for (const flight of this.#flights) this.#coder.giveEncoder(flight.encoder);
     this.#flights.length = 0;
+    this.#chosen = null;
     this.#backlog = [];
     this.#backlogBytes = 0;
   }
