@@ -12,7 +12,7 @@
  * about the middle. Each row has a pivot, an unknown source symbol with c = 1 that no other row has. A row with no other
  * unknown source symbol gives its pivot.
  */
-import { INVERSE, type Kernel, type Pointer, Region } from "../gf/index.ts";
+import { ArenaFullError, INVERSE, type Kernel, type Pointer, Region } from "../gf/index.ts";
 import type { BatchOptions } from "./batch-encoder.ts";
 import { BatchSymbols } from "./batch-symbols.ts";
 import { MAX_BATCH_SIZE, REPAIR_SEEDS, repairTable } from "./coefficients.ts";
@@ -34,12 +34,14 @@ export class BatchDecoder {
   /** Coded symbol j is entry M - 1 - j, source symbol i entry M + i: the order of a row. */
   readonly #region: Region;
   readonly #symbols: BatchSymbols;
-  /** Rows of #stride bytes, one a coded symbol held, and one more to work in. */
-  readonly #rows: Pointer;
+  /** What elimination needs, below; none before the first coded symbol that may tell something. */
+  readonly #elimination: Region;
+  /** Rows of #stride bytes, one a coded symbol held, and one more to work in; 0 before there are any. */
+  #rows: Pointer = 0;
   /** Rows of the symbols being computed, gathered. */
-  readonly #gathered: Pointer;
+  #gathered: Pointer = 0;
   /** Pointers to where those symbols go. */
-  readonly #targets: Pointer;
+  #targets: Pointer = 0;
   readonly #pivotOfRow: Int8Array;
   readonly #rowOfPivot: Int8Array;
   /** Source symbols in the order in which they became known: handed out up to #queueHead. */
@@ -61,9 +63,7 @@ export class BatchDecoder {
     this.#stride = 2 * batchSize;
     this.#region = new Region(pool.arena);
     this.#symbols = new BatchSymbols(this.#region, pool, 2 * batchSize);
-    this.#rows = this.#region.allocate((batchSize + 1) * this.#stride);
-    this.#gathered = this.#region.allocate(batchSize * this.#stride);
-    this.#targets = this.#region.allocate(4 * batchSize);
+    this.#elimination = new Region(pool.arena);
     this.#pivotOfRow = new Int8Array(batchSize);
     this.#rowOfPivot = new Int8Array(batchSize).fill(NONE);
     this.#queue = new Uint8Array(batchSize);
@@ -103,19 +103,27 @@ export class BatchDecoder {
   addRepair(covered: number, seed: number, payload: Uint8Array): Verdict {
     if (!(Number.isInteger(seed) && seed >= 0 && seed < REPAIR_SEEDS)) return this.#count("invalid");
     if (!this.#acceptable(covered, payload)) return this.#count("invalid");
+    if (this.#knows(covered)) return this.#count("redundant");
+    const coded = this.#prepared(payload);
+    if (coded === null) return this.#count("no-memory");
     const { bytes } = this.#pool.arena;
     const from = this.#repairTable + MAX_BATCH_SIZE * seed;
     this.#clearWorkRow();
     bytes.copyWithin(this.#workRow() + this.batchSize, from, from + covered);
-    return this.#count(this.#addCoded(covered, payload));
+    return this.#count(this.#addCoded(covered, coded));
   }
 
   /** Takes a recoded symbol with its coefficient vector, one byte for each source symbol that it covers. */
   addRecoded(vector: Uint8Array, payload: Uint8Array): Verdict {
-    if (!this.#acceptable(vector.length, payload) || isZero(vector)) return this.#count("invalid");
+    const covered = vector.length;
+    if (!this.#acceptable(covered, payload) || isZero(vector)) return this.#count("invalid");
+    if (this.#knows(covered)) return this.#count("redundant");
+    const row = this.#rows === 0 ? vector.slice() : vector;
+    const coded = this.#prepared(payload);
+    if (coded === null) return this.#count("no-memory");
     this.#clearWorkRow();
-    this.#pool.arena.bytes.set(vector, this.#workRow() + this.batchSize);
-    return this.#count(this.#addCoded(vector.length, payload));
+    this.#pool.arena.bytes.set(row, this.#workRow() + this.batchSize);
+    return this.#count(this.#addCoded(covered, coded));
   }
 
   /**
@@ -158,6 +166,7 @@ export class BatchDecoder {
   destroy(): void {
     this.#symbols.clear();
     this.#region.release();
+    this.#elimination.release();
   }
 
   #count(verdict: Verdict): Verdict {
@@ -175,6 +184,33 @@ export class BatchDecoder {
       payload.length >= LENGTH_BYTES &&
       payload.length <= LENGTH_BYTES + this.#pool.symbolSize
     );
+  }
+
+  /** Whether the first `covered` source symbols are known, and nothing else is waited for. */
+  #knows(covered: number): boolean {
+    return this.#known === this.#covered && covered <= this.#covered;
+  }
+
+  /**
+   * Has the memory for elimination; null when that cannot be had. Returns `payload`, or a fresh view of it where it was one of the
+   * arena's that this made stale.
+   */
+  #prepared(payload: Uint8Array): Uint8Array | null {
+    if (this.#rows !== 0) return payload;
+    const { arena } = this.#pool;
+    const { byteOffset, length } = payload;
+    const own = payload.buffer === arena.bytes.buffer;
+    const region = this.#elimination;
+    try {
+      const rows = region.allocate((this.batchSize + 1) * this.#stride);
+      this.#gathered = region.allocate(this.batchSize * this.#stride);
+      this.#targets = region.allocate(4 * this.batchSize);
+      this.#rows = rows;
+    } catch (error) {
+      if (error instanceof ArenaFullError) return null;
+      throw error;
+    }
+    return own ? arena.view(byteOffset, length) : payload;
   }
 
   /** The row to work in comes after those in use. */

@@ -3,7 +3,12 @@ import { describe, expect, test } from "vitest";
 import { repairTable } from "../../../src/codec/coefficients.ts";
 import { TinyMt32 } from "../../../src/codec/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
-import { SYMBOL_SOURCE, writeSourceHeader } from "../../../src/transport/session/frames.ts";
+import {
+  SYMBOL_REPAIR,
+  SYMBOL_SOURCE,
+  writeRepairHeader,
+  writeSourceHeader,
+} from "../../../src/transport/session/frames.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import { writeStreamHeader } from "../../../src/transport/session/session-frames.ts";
 import type { SessionOptions } from "../../../src/transport/session/session-options.ts";
@@ -233,8 +238,8 @@ describe("a session", () => {
     const receiver = new Session({ isClient: false, arena });
     const frame = new Uint8Array(64);
     const receive = (batch: number, lowestLive: number) => {
-      const at = writeSourceHeader(frame, 0, SYMBOL_SOURCE, batch, lowestLive, 0, false, 0);
-      receiver.receive(frame, 0, at, 0);
+      const repaired = writeRepairHeader(frame, 0, SYMBOL_REPAIR, batch, lowestLive, 2, 0, false, 8) + 8;
+      receiver.receive(frame, 0, repaired, 0);
     };
     for (let batch = 0; batch < 1000; batch++) receive(batch, 0);
     expect(receiver.stats.liveBatches).toBe(1000);
