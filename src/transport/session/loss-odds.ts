@@ -1,11 +1,12 @@
 /**
  * The chance that of n packets more than m are lost, in Gilbert's model (see `path-estimate.ts`), and what follows from it: how many
- * repairs must be under way so that enough arrive. A table, made anew when the model has changed.
+ * repairs must be under way so that enough arrive. A table, made anew when the model has changed, and only as far as it is asked for: a
+ * thin flow asks for a few packets at a time.
  */
 
 /** Packets that are counted together at the most; of more, the chance is that of this many in proportion. */
 const MOST_PACKETS = 128;
-const STRIDE = MOST_PACKETS + 1;
+const FIRST_ROWS = 8;
 /** Changes of the model below these are let be. */
 const LOSS_STEP = 0.1;
 const LEAST_LOSS_STEP = 0.0002;
@@ -14,10 +15,14 @@ const PERSISTENCE_STEP = 0.04;
 export class LossOdds {
   #loss = Number.NaN;
   #persistence = Number.NaN;
-  /** [n * STRIDE + m]: the chance that more than m of n are lost. */
+  /** Row n, from `rowStart(n)` on: the chances that more than 0 to n of n are lost. */
   #tail = new Float32Array(0);
-  readonly #good = new Float64Array(STRIDE);
-  readonly #bad = new Float64Array(STRIDE);
+  /** Rows that are made, and how many the arrays have room for. */
+  #rows = 0;
+  #capacity = 0;
+  /** Of the last row: the chance that m were lost, where the last packet arrived, and where it did not. */
+  #good = new Float64Array(0);
+  #bad = new Float64Array(0);
 
   /** The model from now on, as far as it differs. */
   update(loss: number, persistence: number): void {
@@ -25,15 +30,16 @@ export class LossOdds {
     if (Math.abs(loss - this.#loss) < step && Math.abs(persistence - this.#persistence) < PERSISTENCE_STEP) return;
     this.#loss = loss;
     this.#persistence = persistence;
-    this.#compute();
+    this.#rows = 0;
   }
 
   /** The chance that more than `most` of `packets` are lost. */
   moreLost(most: number, packets: number): number {
     if (most < 0) return 1;
     if (most >= packets) return 0;
-    if (packets <= MOST_PACKETS) return this.#tail[packets * STRIDE + most];
-    return this.#tail[MOST_PACKETS * STRIDE + Math.floor((most * MOST_PACKETS) / packets)];
+    const n = Math.min(packets, MOST_PACKETS);
+    if (n > this.#rows) this.#compute(n);
+    return this.#tail[rowStart(n) + (n === packets ? most : Math.floor((most * MOST_PACKETS) / packets))];
   }
 
   /** How many of `packets` arrive beyond `wanted` on average. */
@@ -43,18 +49,24 @@ export class LossOdds {
     return sum;
   }
 
-  /** Counts losses packet by packet, apart for whether the last one was lost. */
-  #compute(): void {
-    if (this.#tail.length === 0) this.#tail = new Float32Array(STRIDE * STRIDE);
-    const good = this.#good.fill(0);
-    const bad = this.#bad.fill(0);
+  /** Counts losses packet by packet, apart for whether the last one was lost: the rows up to `last`. */
+  #compute(last: number): void {
+    if (last > this.#capacity) this.#grow(last);
+    const good = this.#good;
+    const bad = this.#bad;
+    const tail = this.#tail;
     const loss = this.#loss;
     const stay = this.#persistence;
     const fall = loss < 1 ? Math.min(1, (loss * (1 - stay)) / (1 - loss)) : 1;
-    good[0] = 1 - loss;
-    bad[1] = loss;
-    for (let n = 1; n <= MOST_PACKETS; n++) {
-      if (n > 1) {
+    for (let n = this.#rows + 1; n <= last; n++) {
+      if (n === 1) {
+        good[0] = 1 - loss;
+        good[1] = 0;
+        bad[0] = 0;
+        bad[1] = loss;
+      } else {
+        good[n] = 0;
+        bad[n] = 0;
         for (let m = n; m >= 0; m--) {
           const before = m > 0 ? good[m - 1] * fall + bad[m - 1] * stay : 0;
           good[m] = good[m] * (1 - fall) + bad[m] * (1 - stay);
@@ -62,10 +74,31 @@ export class LossOdds {
         }
       }
       let more = 0;
+      const start = rowStart(n);
       for (let m = n; m >= 0; m--) {
-        this.#tail[n * STRIDE + m] = more;
+        tail[start + m] = more;
         more += good[m] + bad[m];
       }
     }
+    this.#rows = last;
   }
+
+  /** Makes room for rows up to `last`. */
+  #grow(last: number): void {
+    let rows = Math.max(this.#capacity, FIRST_ROWS);
+    while (rows < last) rows *= 2;
+    const grown = <A extends Float32Array | Float64Array>(old: A, larger: A): A => {
+      larger.set(old);
+      return larger;
+    };
+    this.#tail = grown(this.#tail, new Float32Array(rowStart(rows + 1)));
+    this.#good = grown(this.#good, new Float64Array(rows + 1));
+    this.#bad = grown(this.#bad, new Float64Array(rows + 1));
+    this.#capacity = rows;
+  }
+}
+
+/** Row n has n + 1 entries. */
+function rowStart(n: number): number {
+  return (n * (n + 1)) >> 1;
 }

@@ -13,8 +13,13 @@ const MEMORY = 800;
 /** Losses over which their persistence is averaged, and as how many the assumption of independence counts. */
 const PERSISTENCE_MEMORY = 200;
 const PERSISTENCE_PRIOR = 10;
-/** Packets whose fate is remembered: losses are known far less than this after the packets next to them. */
-const FATES = 4096;
+/**
+ * Packets whose fate is remembered: losses are known far less than `MOST_FATES` after the packets next to them, and mostly less than
+ * `FIRST_FATES`. More are remembered as soon as half of them leave before the first is settled.
+ */
+const FIRST_FATES = 64;
+const MOST_FATES = 4096;
+const UNKNOWN = 0;
 const ARRIVED = 1;
 const LOST = 2;
 /** Before anything is known. */
@@ -28,7 +33,8 @@ export class PathEstimate {
   #loss = INITIAL_LOSS;
   #packets = 0;
   #next = 0;
-  readonly #fates = new Uint8Array(FATES);
+  /** A ring by packet number; its length is a power of two. */
+  #fates = new Uint8Array(FIRST_FATES);
   #afterLoss = 0;
   #bothLost = 0;
 
@@ -53,8 +59,11 @@ export class PathEstimate {
 
   /** A packet leaves; its number. */
   packetSent(): number {
-    this.#fates[this.#next % FATES] = 0;
-    return this.#next++;
+    const number = this.#next++;
+    const half = number - this.#fates.length / 2;
+    if (half >= 0 && this.#fate(half) === UNKNOWN) this.#grow();
+    this.#fates[number & (this.#fates.length - 1)] = UNKNOWN;
+    return number;
   }
 
   packetArrived(packet: number, sentMs: number, nowMs: number): void {
@@ -87,14 +96,27 @@ export class PathEstimate {
     return 1 / Math.min(LEAST_MEMORY + this.#packets++, MEMORY);
   }
 
+  #fate(packet: number): number {
+    return this.#fates[packet & (this.#fates.length - 1)];
+  }
+
+  #grow(): void {
+    const old = this.#fates;
+    if (old.length === MOST_FATES) return;
+    const larger = new Uint8Array(2 * old.length);
+    for (let packet = Math.max(0, this.#next - old.length); packet < this.#next; packet++) {
+      larger[packet & (larger.length - 1)] = old[packet & (old.length - 1)];
+    }
+    this.#fates = larger;
+  }
+
   #settle(packet: number, fate: number): void {
-    if (this.#next - packet >= FATES) return;
-    this.#fates[packet % FATES] = fate;
-    const before = this.#fates[(packet + FATES - 1) % FATES];
-    if (before === LOST) this.#pair(fate);
+    if (this.#next - packet >= this.#fates.length) return;
+    this.#fates[packet & (this.#fates.length - 1)] = fate;
+    if (packet > 0 && this.#fate(packet - 1) === LOST) this.#pair(fate);
     if (fate !== LOST || packet + 1 === this.#next) return;
-    const after = this.#fates[(packet + 1) % FATES];
-    if (after !== 0) this.#pair(after);
+    const after = this.#fate(packet + 1);
+    if (after !== UNKNOWN) this.#pair(after);
   }
 
   /** The fate of a packet after a lost one. */

@@ -4,16 +4,18 @@ import { LossOdds } from "../../../src/transport/session/loss-odds.ts";
 import { PathEstimate } from "../../../src/transport/session/path-estimate.ts";
 import { Redundancy } from "../../../src/transport/session/redundancy.ts";
 
-/** Gives an estimate the fates of `packets`, of which a share is lost, in bursts of `burst` on average. */
-function travel(path: PathEstimate, packets: number, loss: number, burst: number): void {
+/** Gives an estimate the fates of `packets`, of which a share is lost, in bursts of `burst` on average, each when `flight` more have left. */
+function travel(path: PathEstimate, packets: number, loss: number, burst: number, flight = 0): void {
   const generator = new TinyMt32(3);
   const chance = () => generator.next() / 2 ** 32;
+  const sent: number[] = [];
   let lost = false;
-  for (let i = 0; i < packets; i++) {
+  for (let i = 0; i < packets + flight; i++) {
+    sent.push(path.packetSent());
+    if (i < flight) continue;
     lost = chance() < (lost ? 1 - 1 / burst : loss / burst / (1 - loss));
-    const packet = path.packetSent();
-    if (lost) path.packetLost(packet);
-    else path.packetArrived(packet, i, i + 30);
+    if (lost) path.packetLost(sent[i - flight]);
+    else path.packetArrived(sent[i - flight], i, i + 30);
   }
 }
 
@@ -24,11 +26,13 @@ test("a path's loss, its bursts and its round trip are found from the fates of p
     [0.1, 2],
     [0.05, 8],
   ]) {
-    const path = new PathEstimate();
-    travel(path, 20_000, loss, burst);
-    expect(path.rttMs).toBeCloseTo(30);
-    expect(Math.abs(path.loss - loss)).toBeLessThan(0.5 * loss);
-    expect(Math.abs(path.persistence - (1 - 1 / burst))).toBeLessThan(0.1);
+    for (const flight of [0, 50, 3000]) {
+      const path = new PathEstimate();
+      travel(path, 20_000, loss, burst, flight);
+      expect(path.rttMs).toBeCloseTo(30);
+      expect(Math.abs(path.loss - loss)).toBeLessThan(0.5 * loss);
+      expect(Math.abs(path.persistence - (1 - 1 / burst))).toBeLessThan(0.1);
+    }
   }
 });
 
