@@ -19,13 +19,19 @@ const ATTEMPT_MS = 10_000;
 /** A session that held this long was a success: the wait starts small again. */
 const STABLE_MS = 5000;
 
+/**
+ * So often in a row every server must have refused for good before that is believed: until a session is established anyone who sees the
+ * packets can forge a refusal.
+ */
+const REFUSALS = 3;
+
 /** How often the same complaint is repeated. */
 const REPEAT_MS = 60_000;
 
 export type Verdict =
   /** Another attempt may well succeed. */
   | "retry"
-  /** None will, until somebody mends something: given up when nothing ever worked. */
+  /** None will, until somebody mends something: given up when nothing ever worked, and it is heard some times in a row. */
   | "hopeless";
 
 export interface ReconnectOptions<T extends Carrier> {
@@ -39,30 +45,40 @@ export interface ReconnectOptions<T extends Carrier> {
   signal: AbortSignal;
 }
 
-/** Resolves when `signal` aborts; rejects with an attempt's error when it is hopeless, or with `failFast`. */
+/** Resolves when `signal` aborts; rejects with an attempt's error when it is hopeless, or with `failFast`. That one is not logged. */
 export async function keepConnected<T extends Carrier>(options: ReconnectOptions<T>): Promise<void> {
   const { targets, judge, log, failFast = false, signal } = options;
   const complaints = new Complaints(log);
-  const failures: Error[] = [];
+  const failures: { target: string; error: Error }[] = [];
   let everWorked = false;
+  let refusedRounds = 0;
   let delayMs = BACKOFF_MIN_MS;
   for (let turn = 0; !signal.aborted; turn++) {
     const target = targets[turn % targets.length];
     const startMs = performance.now();
-    const failure = await runOnce(target, options, complaints);
+    const error = await runOnce(target, options, complaints);
     if (signal.aborted) return;
-    if (failure === null) {
+    if (error === null) {
       everWorked = true;
       failures.length = 0;
       complaints.forget();
       if (performance.now() - startMs > STABLE_MS) delayMs = BACKOFF_MIN_MS;
     } else {
-      complaints.say(target, failure.message);
-      failures.push(failure);
+      const refused = (failure: Error): boolean => !everWorked && judge(failure) === "hopeless";
+      if (!refused(error) && !failFast) complaints.say(target, error.message);
+      failures.push({ target, error });
       // The others first, at once.
       if (failures.length < targets.length) continue;
-      if (failFast || (!everWorked && failures.every((error) => judge(error) === "hopeless"))) throw failure;
-      failures.length = 0;
+      const round = failures.splice(0);
+      const allRefused = round.every((failure) => refused(failure.error));
+      refusedRounds = allRefused ? refusedRounds + 1 : 0;
+      const last = failFast || refusedRounds === REFUSALS;
+      if (allRefused && !last) {
+        if (refusedRounds === 1) log.info({}, "refused; asking again, since a first refusal may be forged");
+      } else {
+        for (const failure of last ? round.slice(0, -1) : round) complaints.say(failure.target, failure.error.message);
+      }
+      if (last) throw error;
     }
     // An abort ends the wait, and then the loop.
     await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});

@@ -64,7 +64,7 @@ describe("a client that keeps connected", () => {
     await done;
   });
 
-  it("gives up at once when nothing can come of it, but not once it had a session", async () => {
+  it("gives up when it is refused three times in a row, but not once it had a session", async () => {
     const first = start({
       judge: () => "hopeless",
       connect: () => {
@@ -72,6 +72,9 @@ describe("a client that keeps connected", () => {
       },
     });
     await expect(first.done).rejects.toThrow("foreign CA");
+    expect(first.attempts.length).toBe(3);
+    // Who started it says why, once.
+    expect(first.log.lines).toEqual(["refused; asking again, since a first refusal may be forged"]);
     const second = start({
       judge: (error) => (error.message === "foreign CA" ? "hopeless" : "retry"),
       connect: (_, attempt) => {
@@ -86,8 +89,35 @@ describe("a client that keeps connected", () => {
     await second.done;
   });
 
+  it("does not believe a refusal that is not repeated", async () => {
+    const { done, sessions, stop } = start({
+      judge: () => "hopeless",
+      connect: (_, attempt) => {
+        if (attempt < 3) throw new Error("forged");
+        return createSession();
+      },
+    });
+    await until(() => sessions.length === 1);
+    stop();
+    await done;
+  });
+
+  it("says which server refused when another is silent", async () => {
+    const { done, log, attempts, stop } = start({
+      targets: ["a:1", "b:1"],
+      judge: ({ message }) => (message === "foreign CA" ? "hopeless" : "retry"),
+      connect: (target) => {
+        throw new Error(target === "a:1" ? "foreign CA" : "down");
+      },
+    });
+    await until(() => attempts.length >= 3);
+    expect(log.lines.toSorted()).toEqual(["a:1: foreign CA", "b:1: down"]);
+    stop();
+    await done;
+  });
+
   it("gives up after one round when it is told to", async () => {
-    const { done, attempts } = start({
+    const { done, attempts, log } = start({
       targets: ["a:1", "b:1"],
       failFast: true,
       connect: (target) => {
@@ -95,6 +125,7 @@ describe("a client that keeps connected", () => {
       },
     });
     await expect(done).rejects.toThrow("b:1 is down");
+    expect(log.lines).toEqual(["a:1 is down"]);
     expect(attempts).toEqual(["a:1", "b:1"]);
   });
 
