@@ -152,6 +152,7 @@ export function dial(
       progressed: () => {},
       suspended: () => {},
       resumed: () => {},
+      attemptFailed: () => {},
       pathChanged: () => {},
     };
     signal?.addEventListener("abort", onAbort);

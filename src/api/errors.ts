@@ -89,6 +89,14 @@ export function endError(end: SessionEnd): BatsError | null {
   return reasonError(end.reason);
 }
 
+/** Why a client's attempt at another link for its session came to nothing. */
+export function attemptError(reason: CloseReason | Error): BatsError {
+  if (reason instanceof BatsError) return reason;
+  if (reason instanceof Error) return new BatsError("ERR_BATS_CONNECT_TIMEOUT", reason.message, { cause: reason });
+  if (reason.cause === "timeout") return new BatsError("ERR_BATS_CONNECT_TIMEOUT", "no answer");
+  return reasonError(reason);
+}
+
 function reasonError({ cause, code, text }: CloseReason): BatsError {
   switch (cause) {
     case "local":

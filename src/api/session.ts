@@ -11,7 +11,7 @@ import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed, DatagramOptions } from "../transport/session/datagram-sender.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
-import { BatsError, endError } from "./errors.ts";
+import { attemptError, BatsError, endError } from "./errors.ts";
 import { argumentError } from "./session-options.ts";
 import { type SessionStats, sessionStats } from "./stats.ts";
 import { Stream, type StreamCarrier } from "./stream.ts";
@@ -39,6 +39,8 @@ export interface SessionEvents {
   suspended: [];
   /** The session goes on. */
   resumed: [];
+  /** An attempt at a new link came to nothing, and why; it is tried on. */
+  retry: [error: BatsError];
   /** The session is over; null when one of both ends closed it as it should be. Once, after its streams have ended. */
   close: [error: BatsError | null];
 }
@@ -92,6 +94,7 @@ export class Session extends EventEmitter<SessionEvents> {
       progressed: () => this.#pump(),
       suspended: () => this.emit("suspended"),
       resumed: () => this.emit("resumed"),
+      attemptFailed: (reason) => this.emit("retry", attemptError(reason)),
       pathChanged: (remote) => this.emit("path", remote),
       ended: (end) => this.#onEnd(end),
     };

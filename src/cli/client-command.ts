@@ -165,6 +165,13 @@ async function run(options: ClientOptions): Promise<void> {
         signal: attempt,
         ...names,
       });
+      let said = "";
+      session.on("retry", ({ message }) => {
+        // What is tried beside a link that works is no news.
+        if (!session.suspended || message === said) log.debug({ server: target }, `${target}: ${message}; tries on`);
+        else log.warn({ server: target }, `${target}: ${message}; tries on`);
+        said = message;
+      });
       session.on("suspended", () => log.warn({ server: target }, `${target}: does not answer; connections wait`));
       session.on("resumed", () => log.info({ server: target }, `${target}: is back`));
       const sayPath = (address: Address): void => {

@@ -104,8 +104,12 @@ export class ClientHolder extends SessionHolder {
       return;
     }
     this.#attempt = null;
-    if (this.state === "opening") this.#endOpening(reason);
-    else if (this.state === "open") this.#returnLater();
+    if (this.state === "opening") {
+      this.#endOpening(reason);
+      return;
+    }
+    this.listener?.attemptFailed(reason);
+    if (this.state === "open") this.#returnLater();
     else this.#retryLater();
   }
 
@@ -192,7 +196,10 @@ export class ClientHolder extends SessionHolder {
         if (this.state !== "suspended" || this.#attempt !== null) return;
         this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
       },
-      () => this.#retryLater(),
+      (error: Error) => {
+        this.listener?.attemptFailed(error);
+        this.#retryLater();
+      },
     );
   }
 
@@ -222,6 +229,7 @@ export class ClientHolder extends SessionHolder {
       },
       (error: Error) => {
         this.#fallbackFailure = error.message;
+        if (this.state === "suspended") this.listener?.attemptFailed(new Error(`by the fallback: ${error.message}`));
       },
     );
   }
@@ -269,7 +277,10 @@ export class ClientHolder extends SessionHolder {
       (remote) => {
         if (wanted()) this.#dial(remote, { ...settings(), handshakeTimeoutMs: ATTEMPT_MS });
       },
-      () => this.#returnLater(),
+      (error: Error) => {
+        this.listener?.attemptFailed(error);
+        this.#returnLater();
+      },
     );
   }
 

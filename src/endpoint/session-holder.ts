@@ -40,6 +40,8 @@ export interface HolderListener {
   suspended(): void;
   /** The session goes on, perhaps over a new link. */
   resumed(): void;
+  /** An attempt at another link came to nothing; others follow. */
+  attemptFailed(reason: CloseReason | Error): void;
   pathChanged(remote: Address): void;
   /** Once; nothing comes afterwards. */
   ended(end: SessionEnd): void;

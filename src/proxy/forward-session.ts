@@ -215,9 +215,16 @@ export class ForwardSession {
       else if (header.type === "tunnel") this.#serveTunnel(stream, header);
       else await this.#serveOpen(stream, header);
     } catch (error) {
-      if (error instanceof HeaderError && !stream.destroyed) {
-        this.#log.warn({ peer: this.peer }, `${this.peer}: ${error.message}`);
-        refuse(stream, { reason: "malformed", message: error.message });
+      const { message } = error as Error;
+      if (stream.destroyed) {
+        // The peer gave up, or took too long, before it said what it wanted.
+        this.#log.debug({ peer: this.peer }, `${this.peer}: a stream ended before it was served: ${message}`);
+      } else if (error instanceof HeaderError) {
+        this.#log.warn({ peer: this.peer }, `${this.peer}: ${message}`);
+        refuse(stream, { reason: "malformed", message });
+      } else {
+        this.#log.error({ peer: this.peer }, `${this.peer}: a stream could not be served: ${message}`);
+        giveUp();
       }
     } finally {
       clearTimeout(timer);

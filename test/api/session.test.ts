@@ -2,7 +2,8 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { type BatsError, connect, listen, type Session } from "../../src/index.ts";
+import { type BatsError, Credentials, connect, listen, type Session } from "../../src/index.ts";
+import { Authority } from "../tls/certificates.ts";
 import { Relay } from "./relay.ts";
 import {
   clientCredentials,
@@ -303,6 +304,26 @@ describe("a session that loses its link", () => {
     expect(error.code).toBe("ERR_BATS_SESSION_LOST");
     expect(performance.now() - before).toBeLessThan(1000);
     expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+  });
+
+  it("says why attempts at a new one come to nothing, and tries on", async () => {
+    const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
+    const foreign = await (await Authority.root("foreign CA")).issue("CN=thief", { ip: ["127.0.0.1"] });
+    const credentials = new Credentials({
+      ca: serverCredentials.current.options.ca as string[],
+      cert: foreign.chain,
+      key: foreign.key,
+    });
+    const thief = closeLater(await listen({ listen: "127.0.0.1:0", credentials }));
+    relay.redirect(thief.address.port);
+    const [error] = await once(client, "retry");
+    expect(error).toMatchObject({ code: "ERR_BATS_HANDSHAKE", reason: "certificate" });
+    const resumed = once(client, "resumed");
+    relay.redirect(listening.address.port);
+    await resumed;
+    const { near, far } = await streamPair(client, server);
+    near.end("again");
+    expect((await drain(far)).bytes).toBe(5);
   });
 
   it("is given up after its time", async () => {

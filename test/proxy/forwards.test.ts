@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClientForwards } from "../../src/proxy/client-forwards.ts";
 import { parseForward } from "../../src/proxy/forward-endpoint.ts";
+import { ForwardSession } from "../../src/proxy/forward-session.ts";
 import { listenAt } from "../../src/proxy/local-socket.ts";
 import { encodeOpen } from "../../src/proxy/open-header.ts";
 import { Permissions, parseRule } from "../../src/proxy/permissions.ts";
@@ -371,6 +372,22 @@ describe("a listener at the server", () => {
     expect(await exchange(port, "again")).toEqual(Buffer.from("again"));
     again.server.lose();
     await until(() => first.serverLog.lines.filter((line) => line.includes("no longer listening")).length === 2);
+  });
+});
+
+describe("a stream that cannot be served for an unforeseen reason", () => {
+  it("is reset, and the log says why", async () => {
+    const pair = createFakePair();
+    const log = createLog();
+    const target = (): never => {
+      throw new Error("out of luck");
+    };
+    const options = { log, flowIdleMs: 1000, datagramDeadlineMs: undefined };
+    new ForwardSession(pair.server, { ...options, policy: { target, listen: null, tunnel: null } });
+    const stream = pair.client.openStream();
+    stream.write(encodeOpen({ type: "connect", target: "tcp:127.0.0.1:1" }));
+    await expect(once(stream, "close")).rejects.toThrow("reset by the peer");
+    expect(log.lines).toEqual(["edge-1: a stream could not be served: out of luck"]);
   });
 });
 
