@@ -19,9 +19,14 @@ export class Command {
   readonly exit: Promise<number | string>;
   #wake: () => void = () => {};
 
-  /** `namespace`: a network namespace to run in. */
-  constructor(args: readonly string[], cwd?: string, namespace?: string) {
-    const words = [process.execPath, MAIN, ...args];
+  /** `namespace`: a network namespace to run in. `program`: the words that run it, where not this build by this Node. */
+  constructor(
+    args: readonly string[],
+    cwd?: string,
+    namespace?: string,
+    program: readonly string[] = [process.execPath, MAIN],
+  ) {
+    const words = [...program, ...args];
     if (namespace !== undefined) words.unshift("ip", "netns", "exec", namespace);
     this.child = spawn(words[0], words.slice(1), { stdio: ["ignore", "pipe", "pipe"], cwd });
     let rest = "";
