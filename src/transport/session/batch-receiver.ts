@@ -125,6 +125,17 @@ export class BatchReceiver {
     }
   }
 
+  /** Nothing came for long: memory kept for batches to come goes. */
+  rest(): void {
+    this.#keepIdle(0);
+    this.#halves.clear();
+  }
+
+  /** None of the batches that came so far is of interest any more. */
+  forgetAll(): void {
+    this.forgetBelow(this.#horizon);
+  }
+
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
     for (const { decoder } of this.#live.values()) decoder.destroy();
@@ -178,7 +189,11 @@ export class BatchReceiver {
     held.decoder.reset();
     this.#live.delete(batch);
     this.#idle.push(held);
-    const most = Math.min(Math.max(this.#live.size, LEAST_IDLE_DECODERS), MAX_IDLE_DECODERS);
+    this.#keepIdle(Math.min(Math.max(this.#live.size, LEAST_IDLE_DECODERS), MAX_IDLE_DECODERS));
+  }
+
+  /** Gives back the memory of all but `most` of the decoders for batches to come. */
+  #keepIdle(most: number): void {
     while (this.#idle.length > most) this.#idle.pop()!.decoder.destroy();
   }
 

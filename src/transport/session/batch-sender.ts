@@ -112,6 +112,8 @@ export class BatchSender implements SymbolOwner {
   #expiryMs = Number.POSITIVE_INFINITY;
   /** The lowest live batch has risen without the peer having been told. */
   #unannounced = false;
+  /** The open batch is to be ended. */
+  #parts = false;
 
   constructor({ pool, batchSize, unreliable, packets, redundancy }: BatchSenderOptions) {
     this.#pool = pool;
@@ -133,9 +135,14 @@ export class BatchSender implements SymbolOwner {
     return false;
   }
 
-  /** Whether a repair is due, or word that batches were given up. */
+  /** Whether a repair is due, or word of batches that are over. */
   get repairDue(): boolean {
-    return this.#lacking.size > 0 || this.#half !== null || this.#unannounced;
+    return this.#lacking.size > 0 || this.#half !== null || this.#unannounced || this.#parts;
+  }
+
+  /** Whether the end of a batch is to be told. */
+  get parts(): boolean {
+    return this.#parts;
   }
 
   /** Whether repair ahead of losses is due, if nothing else is to be sent. */
@@ -292,6 +299,33 @@ export class BatchSender implements SymbolOwner {
     return writeNumberFrame(bytes, at, GIVEN_UP, this.#announceLowest());
   }
 
+  /**
+   * Nothing was to be sent for long: memory kept for batches to come goes, and if the receiver is known to have all of the open batch,
+   * both ends need not keep that for symbols to come.
+   */
+  rest(): void {
+    const open = this.#open;
+    this.#parts = open !== null && !this.#unreliable && !open.outstanding;
+    this.#keepIdle(0);
+  }
+
+  /**
+   * Ends the open batch with an empty symbol, if that is wanted; returns the offset after it, or `at`. Where that is lost, the receiver
+   * keeps the batch until the next symbol comes, and that is all.
+   */
+  writeParting(bytes: Uint8Array, at: number, end: number): number {
+    const batch = this.#open;
+    if (!this.#parts || at + SYMBOL_HEADER_MOST > end) return at;
+    this.#parts = false;
+    if (batch === null || batch.outstanding) return at;
+    const lowest = this.#announceLowest();
+    const next = writeSourceHeader(bytes, at, SYMBOL_SOURCE, batch.id, lowest, batch.size, true, 0);
+    this.#open = null;
+    this.#end(batch);
+    this.#keepIdle(0);
+    return next;
+  }
+
   /** The open batch takes no more symbols. */
   seal(nowMs: number): void {
     if (this.#open !== null) this.#seal(this.#open, nowMs);
@@ -426,7 +460,11 @@ export class BatchSender implements SymbolOwner {
     if (batch.size === this.#batchSize) this.#redundancy.batchDone(batch.round);
     batch.end();
     this.#idle.push(batch);
-    const most = Math.max(this.#live.size, LEAST_IDLE_BATCHES);
+    this.#keepIdle(Math.max(this.#live.size, LEAST_IDLE_BATCHES));
+  }
+
+  /** Gives back the memory of all but `most` of the batches to come. */
+  #keepIdle(most: number): void {
     while (this.#idle.length > most) this.#idle.pop()!.encoder.destroy();
   }
 

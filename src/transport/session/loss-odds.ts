@@ -33,6 +33,15 @@ export class LossOdds {
     this.#rows = 0;
   }
 
+  /** Gives the table's memory back until it is asked for anew. */
+  rest(): void {
+    this.#tail = new Float32Array(0);
+    this.#good = new Float64Array(0);
+    this.#bad = new Float64Array(0);
+    this.#rows = 0;
+    this.#capacity = 0;
+  }
+
   /** The chance that more than `most` of `packets` are lost. */
   moreLost(most: number, packets: number): number {
     if (most < 0) return 1;

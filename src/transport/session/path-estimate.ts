@@ -92,6 +92,11 @@ export class PathEstimate {
     this.#bothLost = 0;
   }
 
+  /** Nothing is under way: the memory of a flight that was long goes. */
+  rest(): void {
+    if (this.#fates.length > FIRST_FATES) this.#fates = new Uint8Array(FIRST_FATES);
+  }
+
   #weight(): number {
     return 1 / Math.min(LEAST_MEMORY + this.#packets++, MEMORY);
   }

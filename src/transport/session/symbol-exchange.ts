@@ -29,6 +29,8 @@ const LEAST_SYMBOL_BYTES = 64;
 const MOST_LEAD_BYTES = 3000;
 /** Batches of datagrams that may hold memory at the receiver. */
 const MOST_UNRELIABLE_BATCHES = 256;
+/** After so long without a packet of either end memory is given back that the next one would have to take again. */
+const REST_MS = 10_000;
 
 /** Where source symbols come from. */
 export interface SymbolSource {
@@ -86,6 +88,9 @@ export class SymbolExchange {
   readonly #datagrams: DatagramSource;
   readonly #sink: SymbolSink;
   readonly #packets = new SentPackets();
+  readonly #odds = new LossOdds();
+  /** When it rests unless something is sent or received; Infinity when it does. */
+  #restMs = Number.POSITIVE_INFINITY;
   readonly #frame = new SymbolFrame();
   readonly #status = new StatusFrame();
   /** Bytes of datagrams that have left beyond those of everything else, as far as that still matters. */
@@ -100,7 +105,7 @@ export class SymbolExchange {
   constructor({ pool, batchSize, redundancy, source, datagrams, sink }: SymbolExchangeOptions) {
     const { path } = this;
     const packets = this.#packets;
-    const odds = new LossOdds();
+    const odds = this.#odds;
     const sender = (unreliable: boolean, batchSize: number) =>
       new BatchSender({ pool, batchSize, unreliable, packets, redundancy: new Redundancy(path, redundancy, odds) });
     this.#sender = sender(false, batchSize);
@@ -167,6 +172,7 @@ export class SymbolExchange {
 
   /** Whether a packet is worth sending. */
   ready(nowMs: number): boolean {
+    if (nowMs >= this.#restMs) this.#rest();
     this.#unreliableSender.expire(nowMs);
     if (this.#requested > 0 || this.#sender.repairDue || this.#unreliableSender.repairDue) return true;
     if (this.#sender.requestDue(nowMs)) return true;
@@ -180,7 +186,7 @@ export class SymbolExchange {
 
   /** When `ready` may turn true by itself. */
   get nextTimeoutMs(): number {
-    return Math.min(this.#sender.nextTimeoutMs, this.#unreliableSender.nextTimeoutMs);
+    return Math.min(this.#sender.nextTimeoutMs, this.#unreliableSender.nextTimeoutMs, this.#restMs);
   }
 
   /** Writes one packet's bytes. */
@@ -212,7 +218,8 @@ export class SymbolExchange {
         at = this.#sender.writeAhead(tag, buffer, at, end, nowMs);
       }
     }
-    const wordDue = at > start || this.#sender.requestDue(nowMs) || this.#unreliableSender.repairDue;
+    const wordDue =
+      at > start || this.#sender.requestDue(nowMs) || this.#sender.parts || this.#unreliableSender.repairDue;
     if (wordDue && end - at >= LEAST_ROOM_AFTER) at = this.#writeWords(tag, buffer, at, end);
     if (at === start && packet.probe) {
       at = this.#sender.writeProbe(tag, buffer, at, end);
@@ -221,8 +228,12 @@ export class SymbolExchange {
     packet.length = at - start;
     packet.tag = tag;
     // Nothing to report on.
-    if (packet.length === 0) this.#packets.discard(tag);
-    else this.#packets.number(tag, this.path.packetSent());
+    if (packet.length === 0) {
+      this.#packets.discard(tag);
+      return;
+    }
+    this.#restMs = nowMs + REST_MS;
+    this.#packets.number(tag, this.path.packetSent());
   }
 
   acked(tag: number, nowMs: number): void {
@@ -239,6 +250,7 @@ export class SymbolExchange {
 
   /** Reads the frame at `at`; returns the offset after it, or -1 when it is malformed. */
   receive(bytes: Uint8Array, at: number, end: number, nowMs: number): number {
+    this.#restMs = nowMs + REST_MS;
     switch (bytes[at]) {
       case STATUS_REQUEST: {
         const request = readNumberFrame(bytes, at, end);
@@ -274,6 +286,19 @@ export class SymbolExchange {
     this.#unreliableSender.seal(nowMs);
   }
 
+  /** Nothing was sent or received for long: what is kept for things to come goes. */
+  #rest(): void {
+    this.#restMs = Number.POSITIVE_INFINITY;
+    this.#sender.rest();
+    this.#unreliableSender.rest();
+    this.#receiver.rest();
+    // What their source has not given up it would have repaired by now.
+    this.#unreliableReceiver.forgetAll();
+    this.#unreliableReceiver.rest();
+    if (!this.#sender.outstanding) this.path.rest();
+    this.#odds.rest();
+  }
+
   /** Gives all memory back; nothing may be called afterwards. */
   destroy(): void {
     this.#sender.destroy();
@@ -307,9 +332,10 @@ export class SymbolExchange {
     return this.#status.write(buffer, at);
   }
 
-  /** A request for a batch status, and what was given up; returns the offset after them. */
+  /** A request for a batch status, the end of a batch, and what was given up; returns the offset after them. */
   #writeWords(tag: number, buffer: Uint8Array, at: number, end: number): number {
-    const next = this.#sender.writeRequest(tag, buffer, at, end);
+    let next = this.#sender.writeRequest(tag, buffer, at, end);
+    next = this.#sender.writeParting(buffer, next, end);
     return this.#unreliableSender.writeGivenUp(tag, buffer, next, end);
   }
 
