@@ -8,6 +8,8 @@
  * Hot: parallel arrays in a ring by packet number; the results are fields, to be read after `finish`.
  */
 const INITIAL_CAPACITY = 32;
+/** After a pause this long the ring is as small as at first. */
+const REST_MS = 10_000;
 
 export class RateSampler {
   /** Bytes acknowledged so far. */
@@ -44,10 +46,12 @@ export class RateSampler {
   #limitedUpTo = -1;
   #candidate = -1;
   #invalidBefore = -1;
+  #sentLastMs = 0;
 
   /** `flightEmpty`: nothing was in flight before this packet. */
   onSent(packet: number, bytes: number, flightEmpty: boolean, nowMs: number): void {
     if (flightEmpty) {
+      if (this.#mask >= INITIAL_CAPACITY && nowMs > this.#sentLastMs + REST_MS) this.#shrink();
       // The pause is not the path's.
       this.#passedMs = nowMs;
       this.#passedSentMs = nowMs;
@@ -59,6 +63,7 @@ export class RateSampler {
       slot = packet & this.#mask;
     }
     this.sent += bytes;
+    this.#sentLastMs = nowMs;
     this.#numbers[slot] = packet;
     this.#positions[slot] = this.sent;
     this.#sentMs[slot] = nowMs;
@@ -137,6 +142,20 @@ export class RateSampler {
       this.#passedSentMs = sentMs;
     }
     if (this.#limitedUpTo >= 0 && position > this.#limitedUpTo) this.#limitedUpTo = -1;
+  }
+
+  /** Nothing is in flight, so there is nothing to keep. */
+  #shrink(): void {
+    const empty = () => new Float64Array(INITIAL_CAPACITY);
+    this.#mask = INITIAL_CAPACITY - 1;
+    this.#numbers = empty().fill(-1);
+    this.#positions = empty();
+    this.#sentMs = empty();
+    this.#delivereds = empty();
+    this.#passeds = empty();
+    this.#passedMss = empty();
+    this.#passedSentMss = empty();
+    this.#limiteds = new Uint8Array(INITIAL_CAPACITY);
   }
 
   #grow(): void {

@@ -146,6 +146,21 @@ describe("RateSampler", () => {
     expect(sampler.delivered).toBe(5_000_000);
   });
 
+  it("goes on after a long pause, with a ring as small as at first", () => {
+    const sampler = new RateSampler();
+    for (const [startMs, first] of [
+      [0, 0],
+      [60_000, 500],
+    ]) {
+      for (let i = 0; i < 500; i++) sampler.onSent(first + i, 1000, i === 0, startMs + i);
+      for (let i = 0; i < 500; i++) {
+        expect(sampler.onAcked(first + i, 1000)).toBe(startMs + i);
+        sampler.finish(startMs + 600 + i);
+        expect(sampler.passed).toBe(1000 * (first + i + 1));
+      }
+    }
+  });
+
   it("marks samples of an application that had too little", () => {
     const sampler = new RateSampler();
     sampler.onSent(0, 1000, true, 0);

@@ -2,7 +2,7 @@
  * The ledger of sent packets: one entry a packet number, until its fate is known, and a while longer so that a
  * packet declared lost that arrives after all is recognised. Not here: who decides the fate (`loss-detection.ts`).
  *
- * Hot: a ring of parallel arrays indexed by packet number; nothing is allocated but when the ring doubles.
+ * Hot: a ring of parallel arrays indexed by packet number; nothing is allocated but when the ring doubles, or after a long pause.
  */
 
 export const STATE_NONE = 0;
@@ -29,11 +29,13 @@ export const SENT_HANDSHAKE = 64;
 /** It left after a change of path that this entry does not know: no RTT sample, no MTU verdict. */
 export const SENT_OLD_PATH = 128;
 
-const INITIAL_CAPACITY = 128;
+const INITIAL_CAPACITY = 32;
 /** Packets that may be outstanding at once: a limit on memory, about 50 bytes each. */
 const MAX_CAPACITY = 1 << 18;
 /** The ring is this many times as long as what is outstanding, so that lost packets are remembered for some round trips. */
 const MEMORY = 4;
+/** After a pause this long what was lost before it is of no interest, and the ring as small as at first. */
+const REST_MS = 10_000;
 /** Nothing is outstanding further back than this: less than the ring, so that no entry is ever lost to a newer one. */
 const MAX_SPAN = MAX_CAPACITY / 2;
 
@@ -49,6 +51,8 @@ export class SentLedger {
   #next = 0;
   #lowest = 0;
   #outstanding = 0;
+  /** When the last packet was entered. */
+  #addedMs = Number.POSITIVE_INFINITY;
 
   /** The next packet number. */
   get next(): number {
@@ -93,6 +97,8 @@ export class SentLedger {
   /** Enters an ack-eliciting packet of `bytes` and returns its number. */
   add(nowMs: number, bytes: number, flags: number, tag: number, control: number, ackFrame: number): number {
     const packetNumber = this.#next;
+    if (this.#outstanding === 0 && nowMs > this.#addedMs + REST_MS) this.#shrink();
+    this.#addedMs = nowMs;
     this.#makeRoom();
     const slot = packetNumber & this.#mask;
     this.#sentMs[slot] = nowMs;
@@ -171,10 +177,18 @@ export class SentLedger {
 
   #grow(): void {
     const capacity = 2 * (this.#mask + 1);
-    if (capacity > MAX_CAPACITY) return;
-    const from = this.oldest;
+    if (capacity <= MAX_CAPACITY) this.#resize(capacity);
+  }
+
+  #shrink(): void {
+    if (this.#mask + 1 > INITIAL_CAPACITY) this.#resize(INITIAL_CAPACITY);
+  }
+
+  /** Keeps the newest entries that the smaller of both rings has room for. */
+  #resize(capacity: number): void {
     const oldMask = this.#mask;
     const mask = capacity - 1;
+    const from = Math.max(this.oldest, this.#next - capacity);
     const move = <A extends Float64Array | Uint32Array | Uint8Array>(old: A, grown: A): A => {
       for (let n = from; n < this.#next; n++) grown[n & mask] = old[n & oldMask];
       return grown;
