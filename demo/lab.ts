@@ -14,9 +14,11 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { NO_LAB } from "./exit-codes.ts";
 import type { HostReply, HostRequest, Interface } from "./host.ts";
+import { watchStatus } from "./live-page.ts";
 import { readOptions } from "./options.ts";
 import { writeCertificates } from "./proxies.ts";
-import { conclude, introduce, PROXIED_LABEL } from "./report.ts";
+import { Recording } from "./recording.ts";
+import { conclude, PROXIED_LABEL, subjectOf } from "./report.ts";
 import { Screen, type Way } from "./screen.ts";
 import { openTunPath } from "./tun-path.ts";
 
@@ -80,17 +82,19 @@ async function run(): Promise<number> {
     process.stderr.write(`${(error as Error).message.trim().split("\n").at(-1)}\n`);
     return NO_LAB;
   }
-  introduce(screen, options);
   await writeCertificates(folder);
   const listen = `${addressOf(algorithms.length, CLOUD)}:${BATS_PORT}`;
   const webPort = await cloud.ask({ type: "serve", totalBytes: options.totalBytes, folder, listen });
   await edge.ask({ type: "connect", folder, server: listen, webPort });
   let ways: Way[] = [];
+  const recording = new Recording();
+  const status = watchStatus(folder);
   edge.onProgress = ({ direct, proxied }) => {
     ways = [
       ...direct.map((progress, i) => ({ label: `direct, TCP (${algorithms[i]})`, progress })),
       { label: PROXIED_LABEL, progress: proxied },
     ];
+    recording.add(ways);
     screen.draw(ways);
   };
   const over = new Promise<void>((resolve) => {
@@ -100,7 +104,8 @@ async function run(): Promise<number> {
   const directUrls = algorithms.map((_, path) => `http://${addressOf(path, CLOUD)}:${webPort}/`);
   await edge.ask({ type: "download", directUrls, totalBytes, limitMs });
   await over;
-  return conclude(screen, ways);
+  status.stop();
+  return conclude(screen, options.report, { subject: subjectOf(options), ways, recording, fleet: status.fleet });
 }
 
 /** Of TCP: CUBIC, where the kernel has it, and what this machine uses by itself. */

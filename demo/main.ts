@@ -10,9 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NO_LAB } from "./exit-codes.ts";
+import { openLivePage, watchStatus } from "./live-page.ts";
 import { type DemoOptions, readOptions } from "./options.ts";
 import { startClient, startServer, writeCertificates } from "./proxies.ts";
-import { conclude, introduce, PROXIED_LABEL } from "./report.ts";
+import { Recording } from "./recording.ts";
+import { conclude, PROXIED_LABEL, subjectOf } from "./report.ts";
 import { Screen } from "./screen.ts";
 import { simulateDownload } from "./simulated-download.ts";
 import { openUdpPath } from "./udp-path.ts";
@@ -32,6 +34,9 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
+screen.say(`\n${subjectOf(options)}.`);
+const { url } = await openLivePage(folder);
+screen.say(`Live while it lasts, in a browser: ${url}\n`);
 const code = options.simulate ? NO_LAB : await runLab();
 process.exit(code === NO_LAB ? await runSimulated(options) : code);
 
@@ -53,9 +58,8 @@ async function runLab(): Promise<number> {
   return status ?? 1;
 }
 
-async function runSimulated({ path, totalBytes, limitMs, simulate }: DemoOptions): Promise<number> {
-  screen.say("Without namespaces the direct download is simulated; bats-proxy runs for real, over an emulated path.");
-  introduce(screen, { path, totalBytes, limitMs, simulate });
+async function runSimulated({ path, totalBytes, limitMs, report }: DemoOptions): Promise<number> {
+  screen.say("Without namespaces the direct download is simulated; bats-proxy runs for real, over an emulated path.\n");
   await writeCertificates(folder);
   const web = await serve(createContent(totalBytes), 0, "127.0.0.1");
   const server = await startServer(folder, "127.0.0.1:0", web.port);
@@ -69,7 +73,12 @@ async function runSimulated({ path, totalBytes, limitMs, simulate }: DemoOptions
     { label: "direct, simulated TCP (cubic)", progress: direct.progress },
     { label: PROXIED_LABEL, progress: proxied.progress },
   ];
-  const timer = setInterval(() => screen.draw(ways), 100);
+  const recording = new Recording();
+  const status = watchStatus(folder);
+  const timer = setInterval(() => {
+    recording.add(ways);
+    screen.draw(ways);
+  }, 100);
   const limit = setTimeout(() => {
     direct.stop();
     proxied.stop();
@@ -78,6 +87,7 @@ async function runSimulated({ path, totalBytes, limitMs, simulate }: DemoOptions
   clearInterval(timer);
   clearTimeout(limit);
   screen.draw(ways);
+  status.stop();
   udp.close();
-  return conclude(screen, ways);
+  return conclude(screen, report, { subject: subjectOf(options), ways, recording, fleet: status.fleet });
 }

@@ -1,4 +1,5 @@
 /** What the demo can be told. */
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { PathOptions } from "./path-emulator.ts";
 
@@ -9,6 +10,8 @@ export interface DemoOptions {
   limitMs: number;
   /** Never uses namespaces. */
   simulate: boolean;
+  /** The file that is written at the end. */
+  report: string;
 }
 
 const HELP = `npm run demo -- [options]
@@ -18,6 +21,7 @@ const HELP = `npm run demo -- [options]
   --size MIB       what is downloaded (20)
   --seconds S      when a download that is not through is stopped (30)
   --simulate       without network namespaces: the direct download is the simulator's TCP
+  --report FILE    the web page that is left (.demo/report.html)
 `;
 
 /** Ends the process for --help and for what makes no sense. */
@@ -34,6 +38,7 @@ export function readOptions(args: string[]): DemoOptions {
         size: string,
         seconds: string,
         simulate: boolean,
+        report: string,
         help: boolean,
       },
     });
@@ -51,6 +56,7 @@ export function readOptions(args: string[]): DemoOptions {
       totalBytes: Math.round(number("size", values.size, 20, 0.01, 2000) * 2 ** 20),
       limitMs: 1000 * number("seconds", values.seconds, 30, 1, 3600),
       simulate: values.simulate ?? false,
+      report: resolve(values.report ?? ".demo/report.html"),
     };
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${HELP}`);

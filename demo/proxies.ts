@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createAuthority, issueCertificate } from "../src/pki/certificates.ts";
 import { pemPaths, writePem } from "../src/pki/files.ts";
+import { statusSocket } from "./live-page.ts";
 
 const COMMAND = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
@@ -21,8 +22,10 @@ export async function writeCertificates(folder: string): Promise<void> {
   }
 }
 
+/** Its dashboard is at a Unix socket in `folder`. */
 export function startServer(folder: string, listen: string, allowedPort: number): Promise<ProxyProcess> {
-  const args = ["--listen", listen, "--allow", `*=tcp:127.0.0.1:${allowedPort}`];
+  const page = ["--metrics", `unix:${statusSocket(folder)}`, "--dashboard"];
+  const args = ["--listen", listen, "--allow", `*=tcp:127.0.0.1:${allowedPort}`, ...page];
   return start(["server", ...args, ...credentials(folder, SERVER_NAME)], /serving on UDP .*:(\d+),/);
 }
 

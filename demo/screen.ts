@@ -7,9 +7,12 @@ export interface Way {
 }
 
 const BAR_COLUMNS = 30;
+const LEAST_BAR_COLUMNS = 8;
+/** Of a line, beside label and bar. */
+const OTHER_COLUMNS = 42;
 const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
-const LINE_MS = 2000;
+const LINE_MS = 5000;
 
 export class Screen {
   readonly #out: NodeJS.WriteStream;
@@ -32,7 +35,12 @@ export class Screen {
     const up = this.#terminal && this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
     const start = this.#terminal ? `${HIDE_CURSOR}${up}` : "";
     const clear = this.#terminal ? "\x1b[2K" : "";
-    this.#out.write(start + ways.map((way) => `${clear}${formatBar(way)}\n`).join(""));
+    const labelColumns = Math.max(...ways.map(({ label }) => label.length));
+    // A line that wraps would not be drawn over.
+    const room = (this.#terminal ? this.#out.columns : 100) - 1;
+    const barColumns = Math.max(LEAST_BAR_COLUMNS, Math.min(BAR_COLUMNS, room - labelColumns - OTHER_COLUMNS));
+    const lines = ways.map((way) => clear + formatBar(way, labelColumns, barColumns).slice(0, room));
+    this.#out.write(`${start}${lines.join("\n")}\n${this.#terminal ? "" : "\n"}`);
     this.#drawn = ways.length;
   }
 
@@ -42,13 +50,13 @@ export class Screen {
   }
 }
 
-export function formatBar({ label, progress }: Way): string {
+export function formatBar({ label, progress }: Way, labelColumns = 30, barColumns = BAR_COLUMNS): string {
   const share = progress.bytes / progress.totalBytes;
-  const filled = Math.floor(share * BAR_COLUMNS);
-  const bar = "█".repeat(filled) + "░".repeat(BAR_COLUMNS - filled);
+  const filled = Math.floor(share * barColumns);
+  const bar = "█".repeat(filled) + "░".repeat(barColumns - filled);
   const percent = `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`.padStart(6);
   const rate = `${goodputMbps(progress).toFixed(2)} Mbit/s`.padStart(13);
-  return `  ${label.padEnd(30)} ${bar} ${percent} ${rate}  ${(progress.elapsedMs / 1000).toFixed(1)} s ${stateText(progress)}`;
+  return `  ${label.padEnd(labelColumns)} ${bar} ${percent} ${rate}  ${(progress.elapsedMs / 1000).toFixed(1).padStart(4)} s ${stateText(progress)}`.trimEnd();
 }
 
 /** Mean of the whole download. */
@@ -56,7 +64,8 @@ export function goodputMbps({ bytes, elapsedMs }: Progress): number {
   return elapsedMs > 0 ? (bytes * 8) / 1000 / elapsedMs : 0;
 }
 
-export function formatTable(ways: readonly Way[]): string {
+/** A row of headings, and one for each way. */
+export function tableOf(ways: readonly Way[]): string[][] {
   const rows = ways.map(({ label, progress }) => [
     label,
     `${mebibytes(progress.bytes)} of ${mebibytes(progress.totalBytes)} MiB`,
@@ -64,7 +73,11 @@ export function formatTable(ways: readonly Way[]): string {
     `${goodputMbps(progress).toFixed(2)} Mbit/s`,
     progress.state === "done" ? "whole, as sent" : remaining(progress),
   ]);
-  const table = [["", "received", "time", "goodput", ""], ...rows];
+  return [["", "received", "time", "goodput", ""], ...rows];
+}
+
+export function formatTable(ways: readonly Way[]): string {
+  const table = tableOf(ways);
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
   return table.map((row) => `  ${row.map((cell, i) => pad(cell, widths[i], i)).join("   ")}`.trimEnd()).join("\n");
 }
@@ -85,5 +98,5 @@ function remaining(progress: Progress): string {
   if (progress.state !== "stopped") return progress.state;
   if (progress.bytes === 0) return "stopped; nothing came";
   const leftMinutes = (progress.elapsedMs * (progress.totalBytes / progress.bytes)) / 60_000;
-  return `stopped; all of it would take ${leftMinutes.toFixed(0)} minutes`;
+  return `stopped; would take ${leftMinutes < 1.5 ? `${(leftMinutes * 60).toFixed(0)} s` : `${leftMinutes.toFixed(0)} minutes`}`;
 }

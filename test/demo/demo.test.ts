@@ -1,13 +1,15 @@
 /** The emulated path in virtual time, and the whole demo with a short download. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { promisify, stripVTControlCharacters } from "node:util";
+import { afterAll, describe, expect, it } from "vitest";
 import { PathDirection, type PathOptions } from "../../demo/path-emulator.ts";
-import { formatBar, formatTable } from "../../demo/screen.ts";
+import { formatBar, formatTable, Screen } from "../../demo/screen.ts";
 import { whyNoNamespaces } from "../netns.ts";
+import { createFolder } from "../proxy/local.ts";
 
 const run = promisify(execFile);
 const ROOT = new URL("../..", import.meta.url);
@@ -64,6 +66,10 @@ describe("the emulated path", () => {
 });
 
 describe("the demo", () => {
+  const folder = createFolder();
+  const report = ["--report", join(folder.path, "report.html")];
+  afterAll(folder.remove);
+
   it("shows how far a download is, and what became of it", () => {
     const progress = { bytes: 2 ** 19, totalBytes: 2 ** 20, elapsedMs: 1000, state: "stopped" as const };
     expect(formatBar({ label: "direct", progress })).toMatch(
@@ -72,14 +78,30 @@ describe("the demo", () => {
     expect(formatTable([{ label: "direct", progress }])).toContain("0.5 of 1.0 MiB");
   });
 
-  it("runs without namespaces, and says which side is simulated", async () => {
-    const { stdout } = await run(process.execPath, [...DEMO, "--simulate", ...SHORT], { cwd: ROOT });
+  it("fits the lines that it draws over into a narrow terminal", () => {
+    const written: string[] = [];
+    const out = { isTTY: true, columns: 60, write: (text: string) => written.push(text) };
+    const progress = { bytes: 2 ** 19, totalBytes: 2 ** 20, elapsedMs: 1000, state: "running" as const };
+    new Screen(out as unknown as NodeJS.WriteStream).draw([{ label: "direct, simulated TCP (cubic)", progress }]);
+    const [line] = stripVTControlCharacters(written.join("")).split("\n");
+    expect(line.length).toBeLessThan(60);
+    expect(line).toMatch(/█{4}░{4} +50 %/);
+  });
+
+  it("runs without namespaces, says which side is simulated, and leaves a page", async () => {
+    const { stdout } = await run(process.execPath, [...DEMO, "--simulate", ...SHORT, ...report], { cwd: ROOT });
     expect(stdout).toContain("the direct download is simulated");
     expect(stdout).toMatch(/through bats-proxy +0\.5 of 0\.5 MiB.*whole, as sent/);
+    expect(stdout).toContain(`as a web page: ${report[1]}`);
+    const page = readFileSync(report[1], "utf8");
+    expect(page).toMatch(/<td>through bats-proxy<\/td><td>0\.5 of 0\.5 MiB<\/td>/);
+    for (const title of ["Received", "Goodput"]) expect(page).toContain(`aria-label="${title} over time"`);
+    expect(page).toMatch(/class="line series-1" d="M[\d. ]+L/);
+    expect(page).not.toMatch(/<script|https?:|src=/);
   });
 
   it.skipIf(whyNoNamespaces() !== null)("runs in namespaces of its own, over a path of packets", async () => {
-    const { stdout } = await run(process.execPath, [...DEMO, ...SHORT], { cwd: ROOT });
+    const { stdout } = await run(process.execPath, [...DEMO, ...SHORT, ...report], { cwd: ROOT });
     expect(stdout).toMatch(/direct, TCP \(\w+\) +\d\.\d of 0\.5 MiB/);
     expect(stdout).toMatch(/through bats-proxy +0\.5 of 0\.5 MiB.*whole, as sent/);
   });
@@ -88,8 +110,18 @@ describe("the demo", () => {
     const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("bats-demo-"));
     const before = folders();
     const child = spawn(process.execPath, [...DEMO, argument, "--size", "50"], { cwd: ROOT });
-    await once(child.stdout.setEncoding("utf8"), "data");
-    while (!/through bats-proxy/.test(String((await once(child.stdout, "data"))[0])));
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    while (!/through bats-proxy/.test(output)) await once(child.stdout, "data");
+    // The dashboard of the server, wherever that is.
+    const url = /http:\S+/.exec(output)![0];
+    expect(await (await fetch(url)).text()).toContain("<title>bats-proxy</title>");
+    expect(await (await fetch(`${url}status`)).json()).toMatchObject({
+      role: "server",
+      sessions: [{ peer: "edge.demo" }],
+    });
     child.kill("SIGTERM");
     expect(await once(child, "exit")).toEqual([130, null]);
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);
