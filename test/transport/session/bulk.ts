@@ -17,6 +17,7 @@ import {
 } from "../../../src/simulator/index.ts";
 import { IP_UDP_BYTES } from "../../../src/transport/link/ack-policy.ts";
 import type { Link, LinkOptions } from "../../../src/transport/link/index.ts";
+import { MemoryBudget } from "../../../src/transport/session/memory-budget.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import { createClient, ServerEndpoint } from "../harness.ts";
 
@@ -77,8 +78,10 @@ export class Transfer implements Endpoint {
     const arena = new Arena();
     const windows = windowBytes === undefined ? {} : { sessionWindow: windowBytes, streamWindow: windowBytes };
     const sizes = { ...windows, ...(batchSize === undefined ? {} : { batchSize }) };
-    const near = new Session({ isClient: true, arena, ...sizes });
-    const far = new Session({ isClient: false, arena, ...sizes });
+    // Not the process's memory, of which transfers that ended before would hold a part.
+    const memory = new MemoryBudget();
+    const near = new Session({ isClient: true, arena, memory, ...sizes });
+    const far = new Session({ isClient: false, arena, memory, ...sizes });
     this.sending = download ? far : near;
     this.receiving = download ? near : far;
     this.#checkEvery = checkEvery;
