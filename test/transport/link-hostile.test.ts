@@ -335,11 +335,25 @@ describe("the wish for fewer ACKs", () => {
     const out = new Uint8Array(16);
     let told = 0;
     for (let packet = 0; packet < 1000; packet++) {
-      if (!frequency.due(2000, 100)) continue;
-      frequency.write(out, 0, 2000, 100);
+      if (!frequency.due(2000, 100, 0)) continue;
+      frequency.write(out, 0, 2000, 100, 0);
       told++;
     }
     expect(told).toBe(3);
+  });
+
+  test("is for more of them where they are lost, unless they come close anyway", () => {
+    const asked = (packetsInFlight: number, minRttMs: number, lossRate: number) => {
+      const frequency = new AckFrequency();
+      const out = new Uint8Array(16);
+      while (!frequency.due(packetsInFlight, minRttMs, lossRate)) {}
+      frequency.write(out, 0, packetsInFlight, minRttMs, lossRate);
+      return out[2];
+    };
+    expect(asked(2048, 200, 0)).toBe(16);
+    expect(asked(2048, 200, 0.1)).toBe(8);
+    expect(asked(2048, 200, 0.3)).toBe(5);
+    expect(asked(2048, 20, 0.3)).toBe(16);
   });
 });
 

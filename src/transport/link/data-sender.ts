@@ -126,7 +126,7 @@ export class DataSender {
     let name = 0;
     if (maySend) {
       if (confirmed && content && limit - at >= LEAST_ROOM && recovery.frequencyDue()) {
-        at = recovery.frequency.write(out, at, recovery.packetsInFlight, recovery.rtt.minMs);
+        at = recovery.frequency.write(out, at, recovery.packetsInFlight, recovery.rtt.minMs, recovery.lossRate);
       }
       if (controlReady) {
         const { batch, batchSize, symbol, bytes } = sender.choose();

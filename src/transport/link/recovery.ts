@@ -172,7 +172,7 @@ export class Recovery {
 
   /** Whether the next packet is to tell the peer how often to send ACKs. */
   frequencyDue(): boolean {
-    return this.rtt.sampled && this.frequency.due(this.packetsInFlight, this.rtt.minMs);
+    return this.rtt.sampled && this.frequency.due(this.packetsInFlight, this.rtt.minMs, this.#lossRate);
   }
 
   /** The next number went to a packet that nobody waits for. */
