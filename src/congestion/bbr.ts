@@ -51,6 +51,8 @@ const DRAIN_GAIN = 0.5;
 /** After startup much of what counts as in flight was dropped by the queue, as is known a round trip later. Until then this. */
 const OVERSHOT_GAIN = 0.75;
 const DRAIN_TARGET = 0.95;
+/** On long paths what is left over is no longer than this: what is not sent is lost to the path. */
+const DRAIN_MOST_MS = 4;
 
 const EXPERIMENT_GAIN = 0.9;
 /** Where an estimate would rise: one flow of several has to slow down further to make a difference. */
@@ -639,8 +641,9 @@ export class Bbr implements CongestionController {
         this.#phaseStartMs = nowMs;
       }
     } else if (this.#phase === "drain") {
+      const least = this.#minRtt.value;
       const target = Math.max(
-        DRAIN_TARGET * this.#bandwidth.value * this.#minRtt.value,
+        this.#bandwidth.value * Math.max(DRAIN_TARGET * least, least - DRAIN_MOST_MS),
         LEAST_WINDOW_PACKETS * this.#packetBytes,
       );
       if (inFlightBytes <= target || nowMs > this.#phaseStartMs + 1.5 * this.#smoothedRttMs)
