@@ -263,7 +263,10 @@ export class BatchSender implements SymbolOwner {
       if (this.#lacks(batch)) {
         const margin = batch.deficit <= 0;
         const next = this.#writeRepairOf(batch, tag, bytes, at, end, patient);
-        if (margin && next > at) this.counts.marginRepairs++;
+        if (margin && next > at) {
+          if (batch.round === 0) this.counts.aheadRepairs++;
+          else this.counts.marginRepairs++;
+        }
         return next;
       }
       this.#lacking.delete(batch);
@@ -416,6 +419,7 @@ export class BatchSender implements SymbolOwner {
     batch.sealed = true;
     this.#open = null;
     if (this.#unreliable) batch.quota += this.#redundancy.prompt(batch);
+    else if (batch.size === this.#batchSize) batch.quota += this.#redundancy.advance(batch.missing, batch.inFlight);
     this.#watch(batch);
     this.#settle(batch, nowMs);
   }

@@ -5,7 +5,8 @@
  * While the pipe is full every repair takes a new symbol's place, and one that turns out superfluous is waste. But a stream in
  * order waits for the slowest batch, and what few batches need may be dear: in each round of a batch's repair as many more are
  * sent than are known to miss as cost a given waste, averaged over all batches, those included that needed no such round. So the
- * first rounds have a small margin, and the last few batches a large one.
+ * first rounds have a small margin, and the last few batches a large one. Most of what a full batch will need leaves with it, before
+ * its losses are known: the first round of repair then comes a round trip sooner, and costs no more.
  *
  * When the application sends less than the path carries, a byte budget buys repair ahead of losses: while symbols flow, as much as
  * makes it likely that what is under way completes the batch; when they pause or the batch is sealed, until that is nearly certain, and
@@ -21,9 +22,11 @@ import { SessionError } from "./session-error.ts";
 /** Superfluous repairs a batch that a round may cost on average where a round trip is short: waiting for one more costs little. */
 const LEAST_WASTE = 0.2;
 /** The same where it is long, in a batch's first round and in each later one. */
-const FIRST_WASTE = 0.6;
+const FIRST_WASTE = 0.5;
 const LATER_WASTE = 0.4;
 const LONG_RTT_MS = 180;
+/** The same for what leaves in advance with a full batch, where a round trip is long. */
+const ADVANCE_WASTE = 0.1;
 /** No more repairs than make them fall short with this chance. */
 const LEAST_SHORTFALL = 0.0005;
 const MOST_REPAIRS = 128;
@@ -140,6 +143,18 @@ export class Redundancy {
     this.#odds.update(this.path.loss, this.path.persistence);
     let n = 0;
     while (n < batch.size && batch.odds(this.#odds, false, n) > this.#promptTarget) n++;
+    return n;
+  }
+
+  /**
+   * How many repairs leave at once with a full batch of which `missing` symbols are not known to have arrived and `inFlight` are under
+   * way: almost as many as its losses will make necessary.
+   */
+  advance(missing: number, inFlight: number): number {
+    this.#odds.update(this.path.loss, this.path.persistence);
+    const waste = ADVANCE_WASTE * Math.min(this.path.rttMs / LONG_RTT_MS, 1);
+    let n = 0;
+    while (n < MOST_REPAIRS && this.#odds.surplus(missing, inFlight + n + 1) <= waste) n++;
     return n;
   }
 

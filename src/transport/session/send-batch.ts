@@ -157,6 +157,11 @@ export class SendBatch {
     this.quota = more;
   }
 
+  /** Symbols in flight. */
+  get inFlight(): number {
+    return this.#sourcesInFlight + this.#repairsInFlight;
+  }
+
   get repairsInFlight(): number {
     return this.#repairsInFlight;
   }

@@ -62,3 +62,16 @@ test("the margin of repair is nothing to speak of in a batch's first round and l
   travel(clean, 20_000, 0, 1);
   expect(new Redundancy(clean).margin(1, 1, 2)).toBe(0);
 });
+
+test("most of the repair that a full batch will need leaves with it, and none in vain where little is lost", () => {
+  const advance = (loss: number) => {
+    const path = new PathEstimate();
+    travel(path, 20_000, loss, 1 / (1 - loss));
+    return new Redundancy(path).advance(64, 64);
+  };
+  // 64 / 0.8 - 64 would make up for all losses on average.
+  expect(advance(0.2)).toBeGreaterThanOrEqual(7);
+  expect(advance(0.2)).toBeLessThan(14);
+  expect(advance(0.01)).toBe(0);
+  expect(advance(0)).toBe(0);
+});
