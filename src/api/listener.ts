@@ -14,7 +14,7 @@ import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, sta
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
-import { type CloseOptions, Session } from "./session.ts";
+import { type CloseOptions, Session, type SessionPeer } from "./session.ts";
 import { type SessionOptions, sessionFactory } from "./session-options.ts";
 
 export type ListenOptions = ListenerOptions & SecurityOptions;
@@ -32,6 +32,11 @@ export interface ListenerOptions extends CommonOptions, SessionOptions {
   keepSessionMs?: number;
   /** How many such sessions are kept; the one that waits longest is given up first. Default 4096. */
   maximumKeptSessions?: number;
+  /**
+   * How many sessions one identity (the names in a certificate) may have, those that wait for their clients too. Default: as many as the
+   * port takes.
+   */
+  maximumSessionsPerIdentity?: number;
   /** Handshakes of clients that have not proved their address yet; beyond it they are asked to, first. Default 256. */
   maximumUnvalidated?: number;
   /** Closes the listener, as `close` does. */
@@ -41,6 +46,8 @@ export interface ListenerOptions extends CommonOptions, SessionOptions {
 export interface ListenerEvents {
   /** A client opened a session. */
   session: [session: Session];
+  /** A client with a certificate was turned away, and why. */
+  refused: [peer: SessionPeer, reason: string];
   /** The listener is closed, and so are its sessions. */
   close: [];
 }
@@ -53,6 +60,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const { keepSessionMs = DEFAULT_KEEP_SESSION_MS, maximumKeptSessions = DEFAULT_MAXIMUM_KEPT, signal } = options;
   checkNumber("keepSessionMs", keepSessionMs, 0, 2 ** 31 - 1);
   checkNumber("maximumKeptSessions", maximumKeptSessions, 0, 2 ** 31 - 1);
+  const { maximumSessionsPerIdentity = Number.POSITIVE_INFINITY } = options;
+  checkNumber("maximumSessionsPerIdentity", maximumSessionsPerIdentity, 1, Number.POSITIVE_INFINITY);
   checkNumber("maximumUnvalidated", options.maximumUnvalidated, 0, 2 ** 31 - 1);
   const hostPort = readAddress("listen", options.listen, parseListenAddress);
   const tlsHostPort =
@@ -82,6 +91,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     settings,
     keepMs: keepSessionMs,
     maximumKept: maximumKeptSessions,
+    maximumPerIdentity: maximumSessionsPerIdentity,
+    onRefused: (identity, address, words) =>
+      queueMicrotask(() => listener.emit("refused", { identity, address }, words)),
     onSession: (holder) => {
       const session = new Session(holder);
       queueMicrotask(() => listener.onSession(session));

@@ -4,7 +4,7 @@ import { listen } from "../api/listener.ts";
 import type { Session } from "../api/session.ts";
 import type { CarrierStream } from "../proxy/carrier.ts";
 import type { ForwardSession, Refusal, TunnelHeader } from "../proxy/forward-session.ts";
-import { namesOf } from "../proxy/identity.ts";
+import { nameOf, namesOf } from "../proxy/identity.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import type { Log } from "../proxy/log.ts";
 import { Permissions, parseRule, type Rule } from "../proxy/permissions.ts";
@@ -17,7 +17,7 @@ import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
-import { addCommonOptions, type CommonOptions, reading, repeatable } from "./options.ts";
+import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
 import {
   addServerTunnelOptions,
@@ -33,6 +33,8 @@ interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOp
   listenTls?: string;
   allow: (Rule | TunnelRule)[];
   allowListen: Rule[];
+  maxSessionsPerIdentity: number;
+  maxConnectionsPerIdentity: number;
 }
 
 /** The protocol spoken in sessions; docs/wire-format-proxy.md. */
@@ -67,6 +69,16 @@ export function configureServer(command: Command): Command {
         new Option("--allow-listen <identity=listen>", "who may listen where, here (repeatable)")
           .argParser(repeatable(parseRule))
           .default([], "nothing"),
+      )
+      .addOption(
+        new Option("--max-sessions-per-identity <n>", "sessions at once of one identity")
+          .argParser(readNumber(1, 65_536))
+          .default(256),
+      )
+      .addOption(
+        new Option("--max-connections-per-identity <n>", "connections and UDP sources at once of one identity")
+          .argParser(readNumber(1, 1_000_000))
+          .default(5000),
       ),
   )
     .addHelpText(
@@ -98,6 +110,7 @@ async function run(options: ServerOptions): Promise<void> {
     credentials,
     alpn: ALPN,
     io: options.io,
+    maximumSessionsPerIdentity: options.maxSessionsPerIdentity,
     ...sessionOptions(options),
   }).catch((error: Error) => {
     throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
@@ -112,6 +125,7 @@ async function run(options: ServerOptions): Promise<void> {
     maxFlows: options.udpSources,
     flowIdleMs: options.udpIdle * 1000,
     datagramDeadlineMs: options.udpDeadline,
+    maxPerIdentity: options.maxConnectionsPerIdentity,
     log,
   });
   const stopReloading = reloadOnHangup<ServerOptions>({
@@ -151,6 +165,11 @@ async function run(options: ServerOptions): Promise<void> {
         `${forwarding.peer}: gone: ${error?.message ?? "it closed the session"}`,
       ),
     );
+  });
+  listener.on("refused", ({ identity, address }, reason) => {
+    const peer = nameOf(identity);
+    const fields = { audit: "refused", peer, address: formatAddress(address), reason: "over-quota" };
+    log.warn(fields, `${peer}: refused from ${fields.address}: ${reason} (--max-sessions-per-identity)`);
   });
   const at = formatAddress(listener.address);
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);

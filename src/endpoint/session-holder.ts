@@ -20,6 +20,8 @@ import type { SocketDriver } from "./socket-driver.ts";
 export const CLOSE_NORMAL = CLOSE_APPLICATION;
 export const CLOSE_SESSION_UNKNOWN = CLOSE_APPLICATION + 1;
 export const CLOSE_ABORTED = CLOSE_APPLICATION + 2;
+/** The identity has as many sessions as it may. */
+export const CLOSE_TOO_MANY_SESSIONS = CLOSE_APPLICATION + 3;
 
 /** Why a session is over. */
 export type SessionEnd =

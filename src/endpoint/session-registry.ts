@@ -1,10 +1,11 @@
 /**
  * The server's sessions: takes links, makes a session for each new one, and finds the session again that a client had over an
  * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over. Those
- * without a link are kept for a bounded time and in a bounded number.
+ * without a link are kept for a bounded time and in a bounded number. One identity has a bounded number of sessions; those that wait
+ * for their client make room for new ones.
  */
 
-import type { AddressTokens } from "../tls/index.ts";
+import type { AddressTokens, PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import type { LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
@@ -12,7 +13,7 @@ import { decodeSessionParameters } from "../transport/session/session-parameters
 import { Attachment, type AttachmentOwner } from "./attachment.ts";
 import { identityKey, type LinkSecurity } from "./link-security.ts";
 import type { LinkObserver } from "./routed-link.ts";
-import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
+import { CLOSE_SESSION_UNKNOWN, CLOSE_TOO_MANY_SESSIONS, SessionHolder } from "./session-holder.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
 
@@ -26,9 +27,15 @@ export interface SessionRegistryOptions {
   keepMs: number;
   /** How many of those are kept; beyond it the one that waits longest is given up. */
   maximumKept: number;
+  /** How many sessions one identity has, those without a link too. */
+  maximumPerIdentity: number;
+  /** A client with a certificate was turned away; why, in words. Called from within the endpoint. */
+  onRefused: (identity: PeerIdentity, remote: Address, words: string) => void;
   /** A client opened a session. Called from within the endpoint. */
   onSession: (holder: ServerHolder) => void;
 }
+
+const UNKNOWN = { code: CLOSE_SESSION_UNKNOWN, text: "the session is not known here" };
 
 export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   readonly tokens: AddressTokens;
@@ -38,8 +45,9 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   readonly #byName = new Map<string, ServerHolder>();
   /** Those without a link, the one that waits longest first. */
   readonly #kept = new Set<ServerHolder>();
-  /** Links whose client asked for a session that is not here. */
-  readonly #refused = new Set<Attachment>();
+  readonly #byIdentity = new Map<string, Set<ServerHolder>>();
+  /** Links that are closed as soon as that can be said: why. */
+  readonly #refused = new Map<Attachment, { code: number; text: string }>();
 
   constructor(options: SessionRegistryOptions) {
     this.#options = options;
@@ -71,27 +79,39 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     const identity = attachment.handshake.peer;
     const name = decodeSessionParameters(peer.session);
     if (identity === null || name === null) {
-      this.#refused.add(attachment);
+      this.#refused.set(attachment, UNKNOWN);
       return;
     }
-    const key = `${Buffer.from(name.sessionId).toString("hex")} ${identityKey(identity)}`;
+    const owner = identityKey(identity);
+    const key = `${Buffer.from(name.sessionId).toString("hex")} ${owner}`;
     const known = this.#byName.get(key);
     if (name.resumed) {
-      if (known === undefined) this.#refused.add(attachment);
+      if (known === undefined) this.#refused.set(attachment, UNKNOWN);
       else known.takeUp(attachment, nowMs);
       return;
     }
     known?.end({ cause: "lost", text: "the client opened it anew" });
-    const { driver, createSession, onSession } = this.#options;
-    const holder = new ServerHolder(createSession(), driver, this, key);
+    const { driver, createSession, onSession, maximumPerIdentity, onRefused } = this.#options;
+    if (!this.#makeRoom(owner)) {
+      const text = `this identity has ${maximumPerIdentity} sessions, the most that the server lets one have`;
+      this.#refused.set(attachment, { code: CLOSE_TOO_MANY_SESSIONS, text });
+      onRefused(identity, attachment.routed.link.remote, text);
+      return;
+    }
+    const holder = new ServerHolder(createSession(), driver, this, { key, owner });
     this.#byName.set(key, holder);
+    const own = this.#byIdentity.get(owner);
+    if (own === undefined) this.#byIdentity.set(owner, new Set([holder]));
+    else own.add(holder);
     onSession(holder);
     holder.start(attachment, peer, nowMs);
   }
 
   progressed(attachment: Attachment, nowMs: number): void {
-    if (!this.#refused.delete(attachment)) return;
-    attachment.routed.link.close(CLOSE_SESSION_UNKNOWN, "the session is not known here", nowMs);
+    const refusal = this.#refused.get(attachment);
+    if (refusal === undefined) return;
+    this.#refused.delete(attachment);
+    attachment.routed.link.close(refusal.code, refusal.text, nowMs);
     this.#options.driver.endpoint.wake(attachment.routed);
   }
 
@@ -125,6 +145,21 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   forget(holder: ServerHolder): void {
     this.#kept.delete(holder);
     if (this.#byName.get(holder.key) === holder) this.#byName.delete(holder.key);
+    const own = this.#byIdentity.get(holder.owner);
+    own?.delete(holder);
+    if (own?.size === 0) this.#byIdentity.delete(holder.owner);
+  }
+
+  /** Whether an identity may have one session more. The one of its own that has waited longest for its client gives way. */
+  #makeRoom(owner: string): boolean {
+    const own = this.#byIdentity.get(owner);
+    if (own === undefined || own.size < this.#options.maximumPerIdentity) return true;
+    for (const waiting of this.#kept) {
+      if (waiting.owner !== owner) continue;
+      waiting.end({ cause: "timeout", text: "a newer session of its identity took its place" });
+      return true;
+    }
+    return false;
   }
 
   /** @internal */
@@ -135,16 +170,25 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
 
 /** The server's end of a session: waits for its client to come back. */
 export class ServerHolder extends SessionHolder {
+  /** Of its name and its identity. */
   readonly key: string;
+  /** The identity alone. */
+  readonly owner: string;
   readonly #registry: SessionRegistry;
   #timer: NodeJS.Timeout | null = null;
   /** The link whose client was given a token for its next one. */
   #tokenFor: Attachment | null = null;
 
-  constructor(session: Session, driver: SocketDriver, registry: SessionRegistry, key: string) {
+  constructor(
+    session: Session,
+    driver: SocketDriver,
+    registry: SessionRegistry,
+    { key, owner }: { key: string; owner: string },
+  ) {
     super(session, driver);
     this.#registry = registry;
     this.key = key;
+    this.owner = owner;
   }
 
   /** Its first link. */

@@ -16,7 +16,8 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#counter("sessions_total", "Sessions that were established");
     this.#counter("forwards_total", "Forwarded connections and flows that are over");
-    this.#counter("refused_total", "Connections, flows and listeners that the rules or the target refused");
+    this.#counter("refused_total", "Sessions, connections, flows and listeners that were refused");
+    this.#counter("over_quota_total", "Of those, and sessions: refused because their identity had as many as it may");
     this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, to the peer", ["peer"]);
     this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, from the peer", ["peer"]);
     this.#gauge("ready", "1 when a server listens, or a client's session answers");
@@ -53,6 +54,7 @@ export class Metrics {
     this.#counters.get("sessions_total")?.inc(totals.sessions);
     this.#counters.get("forwards_total")?.inc(totals.forwards);
     this.#counters.get("refused_total")?.inc(totals.refused);
+    this.#counters.get("over_quota_total")?.inc(totals.overQuota);
     this.#gauges.get("ready")?.set(ready ? 1 : 0);
   }
 

@@ -46,7 +46,7 @@ export class Monitor {
   readonly #version: string;
   readonly #role: Status["role"];
   readonly #startedMs = Date.now();
-  readonly #totals: StatusTotals = { sessions: 0, forwards: 0, refused: 0 };
+  readonly #totals: StatusTotals = { sessions: 0, forwards: 0, refused: 0, overQuota: 0 };
   readonly #open: Set<Entry> = new Set();
   /** Of sessions that are over, the one that ended last at the end. */
   readonly #past: Map<string, PeerTotals> = new Map();
@@ -68,9 +68,10 @@ export class Monitor {
 
   /** A log that counts the lines of the audit among those that it passes on. */
   observe(log: Log): Log {
-    const count = ({ audit }: { audit?: string }) => {
+    const count = ({ audit, reason }: { audit?: string; reason?: string }) => {
       if (audit === "forward") this.#totals.forwards++;
       else if (audit === "refused") this.#totals.refused++;
+      if (audit === "refused" && reason === "over-quota") this.#totals.overQuota++;
     };
     return {
       debug: (fields, message) => log.debug(fields, message),

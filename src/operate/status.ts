@@ -18,6 +18,8 @@ export interface StatusTotals {
   /** Connections and flows that are over, and those that were refused. */
   forwards: number;
   refused: number;
+  /** Of those refused, and of sessions: because their identity had as many as it may. */
+  overQuota: number;
 }
 
 export interface SessionStatus {

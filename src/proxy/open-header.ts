@@ -38,6 +38,7 @@ const REASONS = {
   unreachable: 5,
   "in-use": 6,
   unavailable: 7,
+  "over-quota": 8,
 } as const;
 
 const TAG_ENDPOINT = 1;

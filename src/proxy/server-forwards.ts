@@ -20,8 +20,15 @@ import {
   refuse,
   type TunnelHeader,
 } from "./forward-session.ts";
-import { nameOf, pathSegment } from "./identity.ts";
-import { boundEndpoint, LocalSocketError, listenAt, type StreamEndpoint, sourceOf } from "./local-socket.ts";
+import { nameOf, namesOf, pathSegment } from "./identity.ts";
+import {
+  boundEndpoint,
+  LocalSocketError,
+  listenAt,
+  resetSocket,
+  type StreamEndpoint,
+  sourceOf,
+} from "./local-socket.ts";
 import type { Log } from "./log.ts";
 import type { OpenHeader } from "./open-header.ts";
 import { type Permissions, refusalOf } from "./permissions.ts";
@@ -39,6 +46,8 @@ export interface ServerForwardsOptions {
   maxFlows: number;
   flowIdleMs: number;
   datagramDeadlineMs: number | undefined;
+  /** Connections and flows at once of one identity, over all its sessions. */
+  maxPerIdentity: number;
   /** Takes requests for tunnels, where there is one. */
   tunnel?:
     | ((session: ForwardSession, header: TunnelHeader, stream: CarrierStream) => { address: string } | Refusal)
@@ -60,6 +69,7 @@ interface RemoteListener {
 export class ServerForwards {
   #options: ServerForwardsOptions;
   readonly #sessions: Set<ForwardSession> = new Set();
+  readonly #byIdentity: Map<string, Set<ForwardSession>> = new Map();
   #sessionsCome = 0;
   /** By the endpoint as text. */
   readonly #listeners: Map<string, RemoteListener> = new Map();
@@ -82,7 +92,7 @@ export class ServerForwards {
       flowIdleMs,
       datagramDeadlineMs,
       policy: {
-        target: (header) => this.#target(carrier, header),
+        target: (header) => this.#overQuota(session) ?? this.#target(carrier, header),
         tunnel: tunnel === null ? null : (header, stream) => tunnel(session, header, stream),
         listen: async (header, stream) => {
           if (listeners >= MAX_LISTENERS_PER_SESSION) {
@@ -96,7 +106,14 @@ export class ServerForwards {
     };
     const session: ForwardSession = new ForwardSession(carrier, sessionOptions);
     this.#sessions.add(session);
-    carrier.once("close", () => this.#sessions.delete(session));
+    const identity = identityOf(session);
+    const own = this.#byIdentity.get(identity) ?? new Set();
+    this.#byIdentity.set(identity, own.add(session));
+    carrier.once("close", () => {
+      this.#sessions.delete(session);
+      own.delete(session);
+      if (own.size === 0) this.#byIdentity.delete(identity);
+    });
     return session;
   }
 
@@ -109,6 +126,16 @@ export class ServerForwards {
   /** Ends the listeners that sessions asked for: nothing new comes in. */
   stopListening(): void {
     for (const listener of [...this.#listeners.values()]) listener.close();
+  }
+
+  /** Why a session's identity gets no further connection; null when it does. */
+  #overQuota(session: ForwardSession): Refusal | null {
+    const { maxPerIdentity } = this.#options;
+    let open = 0;
+    for (const { connections, flows } of this.#byIdentity.get(identityOf(session)) ?? []) open += connections + flows;
+    if (open < maxPerIdentity) return null;
+    const message = `${session.peer} has ${open} connections, the most that the server lets one identity have`;
+    return { reason: "over-quota", message };
   }
 
   #target(carrier: Carrier, header: OpenHeader): { target: ForwardEndpoint; forward: string } | Refusal {
@@ -197,18 +224,29 @@ export class ServerForwards {
       const udp = await listenUdp(endpoint, {
         maxFlows,
         idleMs: flowIdleMs,
-        openFlow: (source, reply, closed) =>
-          session.openFlow(
-            { header: { type: "accepted-flow", listener, source }, forward: formatEndpoint(endpoint), source },
-            reply,
-            closed,
-          ),
+        openFlow: (source, reply, closed) => {
+          if (this.#overQuota(session) !== null) return null;
+          const header = { type: "accepted-flow" as const, listener, source };
+          return session.openFlow({ header, forward: formatEndpoint(endpoint), source }, reply, closed);
+        },
       });
       return { endpoint: boundEndpoint(endpoint, udp), close: () => udp.close() };
     }
     const server = await listenAt(endpoint as StreamEndpoint, {
       unixMode,
       onConnection: (socket) => {
+        const refusal = this.#overQuota(session);
+        if (refusal !== null) {
+          const fields = {
+            audit: "refused",
+            peer: session.peer,
+            forward: formatEndpoint(endpoint),
+            reason: refusal.reason,
+          };
+          this.#options.log.warn(fields, `${session.peer}: ${formatEndpoint(endpoint)}: refused: ${refusal.message}`);
+          resetSocket(socket);
+          return;
+        }
         const source = sourceOf(socket);
         const header = { type: "accepted-connect" as const, listener, ...source };
         session.connect(socket, { header, forward: formatEndpoint(endpoint), ...source });
@@ -216,6 +254,11 @@ export class ServerForwards {
     });
     return { endpoint: boundEndpoint(endpoint, server.address()), close: () => server.close() };
   }
+}
+
+/** All names of its certificate: which of them a rule goes by does not matter here. */
+function identityOf({ carrier }: ForwardSession): string {
+  return JSON.stringify(namesOf(carrier.peer.identity));
 }
 
 function expand(carrier: Carrier, text: string, listen: boolean): ForwardEndpoint | Refusal {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type BatsError, Credentials, connect, listen, type Session } from "../../src/index.ts";
+import { until } from "../proxy/local.ts";
 import { Authority } from "../tls/certificates.ts";
 import { Relay } from "./relay.ts";
 import {
@@ -31,6 +32,36 @@ async function throughRelay(client: Parameters<typeof dial>[1] = {}, server: Par
   const [far] = (await accepted) as [Session];
   return { client: near, server: far, relay, listening };
 }
+
+describe("an identity that has as many sessions as it may", () => {
+  it("is refused in words, until one is closed, and others are not", async () => {
+    const to = await listener({ maximumSessionsPerIdentity: 2 });
+    to.on("session", () => {});
+    const refused: string[] = [];
+    to.on("refused", ({ identity }, reason) => refused.push(`${identity.commonName}: ${reason}`));
+    const [first] = [await dial(to), await dial(to)];
+    const words = "this identity has 2 sessions, the most that the server lets one have";
+    await expect(dial(to)).rejects.toMatchObject({
+      code: "ERR_BATS_PEER_CLOSED",
+      message: expect.stringContaining(words),
+    });
+    expect(refused).toEqual([`system:node:edge-1: ${words}`]);
+    closeLater(await connect(`127.0.0.1:${to.address.port}`, { credentials: serverCredentials }));
+    await first.close();
+    await until(() => to.sessions.size === 2);
+    await dial(to);
+  });
+
+  it("has those give way that wait for their clients", async () => {
+    const options = { maximumSessionsPerIdentity: 1, idleTimeoutMs: 300 };
+    const { server, relay, listening } = await throughRelay({ keepAliveMs: 100 }, options);
+    relay.blocked = true;
+    await once(server, "suspended");
+    const over = closeError(server);
+    await dial(listening);
+    expect(await over).toMatchObject({ message: expect.stringContaining("a newer session of its identity") });
+  });
+});
 
 describe("opening a session", () => {
   it("tells each end who the other is", async () => {

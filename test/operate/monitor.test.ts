@@ -69,9 +69,10 @@ describe("the monitor", () => {
     const observed = monitor.observe(log);
     observed.info({ audit: "forward" }, "one");
     observed.warn({ audit: "refused" }, "two");
-    observed.info({ audit: "session" }, "three");
-    expect(monitor.status().totals).toEqual({ sessions: 0, forwards: 1, refused: 1 });
-    expect(log.lines).toHaveLength(3);
+    observed.warn({ audit: "refused", reason: "over-quota" }, "three");
+    observed.info({ audit: "session" }, "four");
+    expect(monitor.status().totals).toEqual({ sessions: 0, forwards: 1, refused: 2, overQuota: 1 });
+    expect(log.lines).toHaveLength(4);
   });
 
   it("is ready as a server when that listens, as a client while a session answers", () => {

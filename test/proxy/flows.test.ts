@@ -34,7 +34,13 @@ async function createRig(options: { idleMs?: number; maxFlows?: number; remote?:
   const forwards = [parseForward(`udp:127.0.0.1:0=udp:127.0.0.1:${target.port}`)];
   const client = new ClientForwards({ ...common, local: remote ? [] : forwards, remote: remote ? forwards : [], log });
   const rules = new Permissions([parseRule(allow)]);
-  const server = new ServerForwards({ ...common, allow: rules, allowListen: rules, log: createLog() });
+  const server = new ServerForwards({
+    ...common,
+    allow: rules,
+    allowListen: rules,
+    maxPerIdentity: 100,
+    log: createLog(),
+  });
   await client.listen();
   const pair = createFakePair();
   server.add(pair.server);

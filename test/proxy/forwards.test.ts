@@ -35,9 +35,17 @@ interface RigOptions {
   allow?: string[];
   allowListen?: string[];
   name?: string;
+  maxPerIdentity?: number;
 }
 
-async function createRig({ local = [], remote = [], allow = [], allowListen = [], name }: RigOptions): Promise<Rig> {
+async function createRig({
+  local = [],
+  remote = [],
+  allow = [],
+  allowListen = [],
+  name,
+  maxPerIdentity = 100_000,
+}: RigOptions): Promise<Rig> {
   const clientLog = createLog();
   const serverLog = createLog();
   const common = { unixMode: 0o600, maxFlows: 100, flowIdleMs: 60_000, datagramDeadlineMs: undefined };
@@ -51,6 +59,7 @@ async function createRig({ local = [], remote = [], allow = [], allowListen = []
     ...common,
     allow: new Permissions(allow.map((text) => parseRule(text))),
     allowListen: new Permissions(allowListen.map((text) => parseRule(text))),
+    maxPerIdentity,
     log: serverLog,
   });
   await client.listen();
@@ -372,6 +381,62 @@ describe("a listener at the server", () => {
     expect(await exchange(port, "again")).toEqual(Buffer.from("again"));
     again.server.lose();
     await until(() => first.serverLog.lines.filter((line) => line.includes("no longer listening")).length === 2);
+  });
+});
+
+describe("an identity that has as many connections as it may", () => {
+  it("gets no more, either way and in any session, and others do", async () => {
+    const held: Socket[] = [];
+    const { port } = await serve((socket) => held.push(socket));
+    const target = `tcp:127.0.0.1:${port}`;
+    const allow = [`*=${target}`];
+    const rig = await createRig({
+      local: [`tcp:127.0.0.1:0=${target}`],
+      allow,
+      allowListen: ["*=tcp:127.0.0.1:0"],
+      maxPerIdentity: 2,
+    });
+    const [first, second, third] = [0, 1, 2].map(() => connect(rig.port(), "127.0.0.1"));
+    for (const socket of [first, second]) cleanups.push(() => socket.destroy());
+    expect(await fateOf(third)).toBe("ECONNRESET");
+    await until(() =>
+      rig.clientLog.lines.some((line) => /edge-1 has 2 connections, the most that the server lets/.test(line)),
+    );
+
+    const attach = (name: string, forward: { local?: string; remote?: string }) => {
+      const log = createLog();
+      const pair = createFakePair(name);
+      rig.server.add(pair.server);
+      const client = new ClientForwards({
+        local: forward.local === undefined ? [] : [parseForward(forward.local)],
+        remote: forward.remote === undefined ? [] : [parseForward(forward.remote)],
+        unixMode: 0o600,
+        maxFlows: 10,
+        flowIdleMs: 1000,
+        datagramDeadlineMs: undefined,
+        log,
+      });
+      cleanups.push(() => client.stopListening());
+      return { client, log, attach: () => client.attach(pair.client) };
+    };
+    const again = attach("edge-1", { remote: `tcp:127.0.0.1:0=${target}` });
+    again.attach();
+    await until(() => again.log.lines.length > 0);
+    const remotePort = Number(/:(\d+) for/.exec(again.log.lines[0])![1]);
+    expect(await fateOf(connect(remotePort, "127.0.0.1"))).toBe("ECONNRESET");
+    expect(rig.serverLog.lines.some((line) => /refused: edge-1 has 2 connections/.test(line))).toBe(true);
+
+    const other = attach("edge-2", { local: `tcp:127.0.0.1:0=${target}` });
+    await other.client.listen();
+    other.attach();
+    const socket = connect(Number(/:(\d+) for/.exec(other.log.lines[0])![1]), "127.0.0.1");
+    cleanups.push(() => socket.destroy());
+    await until(() => held.length === 3);
+    first.resetAndDestroy();
+    await until(() => [...rig.server.sessions].every(({ connections }) => connections < 2));
+    const free = connect(rig.port(), "127.0.0.1");
+    cleanups.push(() => free.destroy());
+    await until(() => held.length === 4);
   });
 });
 
