@@ -1,0 +1,252 @@
+/** What is recorded of each format: meanings for those with an encoder, bytes for the others. */
+import { AckTracker } from "../../src/transport/link/ack-tracker.ts";
+import { statelessReset, VERSION } from "../../src/transport/link/index.ts";
+import { writeRetryHeader } from "../../src/transport/link/packet-header.ts";
+import { bytesOf, hex, type Meaning } from "./formats.ts";
+
+const CLIENT_ID = "c1c2c3c4c5c6c7c8";
+const SERVER_ID = "5152535455565758";
+const TOKEN = "77".repeat(16);
+const header = (...parts: string[]) => parts.join("");
+const version = VERSION.toString(16);
+
+function ack(packets: readonly number[], ecn: number): string {
+  const tracker = new AckTracker();
+  for (const number of packets) tracker.add(number, ecn, 100);
+  const bytes = new Uint8Array(64);
+  return hex(bytes.subarray(0, tracker.write(bytes, 0, 64, 102)));
+}
+
+function retry(): string {
+  const bytes = new Uint8Array(64);
+  return hex(bytes.subarray(0, writeRetryHeader(bytes, 0, bytesOf(CLIENT_ID), bytesOf(SERVER_ID), bytesOf("aabb"))));
+}
+
+export interface Sample {
+  format: string;
+  name: string;
+  meaning?: Meaning;
+  hex?: string;
+}
+
+const tag = "00".repeat(16);
+
+export const SAMPLES: readonly Sample[] = [
+  { format: "packetHeader", name: "short, phase 1", hex: header("45", SERVER_ID, "0107", "01", tag) },
+  {
+    format: "packetHeader",
+    name: "handshake",
+    hex: header(`c1${version}08`, SERVER_ID, "08", CLIENT_ID, "027a7a", "0102", "01000000", tag),
+  },
+  { format: "packetHeader", name: "retry", hex: retry() + tag },
+  {
+    format: "packetHeader",
+    name: "of another version",
+    hex: header("c01a2a3a4a08", SERVER_ID, "08", CLIENT_ID, "00".repeat(40)),
+  },
+  { format: "packetHeader", name: "stateless reset", hex: hex(statelessReset(bytesOf(TOKEN), 60, bytesOf("0102"))!) },
+  {
+    format: "versions",
+    name: "two versions",
+    meaning: {
+      kind: "version-negotiation",
+      destination: CLIENT_ID,
+      source: SERVER_ID,
+      versions: [version, "1a2a3a4a"],
+    },
+  },
+
+  { format: "linkFrames", name: "padding, ping, session", hex: "000000010a0102" },
+  { format: "linkFrames", name: "session with length, immediate ACK", hex: "0b03aabbcc09" },
+  { format: "linkFrames", name: "ACK of ranges", hex: ack([1, 2, 3, 5, 9, 10], 0) },
+  { format: "linkFrames", name: "ACK with ECN", hex: ack([11, 12, 40_000], 3) },
+  { format: "linkFrames", name: "an extension and what follows it", hex: "404003ffffff01" },
+  {
+    format: "linkFrame",
+    name: "CONTROL, source symbol",
+    meaning: { type: 4, batch: 5, batchSize: 3, symbol: 2, data: "0102" },
+  },
+  {
+    format: "linkFrame",
+    name: "CONTROL, repair",
+    meaning: { type: 4, batch: 70, batchSize: 32, symbol: 40, data: "ff".repeat(100) },
+  },
+  { format: "linkFrame", name: "PATH_CHALLENGE", meaning: { type: 5, data: "0102030405060708" } },
+  { format: "linkFrame", name: "PATH_RESPONSE", meaning: { type: 6, data: "0102030405060708" } },
+  { format: "linkFrame", name: "CLOSE", meaning: { type: 7, number: 0x100, data: hex(Buffer.from("bye")) } },
+  { format: "linkFrame", name: "ACK_FREQUENCY", meaning: { type: 8, number: 1, threshold: 16, delayMs: 12.5 } },
+  { format: "linkFrame", name: "extension", meaning: { type: 0x40, number: 0x1234, data: "ff" } },
+
+  {
+    format: "linkParameters",
+    name: "a client's",
+    meaning: { idleTimeoutMs: 30_000, maxDatagramBytes: 1472, ackDelayMs: 25, resetToken: null, session: "0102" },
+  },
+  {
+    format: "linkParameters",
+    name: "a server's",
+    meaning: { idleTimeoutMs: 60_000, maxDatagramBytes: 65_527, ackDelayMs: 5, resetToken: TOKEN, session: "" },
+  },
+  {
+    format: "controlRecords",
+    name: "all types",
+    meaning: [
+      { type: 0, body: "160301" },
+      { type: 2, sequence: 1, id: CLIENT_ID, resetToken: TOKEN },
+      { type: 2, sequence: 300, id: "0102030405060708090a0b0c0d0e0f1011121314", resetToken: TOKEN },
+      { type: 3, body: "412c" },
+      { type: 4, body: "ab".repeat(70) },
+    ],
+  },
+
+  {
+    format: "symbolFrames",
+    name: "source symbols and repairs of both kinds",
+    meaning: [
+      { type: 0x01, unreliable: false, batch: 7, lowestLive: 5, index: 3, finalSize: 0, data: "aabb" },
+      { type: 0x01, unreliable: false, batch: 7, lowestLive: 5, index: 63, finalSize: 64, data: "" },
+      {
+        type: 0x22,
+        unreliable: true,
+        batch: 70_000,
+        lowestLive: 69_000,
+        covered: 17,
+        seed: 191,
+        finalSize: 0,
+        data: "01020304",
+      },
+      { type: 0x03, unreliable: false, batch: 7, lowestLive: 7, covered: 2, seed: 0, finalSize: 2, data: "0506" },
+      { type: 0x04, unreliable: false, batch: 7, lowestLive: 7, covered: 2, seed: 0, finalSize: 2, data: "07" },
+      { type: 0x09, unreliable: false, batch: 8, lowestLive: 5, index: 0, finalSize: 1, data: "10".repeat(40) },
+    ],
+  },
+  {
+    format: "symbolFrames",
+    name: "a repair to the end of the packet",
+    meaning: [{ type: 0x2a, unreliable: true, batch: 1, lowestLive: 0, covered: 1, seed: 5, finalSize: 1, data: "99" }],
+  },
+  {
+    format: "symbolFrames",
+    name: "status",
+    meaning: [
+      { type: 5, number: 9 },
+      {
+        type: 6,
+        request: 8,
+        horizon: 300,
+        batches: [
+          [100, 0],
+          [101, 64],
+          [290, 7],
+        ],
+      },
+      { type: 6, request: 0, horizon: 4, batches: [] },
+      { type: 0x27, number: 12_345 },
+    ],
+  },
+  {
+    format: "sessionFrames",
+    name: "streams and their control",
+    meaning: [
+      { frame: "stream", stream: 0, offset: 0, fin: false, compressed: false, data: "68656c6c6f" },
+      { frame: "stream", stream: 5, offset: 100_000, fin: true, compressed: true, data: "" },
+      { frame: "control", type: 0x14, fields: [4, 7, 1000] },
+      { frame: "control", type: 0x15, fields: [4, 7] },
+      { frame: "control", type: 0x16, fields: [1_000_000] },
+      { frame: "control", type: 0x17, fields: [4, 70_000] },
+      { frame: "control", type: 0x18, fields: [128] },
+      { frame: "control", type: 0x19, fields: [2 ** 33] },
+    ],
+  },
+  { format: "sessionFrames", name: "a stream to the end of the symbol", hex: `1d0a4400${"ab".repeat(20)}` },
+  {
+    format: "sessionFrames",
+    name: "messages",
+    meaning: [
+      { frame: "message", type: 0x20, number: 11, total: 3, plain: 3, offset: 0, data: "010203" },
+      { frame: "message", type: 0x21, number: 0, total: 1, plain: 1, offset: 0, data: "04" },
+      { frame: "message", type: 0x22, number: 19, total: 5000, plain: 5000, offset: 1000, data: "0506" },
+      { frame: "message", type: 0x27, number: 2, total: 5000, plain: 90_000, offset: 0, data: "07" },
+    ],
+  },
+  {
+    format: "datagramFrames",
+    name: "whole and in parts",
+    meaning: [
+      { number: -1, offset: 0, total: 2, data: "0102" },
+      { number: 300, offset: 1000, total: 3000, data: "ff".repeat(30) },
+    ],
+  },
+  {
+    format: "sessionParameters",
+    name: "of a session that is resumed",
+    meaning: {
+      sessionId: "ab".repeat(16),
+      resumed: true,
+      sessionWindow: 524_288,
+      streamWindow: 262_144,
+      maxStreams: 128,
+      largestMessage: 2 ** 24,
+      compression: [1],
+    },
+  },
+  {
+    format: "sessionParameters",
+    name: "of one that never is",
+    meaning: {
+      sessionId: "00".repeat(16),
+      resumed: false,
+      sessionWindow: 1,
+      streamWindow: 2,
+      maxStreams: 3,
+      largestMessage: 4,
+      compression: [],
+    },
+  },
+
+  ...[
+    { type: "connect", target: "tcp:127.0.0.1:80", source: "127.0.0.1:50000" },
+    { type: "flow", target: "udp:[2001:db8::1]:53" },
+    { type: "listen", endpoint: "unix:/run/bats/{identity}.sock", listener: 3 },
+    { type: "accepted-connect", listener: 3, source: "unix" },
+    { type: "accepted-flow", listener: 300 },
+    { type: "tunnel", addresses: ["10.9.0.7/24", "fd00::7/64"], routes: ["192.168.7.0/24"] },
+    { type: "tunnel", addresses: ["10.9.0.8"], routes: [] },
+  ].map((one) => ({ format: "forwardOpen", name: one.type, meaning: { header: one, end: -1 } })),
+  {
+    format: "forwardOpen",
+    name: "with a field that may be skipped",
+    hex: `01160112${hex(Buffer.from("tcp:127.0.0.1:8080"))}6400`,
+  },
+  ...[
+    { type: "done" },
+    { type: "done", address: "tcp:127.0.0.1:49152" },
+    { type: "refused", reason: "not-allowed", message: "edge-1 is not allowed to reach tcp:127.0.0.1:22" },
+  ].map((one) => ({ format: "forwardAnswer", name: one.type, meaning: { header: one, end: -1 } })),
+  { format: "forwardAnswer", name: "a refusal for a reason of later", hex: "2107050132060277" + "68" },
+
+  {
+    format: "tunnelFrame",
+    name: "plain",
+    meaning: { stream: 4, kind: "plain", flow: 0, sequence: 0, packet: "4500001400" },
+  },
+  {
+    format: "tunnelFrame",
+    name: "ordered",
+    meaning: { stream: 400, kind: "ordered", flow: 0x1234, sequence: 0xabcdef, packet: "60000000" },
+  },
+  {
+    format: "tunnelFrame",
+    name: "twice",
+    meaning: { stream: 4, kind: "twice", flow: 0, sequence: 0xbeef, packet: "45aa" },
+  },
+  { format: "fallbackStream", name: "two datagrams", hex: "0003010203" + "0001ff" },
+
+  ...[0, 1].flatMap((aead) =>
+    [0, 1, 2].map((phase) => ({
+      format: "sealed",
+      name: `${aead === 0 ? "AES-128-GCM" : "ChaCha20-Poly1305"}, phase ${phase}`,
+      meaning: { header: `0${aead}0${phase}${"5a".repeat(9)}`, payload: hex(Buffer.from("what a session says")) },
+    })),
+  ),
+];
