@@ -88,15 +88,17 @@ export abstract class SessionHolder implements AttachmentOwner {
 
   /** Ends the session here, telling the peer if there is a link. `patienceMs`: what was sent is settled before, for at most so long. */
   close(code: number, text: string, patienceMs: number): void {
-    const link = this.#current?.routed.link;
+    const routed = this.#current?.routed;
     const nowMs = this.driver.now();
-    if (link === undefined || this.#state === "over") {
+    if (routed === undefined || this.#state === "over") {
       this.end({ cause: "link", reason: { cause: "local", code, text } });
       return;
     }
-    if (patienceMs > 0) link.closeGracefully(code, text, patienceMs, nowMs);
-    else link.close(code, text, nowMs);
-    this.wake();
+    if (patienceMs > 0) routed.link.closeGracefully(code, text, patienceMs, nowMs);
+    else routed.link.close(code, text, nowMs);
+    // Not by `wake`: the link may be the session's no more, and has its goodbye to say all the same.
+    this.driver.endpoint.wake(routed);
+    this.driver.wake();
   }
 
   /** The session is over: nothing is sent or received any more, its memory goes back. */

@@ -55,6 +55,7 @@ describe("an identity that has as many sessions as it may", () => {
   it("has those give way that wait for their clients", async () => {
     const options = { maximumSessionsPerIdentity: 1, idleTimeoutMs: 300 };
     const { server, relay, listening } = await throughRelay({ keepAliveMs: 100 }, options);
+    listening.on("session", () => {});
     relay.blocked = true;
     await once(server, "suspended");
     const over = closeError(server);
@@ -194,6 +195,15 @@ describe("closing a session", () => {
       code: "ERR_BATS_PEER_CLOSED",
       message: expect.stringContaining("out of order"),
     });
+  });
+
+  it("is heard by the peer at once, also when nothing was said for a while", async () => {
+    const { client, server } = await pair({ connect: { keepAliveMs: 0 }, listen: { keepAliveMs: 0 } });
+    // Acknowledgements and probes of the path's size have settled; there is no timer that would wake the link soon.
+    await sleep(700);
+    const over = closeError(server);
+    await client.close();
+    expect(await over).toBe(null);
   });
 
   it("has a time limit, when the peer takes nothing", async () => {
