@@ -64,6 +64,7 @@ export class Program {
   readonly #lines: unknown[] = [];
   #buffer = "";
   #wake: () => void = () => {};
+  #closed = false;
   readonly #child;
 
   constructor(namespace: string, as: readonly string[], path: string, args: readonly string[]) {
@@ -71,6 +72,11 @@ export class Program {
     this.#child = spawn("ip", command, { stdio: ["pipe", "pipe", "pipe"] });
     const child = this.#child;
     this.exit = new Promise((resolve) => child.on("exit", resolve));
+    // After the last of its output, which may come later than its end.
+    child.on("close", () => {
+      this.#closed = true;
+      this.#wake();
+    });
     onTestFinished(async () => {
       child.kill("SIGKILL");
       await this.exit;
@@ -85,14 +91,13 @@ export class Program {
       for (const line of lines) this.#lines.push(JSON.parse(line));
       this.#wake();
     });
-    void this.exit.then(() => this.#wake());
   }
 
   /** The next line that it prints; rejects when it ends without one, or prints none within `PATIENCE_MS`. */
   async next<T>(): Promise<T> {
     const untilMs = performance.now() + PATIENCE_MS;
     while (this.#lines.length === 0) {
-      if (this.#child.exitCode !== null) throw new Error(`it ended with ${this.#child.exitCode}: ${this.errors}`);
+      if (this.#closed) throw new Error(`it ended with ${this.#child.exitCode}: ${this.errors}`);
       const leftMs = untilMs - performance.now();
       if (leftMs <= 0)
         throw new Error(`${this.#child.spawnargs.join(" ")}: no line in ${PATIENCE_MS} ms: ${this.errors}`);

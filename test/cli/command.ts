@@ -17,6 +17,7 @@ export class Command {
   /** What it printed to standard output. */
   output = "";
   readonly exit: Promise<number | string>;
+  #closed = false;
   #wake: () => void = () => {};
 
   /** `namespace`: a network namespace to run in. `program`: the words that run it, where not this build by this Node. */
@@ -39,7 +40,9 @@ export class Command {
     this.child.stdout!.on("data", (data) => {
       this.output += data;
     });
+    // After the last of its output, which may come later than its end.
     this.exit = once(this.child, "close").then(([code, signal]) => {
+      this.#closed = true;
       this.#wake();
       return code ?? signal;
     });
@@ -51,7 +54,7 @@ export class Command {
     for (;;) {
       const found = this.lines.slice(from).find((line) => pattern.test(line));
       if (found !== undefined) return found;
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+      if (this.#closed) {
         throw new Error(`ended without ${pattern}:\n${this.lines.join("\n")}`);
       }
       const leftMs = untilMs - performance.now();
