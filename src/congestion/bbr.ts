@@ -22,6 +22,8 @@ import { WindowedExtremum } from "./windowed-extremum.ts";
 type Phase = "startup" | "drain" | "experiment" | "cruise";
 
 const INITIAL_WINDOW_PACKETS = 32;
+/** The initial window is as much as that beyond what a path of this rate carries in a round trip: 4 Mbit/s, bytes a ms. */
+const INITIAL_RATE = 500;
 const LEAST_WINDOW_PACKETS = 4;
 /** Before the first RTT sample: 10 Mbit/s, so that the initial window does not hit a slow path as one burst. */
 const INITIAL_PACING = 1250;
@@ -41,9 +43,14 @@ const PROVING_GROWTH = 1.3;
 /** Of rounds with fewer packets a single burst of losses can hide the growth. */
 const TELLING_PACKETS = 200;
 /** In these the window grows by what was sent, whatever was lost of it up to this share: too little to harm, too little to judge. */
-const SMALL_ROUND_LOSS = 0.5;
+const SMALL_ROUND_LOSS = 0.35;
+/** Of a round of so many packets more than this was lost: most of it was too much for the path, whatever that loses besides. */
+const OVERRUN_LOSS = 0.5;
+const OVERRUN_PACKETS = 40;
 /** Samples in a row above the RTT threshold that end startup (RFC 9406 takes 8 too). */
 const HIGH_RTTS = 8;
+/** A round in which less of the window than this was ever in flight was bounded by the application. */
+const LIMITED_FLIGHT = 0.5;
 /** Loss beyond what is usual that, with a high RTT, is a full queue's, however much the RTT falls in between. */
 const LOSS_JUMP = 0.1;
 
@@ -124,6 +131,10 @@ export class Bbr implements CongestionController {
   #roundLimited = false;
   /** In the last round the application sent too little to tell anything about the path. */
   #thin = false;
+  /** The most bytes in flight in this round. */
+  #roundFlight = 0;
+  /** The window at its start. */
+  #roundWindow = 0;
   #roundMarks = 0;
   #rttMax = 0;
   #rttLow = Number.POSITIVE_INFINITY;
@@ -138,6 +149,9 @@ export class Bbr implements CongestionController {
   #pendingDelivered = 0;
   #startupPassed = 0;
   #startupDelivered = 0;
+  /** Of rounds that the application bounded, until they tell. */
+  #limitedPassed = 0;
+  #limitedDelivered = 0;
   #highRtts = 0;
   #lossyRtts = 0;
   #fall = 0;
@@ -211,6 +225,7 @@ export class Bbr implements CongestionController {
   onPacketSent(packet: number, bytes: number, inFlightBytes: number, nowMs: number): void {
     this.#sampler.onSent(packet, bytes, inFlightBytes <= bytes, nowMs);
     this.#largestSent = packet;
+    if (inFlightBytes > this.#roundFlight) this.#roundFlight = inFlightBytes;
     if (this.#phase === "experiment") {
       if (this.#experimentFirst < 0) this.#experimentFirst = packet;
       this.#experimentLast = packet;
@@ -324,6 +339,7 @@ export class Bbr implements CongestionController {
     this.#fall = this.#highRtts = this.#lossyRtts = 0;
     this.#deliveryRate.clear();
     this.#startupPassed = this.#startupDelivered = this.#pendingPassed = this.#pendingDelivered = 0;
+    this.#limitedPassed = this.#limitedDelivered = 0;
     this.#drainedStay = Number.POSITIVE_INFINITY;
     this.#drainedLow = Number.POSITIVE_INFINITY;
     this.#queueLimitMs = Number.POSITIVE_INFINITY;
@@ -411,7 +427,8 @@ export class Bbr implements CongestionController {
     this.#roundPassed = this.#sampler.passed;
     this.#roundDelivered = this.#sampler.delivered;
     this.#roundStartMs = nowMs;
-    this.#staySum = this.#stayCount = this.#rttMax = this.#roundMarks = 0;
+    this.#roundWindow = this.windowBytes;
+    this.#staySum = this.#stayCount = this.#rttMax = this.#roundMarks = this.#roundFlight = 0;
     this.#roundLimited = false;
     this.#rttLow = Number.POSITIVE_INFINITY;
   }
@@ -453,6 +470,10 @@ export class Bbr implements CongestionController {
     } else {
       this.#pendingPassed = this.#pendingDelivered = 0;
     }
+    if (lossShare > OVERRUN_LOSS && packets >= OVERRUN_PACKETS) {
+      this.#startDrain(nowMs);
+      return;
+    }
     const usual = this.#startupLoss();
     if (bandwidth >= STARTUP_GROWTH * this.#fullBandwidth) {
       const jump = lossShare > usual + 0.15 + 3 * Math.sqrt((usual * (1 - usual)) / packets);
@@ -460,9 +481,27 @@ export class Bbr implements CongestionController {
       this.#fullBandwidth = bandwidth;
       this.#fullRounds = 0;
       if (jump && slow && packets >= TELLING_PACKETS) this.#startDrain(nowMs);
-    } else if (!this.#thin && ++this.#fullRounds >= (packets >= TELLING_PACKETS ? 2 : 3)) {
+    } else if (
+      !this.#thin &&
+      !this.#withinRate(passed, delivered) &&
+      ++this.#fullRounds >= (packets >= TELLING_PACKETS ? 2 : 3)
+    ) {
       this.#startDrain(nowMs);
     }
+  }
+
+  /** Whether a round did not grow because there was too little to send, and no more of it was lost than is usual. */
+  #withinRate(passed: number, delivered: number): boolean {
+    if (!this.#roundLimited || this.#roundFlight > LIMITED_FLIGHT * this.windowBytes) return false;
+    this.#limitedPassed += passed;
+    this.#limitedDelivered += delivered;
+    const packets = this.#limitedPassed / this.#packetBytes;
+    if (packets < TELLING_PACKETS) return true;
+    const usual = this.#startupLoss();
+    const allowed = usual + LOSS_JUMP + CHANCE * Math.sqrt((usual * (1 - usual)) / packets);
+    const lost = 1 - this.#limitedDelivered / this.#limitedPassed;
+    this.#limitedPassed = this.#limitedDelivered = 0;
+    return lost <= allowed;
   }
 
   /** The share lost in rounds that proved to be below the path's capacity. */
@@ -683,7 +722,8 @@ export class Bbr implements CongestionController {
       const grown = Math.max(bandwidth, this.#smallRate);
       this.pacingRate = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), this.pacingRate);
       const model = STARTUP_GAIN * grown * this.#minRtt.value;
-      this.windowBytes = Math.max(this.windowBytes, model + 3 * packetBytes);
+      const first = Math.min((initial + INITIAL_RATE) * this.#minRtt.value, TELLING_PACKETS * packetBytes);
+      this.windowBytes = Math.max(this.windowBytes, first, model + 3 * packetBytes, this.#smallWindow());
     } else {
       this.pacingRate = pacing;
       const held = bandwidth * this.#baseStay();
@@ -695,6 +735,15 @@ export class Bbr implements CongestionController {
     }
     // Into a path that answers nothing only feelers; the first answer opens it again.
     if (this.#outage) this.windowBytes = least;
+  }
+
+  /** The window that what passed in a small round allows. The rates of the first are too low: they are means from before its first ACK. */
+  #smallWindow(): number {
+    if (this.#roundFlight < LIMITED_FLIGHT * this.#roundWindow) return 0;
+    const passed = this.#sampler.passed - this.#roundPassed;
+    const delivered = this.#sampler.delivered - this.#roundDelivered;
+    const grown = STARTUP_GAIN * Math.min(passed, delivered / (1 - SMALL_ROUND_LOSS));
+    return Math.min(grown, TELLING_PACKETS * this.#packetBytes);
   }
 
   /** What acceleration puts into the path beyond what it is thought to hold, as a share of that. */

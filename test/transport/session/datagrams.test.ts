@@ -6,7 +6,7 @@ import { Arena } from "../../../src/gf/index.ts";
 import { DATAGRAM_READ_BYTES } from "../../../src/transport/session/datagram-receiver.ts";
 import { DATAGRAM_QUEUE_BYTES } from "../../../src/transport/session/datagram-sender.ts";
 import { Session } from "../../../src/transport/session/session.ts";
-import { paced, percentile } from "./paced.ts";
+import { FLOW_BEGINS_MS, paced, percentile } from "./paced.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 
 const arena = new Arena();
@@ -278,6 +278,29 @@ describe("repair ahead of losses", () => {
     expect(dense.lost / 5000).toBeLessThan(0.0005);
     expect(dense.packets / dense.symbols).toBeLessThan(1.4);
     expect(dense.stats.redundancy.ahead).toBeGreaterThan(0);
+  });
+
+  test("brings them in time from a flow's first datagram on, and nothing slows the flow down below what the path carries", () => {
+    const count = 6000;
+    let slowest = Number.POSITIVE_INFINITY;
+    const flow = paced({
+      hop: { rateMbps: 100, delayMs: 50, queueMs: 10, loss: 0.1 },
+      seed: 1,
+      by: "datagram",
+      bytes: 1200,
+      intervalMs: 1,
+      count,
+      warmUpMs: 0,
+      watch: (network, client) => {
+        network.every(10, (nowMs) => {
+          if (nowMs >= FLOW_BEGINS_MS) slowest = Math.min(slowest, client.congestion.pacingRate);
+        });
+      },
+    });
+    expect([flow.wrong, flow.lost, flow.log]).toEqual([0, 0, []]);
+    expect(percentile(flow, 0.99)).toBeLessThan(50 + 40);
+    // Bytes a millisecond, of which each datagram takes 1200 and more.
+    expect(slowest).toBeGreaterThan(1500);
   });
 
   test("costs hardly anything where nothing is lost, and no more than the budget says where much is", () => {

@@ -42,6 +42,15 @@ describe("a stream over a session, a link and a lossy path", () => {
     expect(outcome.queueDrops / outcome.packets).toBeLessThan(0.03);
   });
 
+  test("begins on a slow path without losing more than a window or two to its queue", () => {
+    const hop = { rateMbps: 2, delayMs: 50, queueMs: 30, loss: 0.02 };
+    const outcome = bulk({ hop, seconds: 8, fromMs: 3000, seed: 1 });
+    expect(outcome.log).toEqual([]);
+    expect((outcome.total * 8) / 8000 / 1000 / (2 * 0.98)).toBeGreaterThan(0.75);
+    expect(outcome.earlyQueueDrops).toBeLessThan(200);
+    expect(outcome.queueDrops / outcome.packets).toBeLessThan(0.03);
+  });
+
   test("goes on after an outage, with nothing lost", () => {
     const hop = { rateMbps: 20, delayMs: 20, queueMs: 20, loss: 0.05, outages: [{ fromMs: 2000, toMs: 5000 }] };
     const outcome = bulk({ hop, seconds: 9, fromMs: 5500, seed: 5 });

@@ -56,7 +56,7 @@ export function percentile({ delaysMs }: PacedOutcome, share: number): number {
 }
 
 /** The flow begins. */
-const BEGIN_MS = 1000;
+export const FLOW_BEGINS_MS = 1000;
 
 export function paced({
   hop,
@@ -92,7 +92,7 @@ export function paced({
     const number = new DataView(piece.buffer, piece.byteOffset).getUint32(0);
     const whole = piece.length === bytes && number < all && piece.subarray(4).every((byte) => byte === (number & 255));
     if (!whole || delaysMs[number] !== Number.POSITIVE_INFINITY) wrong++;
-    else delaysMs[number] = nowMs - (BEGIN_MS + number * intervalMs);
+    else delaysMs[number] = nowMs - (FLOW_BEGINS_MS + number * intervalMs);
   };
   const read = (nowMs: number) => {
     for (let event = receiving.poll(); event !== null; event = receiving.poll()) {
@@ -148,14 +148,14 @@ export function paced({
     handleDatagram: (datagram, nowMs) => client.handleDatagram(datagram, nowMs),
     handleTimeout: (nowMs) => {
       if (client.nextTimeoutMs() <= nowMs) client.handleTimeout(nowMs);
-      while (sent < all && BEGIN_MS + sent * intervalMs <= nowMs) send();
+      while (sent < all && FLOW_BEGINS_MS + sent * intervalMs <= nowMs) send();
     },
     pollTransmit: (transmit, nowMs) => client.pollTransmit(transmit, nowMs),
-    nextTimeoutMs: () => Math.min(client.nextTimeoutMs(), sent < all ? BEGIN_MS + sent * intervalMs : Infinity),
+    nextTimeoutMs: () => Math.min(client.nextTimeoutMs(), sent < all ? FLOW_BEGINS_MS + sent * intervalMs : Infinity),
   };
   a.attach(host(sender));
   watch(network, client, sending);
-  network.run(BEGIN_MS + all * intervalMs + 3000);
+  network.run(FLOW_BEGINS_MS + all * intervalMs + 3000);
   const { stats } = sending;
   const packets = client.stats.sentPackets - client.stats.ackPackets - before.packets;
   const inOrderMs = delaysMs.slice(warmUp);
