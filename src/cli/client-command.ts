@@ -1,7 +1,6 @@
 /** `bats-proxy client`: keeps a session to a server and forwards over it. */
 import { type Command, Option } from "commander";
 import { connect } from "../api/connect.ts";
-import { BatsError } from "../api/errors.ts";
 import type { Session } from "../api/session.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
 import { type Forward, parseForward, syntax } from "../proxy/forward-endpoint.ts";
@@ -9,12 +8,12 @@ import type { ForwardSession } from "../proxy/forward-session.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
-import { keepConnected, type Verdict } from "../proxy/reconnect.ts";
-import type { FailureReason } from "../tls/index.ts";
+import { keepConnected } from "../proxy/reconnect.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { parseHostPort } from "../transport/host-port.ts";
 import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { reloadOnHangup } from "./configuration.ts";
+import { connectFailure, judge } from "./connect-failure.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
@@ -197,7 +196,7 @@ async function run(options: ClientOptions): Promise<void> {
   });
   await connected.catch((error: Error) => {
     forwards.stopListening();
-    throw new UserError(judge(error) === "hopeless" ? EXIT.certificate : EXIT.unreachable, error.message);
+    throw connectFailure(error);
   });
   forwards.stopListening();
   operations.stopping();
@@ -241,13 +240,4 @@ async function openTunnel(options: ClientOptions, log: Log): Promise<ClientTunne
       await port.close();
     },
   };
-}
-
-/** Failures that do not get better by trying; a clock that is behind does, and so does a list of revocations. */
-const HOPELESS: readonly (FailureReason | undefined)[] = ["certificate", "expired", "revoked", "name", "protocol"];
-
-function judge(error: Error): Verdict {
-  if (!(error instanceof BatsError)) return "retry";
-  const refused = error.code === "ERR_BATS_HANDSHAKE" && HOPELESS.includes(error.reason);
-  return refused || error.code === "ERR_BATS_VERSION" ? "hopeless" : "retry";
 }

@@ -8,6 +8,8 @@ import { escapeControls } from "./log-output.ts";
 import { VERSION } from "./operations.ts";
 import { createPerfCommand } from "./perf-command.ts";
 import { createPkiCommand } from "./pki-commands.ts";
+import { createReceiveCommand } from "./receive-command.ts";
+import { createSendCommand } from "./send-command.ts";
 import { configureServer } from "./server-command.ts";
 import { createStatusCommand } from "./status-command.ts";
 import { EXIT, UserError } from "./user-error.ts";
@@ -24,7 +26,7 @@ Quick start, both ends on one host:
     --allow 'edge-1=tcp:127.0.0.1:80' &
   bats-proxy client --connect localhost:4433 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key \\
     -L tcp:127.0.0.1:8080=tcp:127.0.0.1:80
-Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 certificates, 4 no server (with --fail-fast).
+Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 certificates, 4 no server (with --fail-fast), 5 not all was transferred.
 `,
   );
 const roles = new Map([
@@ -35,6 +37,8 @@ const commands = new Map([...roles].map(([role, configure]) => [role, configure(
 program.addCommand(createCheckCommand(roles));
 program.addCommand(createStatusCommand());
 program.addCommand(createPerfCommand());
+program.addCommand(createSendCommand());
+program.addCommand(createReceiveCommand());
 program.addCommand(createPkiCommand());
 
 /** Errors of the command line are thrown here, from every level, and end with one exit code. */

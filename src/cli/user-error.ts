@@ -10,6 +10,8 @@ export const EXIT = {
   certificate: 3,
   /** No server answered, and the command was told not to wait. */
   unreachable: 4,
+  /** Not all of a transfer is where it should be. */
+  incomplete: 5,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -100,8 +100,12 @@ async function runOnce<T extends Carrier>(
     return error as Error;
   }
   const error = await new Promise<Error | null>((resolve) => {
-    session.once("close", resolve);
-    signal.addEventListener("abort", () => resolve(null), { once: true });
+    const onAbort = () => resolve(null);
+    session.once("close", (reason) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(reason);
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
     onSession(session, target);
   });
   if (signal.aborted) return null;
