@@ -15,12 +15,15 @@ const NLM_F_REQUEST = 0x1;
 const NLM_F_ACK = 0x4;
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
+const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
 const HEADER_BYTES = 16;
 
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 
@@ -36,6 +39,11 @@ const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
+
+/** What the kernel puts into one answer to a dump, at most; its own tools offer as much. */
+const ANSWER_BYTES = 32_768;
+/** `struct ifaddrmsg`, before the attributes. */
+const ADDRESS_BYTES = 8;
 
 /** The kernel's refusal. */
 export class NetlinkError extends Error {
@@ -58,7 +66,7 @@ export class Rtnetlink {
     this.#libc = libc;
     this.#fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (this.#fd < 0) throw new NetlinkError(errnoName(libc.errno()));
-    this.#memory = new NativeMemory(libc, 1024);
+    this.#memory = new NativeMemory(libc, ANSWER_BYTES);
   }
 
   setMtu(index: number, mtu: number): void {
@@ -67,6 +75,31 @@ export class Rtnetlink {
 
   setUp(index: number): void {
     this.#request(RTM_NEWLINK, 0, link(index, IFF_UP));
+  }
+
+  /** Whether an interface has exactly this address and prefix length, be it up or not. Needs no privilege. */
+  hasAddress(index: number, network: Network): boolean {
+    const { bytes, view } = this.#memory;
+    this.#send(RTM_GETADDR, NLM_F_DUMP, Uint8Array.from([familyOf(network), 0, 0, 0, 0, 0, 0, 0]));
+    let found = false;
+    for (;;) {
+      const end = this.#receive();
+      for (let at = 0; at + HEADER_BYTES <= end; ) {
+        const length = view.getUint32(at, true);
+        const type = view.getUint16(at + 4, true);
+        if (type === NLMSG_DONE) return found;
+        if (type === NLMSG_ERROR) throw new NetlinkError(errnoName(-view.getInt32(at + HEADER_BYTES, true)));
+        const head = at + HEADER_BYTES;
+        if (
+          type === RTM_NEWADDR &&
+          view.getUint32(head + 4, true) === index &&
+          bytes[head + 1] === network.prefixLength
+        ) {
+          found ||= this.#hasAttribute(head + ADDRESS_BYTES, at + length, network.address);
+        }
+        at += Math.max(HEADER_BYTES, (length + 3) & ~3);
+      }
+    }
   }
 
   addAddress(index: number, network: Network): void {
@@ -89,7 +122,19 @@ export class Rtnetlink {
     this.#libc.close(this.#fd);
   }
 
-  #request(type: number, flags: number, ...parts: Uint8Array[]): void {
+  /** Whether an address among the attributes is this one: on a link of two ends the own one is IFA_LOCAL, else both are. */
+  #hasAttribute(start: number, end: number, wanted: Uint8Array): boolean {
+    const { bytes, view } = this.#memory;
+    let address = -1;
+    for (let at = start; at + 4 <= end; at += Math.max(4, (view.getUint16(at, true) + 3) & ~3)) {
+      const type = view.getUint16(at + 2, true);
+      if (type === IFA_LOCAL || (type === IFA_ADDRESS && address < 0)) address = at + 4;
+    }
+    return address >= 0 && wanted.every((byte, i) => bytes[address + i] === byte);
+  }
+
+  /** Returns the request's number. */
+  #send(type: number, flags: number, ...parts: Uint8Array[]): number {
     const libc = this.#libc;
     const { bytes, view, address } = this.#memory;
     let at = HEADER_BYTES;
@@ -100,13 +145,25 @@ export class Rtnetlink {
     const sequence = ++this.#sequence;
     view.setUint32(0, at, true);
     view.setUint16(4, type, true);
-    view.setUint16(6, NLM_F_REQUEST | NLM_F_ACK | flags, true);
+    view.setUint16(6, NLM_F_REQUEST | flags, true);
     view.setUint32(8, sequence, true);
     view.setUint32(12, 0, true);
     if (libc.write(this.#fd, address, at) < 0) throw new NetlinkError(errnoName(libc.errno()));
-    // The kernel has answered before `write` returns.
-    const length = libc.read(this.#fd, address, bytes.length);
-    if (length < 0) throw new NetlinkError(errnoName(libc.errno()));
+    return sequence;
+  }
+
+  /** Reads an answer, the bytes of which it returns; the kernel has answered before the request's `write` returns. */
+  #receive(): number {
+    const { bytes, address } = this.#memory;
+    const length = this.#libc.read(this.#fd, address, bytes.length);
+    if (length < 0) throw new NetlinkError(errnoName(this.#libc.errno()));
+    return length;
+  }
+
+  #request(type: number, flags: number, ...parts: Uint8Array[]): void {
+    const { view } = this.#memory;
+    const sequence = this.#send(type, NLM_F_ACK | flags, ...parts);
+    const length = this.#receive();
     if (length < HEADER_BYTES + 4 || view.getUint16(4, true) !== NLMSG_ERROR || view.getUint32(8, true) !== sequence) {
       throw new NetlinkError("EPROTO");
     }

@@ -2,7 +2,6 @@
  * What was set on an interface, and how to take it back. A device made here takes all with it when it goes, however the program
  * ends; on one that was there before, addresses, routes and MTU are taken back by `undo`.
  */
-import { networkInterfaces } from "node:os";
 import { type Libc, NativeMemory } from "../native/libc.ts";
 import { type Network, networkOf, parseNetwork } from "./network.ts";
 import { NetlinkError, Rtnetlink } from "./rtnetlink.ts";
@@ -63,8 +62,12 @@ export class TunConfiguration {
 
   /** Does nothing, and needs no privilege, if the interface has the address. */
   addAddress(network: Network): void {
-    if (this.#has(network)) return;
     const command = `ip address add ${network.text} dev ${this.name}`;
+    let has = false;
+    this.#do("see the addresses of", command, (netlink) => {
+      has = netlink.hasAddress(this.#index, network);
+    });
+    if (has) return;
     try {
       this.#do(`put ${network.text} on`, command, (netlink) => netlink.addAddress(this.#index, network));
     } catch (error) {
@@ -72,15 +75,6 @@ export class TunConfiguration {
       throw error;
     }
     this.#undo.set(`address ${network.text}`, (netlink) => netlink.removeAddress(this.#index, network));
-  }
-
-  /** Only of an interface that is up: the others' addresses are not shown. */
-  #has({ address, prefixLength }: Network): boolean {
-    return (networkInterfaces()[this.name] ?? []).some(({ cidr }) => {
-      if (cidr === null) return false;
-      const other = parseNetwork(cidr, "an address of the interface");
-      return other.prefixLength === prefixLength && Buffer.compare(other.address, address) === 0;
-    });
   }
 
   addRoute(network: Network): void {

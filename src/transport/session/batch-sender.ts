@@ -539,7 +539,9 @@ export class BatchSender implements SymbolOwner {
     const { covered } = split;
     const type = SYMBOL_REPAIR_SECOND_HALF | this.#typeBits;
     const lowest = this.#announceLowest();
-    const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, batch.sealed, payload.length);
+    // The batch may have grown since the first half.
+    const final = batch.sealed && batch.size === covered;
+    const next = writeRepairHeader(bytes, at, type, id, lowest, covered, seed, final, payload.length);
     bytes.set(payload, next);
     this.#packets.book(tag, this, batch, split.name, split);
     return next + payload.length;
