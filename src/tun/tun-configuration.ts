@@ -3,7 +3,7 @@
  * ends; on one that was there before, addresses, routes and MTU are taken back by `undo`.
  */
 import { type Libc, NativeMemory } from "../native/libc.ts";
-import { type Network, networkOf, parseNetwork } from "./network.ts";
+import { type Network, networkOf } from "./network.ts";
 import { NetlinkError, Rtnetlink } from "./rtnetlink.ts";
 import { TunError } from "./tun-device.ts";
 
