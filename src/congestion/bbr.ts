@@ -66,7 +66,15 @@ const EXPERIMENT_GAIN = 0.9;
 const DOUBTFUL_GAIN = 0.5;
 const EXPERIMENT_LEAST_MS = 30;
 const EXPERIMENT_MOST_MS = 50;
-const EXPERIMENT_LEAST_PACKETS = 50;
+const EXPERIMENT_LEAST_PACKETS = 100;
+/**
+ * The queue was empty in an experiment if its smallest RTT lies no further above the smallest of all, and what its packets stayed above
+ * the least that those of any other lately stayed: share of the RTT, and bounds.
+ */
+const CLEAR_RTTS = 0.125;
+const CLEAR_LEAST_MS = 2;
+const CLEAR_MOST_MS = 5;
+const CLEAR_WINDOW_MS = 20_000;
 /** An experiment of a thin flow may last this long for want of packets. */
 const EXPERIMENT_PATIENCE_MS = 1000;
 /** From one experiment to the next: this many rounds, and as long as this until the estimate is settled, or after. */
@@ -84,6 +92,10 @@ const MOST_ACCELERATION = 12;
 const HOLD_MS = 2000;
 /** The queue a flow keeps in bytes, over the root of its bytes a ms: 25 packets at 100 Mbit/s, 79 at 1 Gbit/s. */
 const QUEUE_ROOT = 330;
+/** What is left of it after a round with marks or with too much loss: the queues of several flows may be more than the path has room for. */
+const MARK_QUEUE_CUT = 0.7;
+const LOSS_QUEUE_CUT = 0.8;
+const LEAST_QUEUE_SCALE = 0.1;
 /** Share of that queue below which it counts as missing. */
 const MISSING_QUEUE = 0.3;
 /** Loss beyond the estimate, of one round and of all since the last experiment, that is not put down to chance. */
@@ -169,6 +181,8 @@ export class Bbr implements CongestionController {
   #experimentOpen = false;
   #experimentCloseMs = 0;
   #nextExperimentMs = 0;
+  /** What the packets of an experiment stayed on average, the least lately. */
+  readonly #leastStay = new WindowedExtremum("min", CLEAR_WINDOW_MS);
   #drainedSum = 0;
   #drainedCount = 0;
   #drainedStay = Number.POSITIVE_INFINITY;
@@ -187,6 +201,7 @@ export class Bbr implements CongestionController {
   #undoBandwidth = 0;
   #undoShare = 0;
   #undoQueueLimit = 0;
+  #undoQueueScale = 1;
   #queueLimitMs = Number.POSITIVE_INFINITY;
   /** Share of the queue that a flow would keep if nobody minded. */
   #queueScale = 1;
@@ -332,6 +347,7 @@ export class Bbr implements CongestionController {
     this.#loss.reset();
     this.#bandwidth.clear();
     this.#minRtt.clear();
+    this.#leastStay.clear();
     this.#phase = "startup";
     this.#smallRate = 0;
     this.#fullBandwidth = 0;
@@ -531,7 +547,7 @@ export class Bbr implements CongestionController {
     if (this.#roundMarks > 0) {
       // RFC 3168: as a loss would be obeyed, by leaving less in the queue.
       this.#congestionEvents++;
-      this.#queueScale = Math.max(0.7 * this.#queueScale, 0.1);
+      this.#queueScale = Math.max(MARK_QUEUE_CUT * this.#queueScale, LEAST_QUEUE_SCALE);
       this.#holdUntilMs = nowMs + this.#holdMs();
     }
     const missingMs = (MISSING_QUEUE * this.#queueBytes()) / this.#bandwidth.value;
@@ -558,6 +574,8 @@ export class Bbr implements CongestionController {
     this.#undoBandwidth = this.#bandwidth.value;
     this.#undoShare = lossShare;
     this.#undoQueueLimit = this.#queueLimitMs;
+    this.#undoQueueScale = this.#queueScale;
+    this.#queueScale = Math.max(LOSS_QUEUE_CUT * this.#queueScale, LEAST_QUEUE_SCALE);
     const delivered = Math.max(roundRate, this.#lastRoundRate);
     const rate = delivered / (1 - this.#loss.share);
     // What an application with little to send got through says little about the path.
@@ -579,7 +597,7 @@ export class Bbr implements CongestionController {
     if (this.#phase === "startup" && this.#startupPassed > 0) {
       const packets = this.#startupPassed / this.#packetBytes;
       const lost = packets * (1 - this.#startupDelivered / this.#startupPassed);
-      if (packets >= 50) this.#loss.addExperiment(packets, lost, nowMs);
+      if (packets >= 50) this.#loss.addExperiment(packets, lost, true, nowMs);
     }
     this.#overshotUpTo = this.#phase === "startup" ? this.#largestSent : -1;
     if (this.#phase === "startup") {
@@ -637,7 +655,8 @@ export class Bbr implements CongestionController {
     if (sent <= 0) return;
     const before = this.#loss.share;
     const found = 1 - acked / sent;
-    this.#loss.addExperiment(sent, sent - acked, nowMs);
+    const clear = this.#experimentClear(nowMs);
+    this.#loss.addExperiment(sent, sent - acked, clear, nowMs);
     // What arrives stays what it is; what passed was more than thought.
     if (this.#loss.share > before) this.#bandwidth.scale((1 - before) / (1 - this.#loss.share));
     if (this.#drainedCount > 0) {
@@ -649,6 +668,8 @@ export class Bbr implements CongestionController {
         // Most of the loss remained though we had slowed down: it was none of our doing.
         if (this.#undoBandwidth > this.#bandwidth.value) this.#bandwidth.reset(this.#undoBandwidth, this.#round);
         this.#queueLimitMs = this.#undoQueueLimit;
+        // Others' queues stand all the same, and ours is part of what they overflow.
+        if (clear) this.#queueScale = this.#undoQueueScale;
         this.#holdUntilMs = nowMs;
       }
       this.#undoBandwidth = 0;
@@ -657,6 +678,16 @@ export class Bbr implements CongestionController {
       this.#queueScale = Math.min(1.1 * this.#queueScale, 1);
     }
     if (this.#loss.doubtful) this.#nextExperimentMs = nowMs + Math.max(APART_MS, 2 * this.#smoothedRttMs);
+  }
+
+  /** Whether the queue was empty, so that no flow can have lost anything to it. */
+  #experimentClear(nowMs: number): boolean {
+    if (this.#drainedCount === 0) return false;
+    const least = this.#minRtt.value;
+    const tolerance = Math.min(Math.max(CLEAR_RTTS * least, CLEAR_LEAST_MS), CLEAR_MOST_MS);
+    const stay = this.#drainedSum / this.#drainedCount;
+    this.#leastStay.update(stay, nowMs);
+    return this.#experimentLow <= least + tolerance && stay <= this.#leastStay.value + tolerance;
   }
 
   /** The path is back, or was never gone: on as before. */

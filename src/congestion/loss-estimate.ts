@@ -2,7 +2,8 @@
  * The share of packets that the path loses whatever is sent, from experiments: each gives how many of n packets, sent so
  * slowly that no queue or policer of ours can have been the cause, were lost. Recent experiments are pooled. One that cannot
  * be chance starts anew: at once when it shows less loss; when it shows more, once two others agree, and then by the least that
- * they show, so that a neighbour's burst is not taken for the path's nature. Knows nothing of how an experiment is made.
+ * they show, so that a neighbour's burst is not taken for the path's nature. Nor does one raise the estimate, not even a little,
+ * through which a queue stood. Knows nothing of how an experiment is made.
  */
 const POOL = 8;
 /** Beyond this nothing is compensated: no path that is worth using loses more. */
@@ -43,7 +44,8 @@ export class LossEstimate {
     return Math.sqrt(share * (1 - share) * this.dispersion * (1 / Math.max(packets, 1) + 1 / pool));
   }
 
-  addExperiment(packets: number, lostPackets: number, nowMs: number): void {
+  /** `clear`: no queue stood while it was made. Else part of the loss may be others' doing, and it only counts if it shows less. */
+  addExperiment(packets: number, lostPackets: number, clear: boolean, nowMs: number): void {
     if (packets <= 0) return;
     const lost = Math.min(Math.max(lostPackets, 0), packets);
     const share = lost / packets;
@@ -53,6 +55,8 @@ export class LossEstimate {
       Math.max(Math.sqrt((expected * (1 - expected) * this.dispersion) / packets), this.deviation(packets));
     if (this.experiments > 0 && share < this.share - (CERTAIN / SIGNIFICANT) * tolerance) {
       this.#forget();
+    } else if (!clear && this.experiments > 0) {
+      return;
     } else if (this.experiments > 0 && share > this.share + tolerance) {
       if (this.#doubts === 0 || share < this.#candidateLost / this.#candidateSent) {
         this.#candidateSent = packets;

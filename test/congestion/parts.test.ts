@@ -73,33 +73,43 @@ describe("Pacer", () => {
 describe("LossEstimate", () => {
   it("pools experiments that agree", () => {
     const loss = new LossEstimate();
-    for (const lost of [90, 110, 100, 95, 105]) loss.addExperiment(1000, lost, 0);
+    for (const lost of [90, 110, 100, 95, 105]) loss.addExperiment(1000, lost, true, 0);
     expect(loss.share).toBeCloseTo(0.1, 6);
     expect(loss.experiments).toBe(5);
   });
 
   it("believes in less loss at once, in more only the third time, a second apart, and then in the least of the three", () => {
     const loss = new LossEstimate();
-    for (let i = 0; i < 4; i++) loss.addExperiment(300, 30, 0);
-    loss.addExperiment(300, 100, 5000);
+    for (let i = 0; i < 4; i++) loss.addExperiment(300, 30, true, 0);
+    loss.addExperiment(300, 100, true, 5000);
     expect(loss.share).toBeCloseTo(0.1, 6);
     expect(loss.doubtful).toBe(true);
-    loss.addExperiment(300, 95, 5500);
+    loss.addExperiment(300, 95, true, 5500);
     expect(loss.doubtful).toBe(true);
-    loss.addExperiment(300, 90, 6000);
+    loss.addExperiment(300, 90, true, 6000);
     expect(loss.doubtful).toBe(true);
-    loss.addExperiment(300, 99, 7000);
+    loss.addExperiment(300, 99, true, 7000);
     expect(loss.share).toBeCloseTo(0.3, 6);
     expect(loss.doubtful).toBe(false);
-    loss.addExperiment(300, 0, 8000);
+    loss.addExperiment(300, 0, true, 8000);
     expect(loss.share).toBe(0);
+  });
+
+  it("lets no experiment through which a queue stood raise it, however little, but believes less loss", () => {
+    const loss = new LossEstimate();
+    for (let i = 0; i < 4; i++) loss.addExperiment(300, 30, true, 1000 * i);
+    for (let i = 4; i < 40; i++) loss.addExperiment(300, i % 2 === 0 ? 33 : 150, false, 1000 * i);
+    expect(loss.share).toBeCloseTo(0.1, 6);
+    expect(loss.doubtful).toBe(false);
+    loss.addExperiment(300, 3, false, 50_000);
+    expect(loss.share).toBeCloseTo(0.01, 6);
   });
 
   it("tolerates more when losses come in bursts", () => {
     const loss = new LossEstimate();
     loss.dispersion = 14;
-    loss.addExperiment(300, 15, 0);
-    loss.addExperiment(300, 40, 0);
+    loss.addExperiment(300, 15, true, 0);
+    loss.addExperiment(300, 40, true, 0);
     expect(loss.doubtful).toBe(false);
   });
 });
