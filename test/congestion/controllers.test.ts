@@ -103,16 +103,16 @@ describe("fairness, 50 Mbit/s, 40 ms, a queue of one BDP", () => {
     expect(runFairness(1, 0.02, "bbr").jain).toBeGreaterThan(0.95);
   });
 
-  it.each([0, 0.1])(
-    "a crowd on a short queue does not take the drops it makes for the path's, of which %d are lost",
-    (loss) => {
-      for (const seed of [1, 2, 3]) {
-        const { mbps, drops } = runCrowd(seed, 4, loss, 30_000);
-        expect(drops).toBeLessThan(0.05);
-        expect(Math.min(...mbps)).toBeGreaterThan(leastMbps);
-      }
-    },
-  );
+  it.each([
+    [0, 5],
+    [0.1, 2.5],
+  ])("a crowd on a short queue does not take the drops it makes for the path's, at loss %d", (loss, leastMbps) => {
+    for (const seed of [1, 2, 3]) {
+      const { mbps, drops } = runCrowd(seed, 4, loss, 30_000);
+      expect(drops).toBeLessThan(0.05);
+      expect(Math.min(...mbps)).toBeGreaterThan(leastMbps);
+    }
+  });
 
   it("bbr leaves TCP CUBIC its share and takes its own", () => {
     expect(runFairness(1, 0, "cubic").jain).toBeGreaterThan(0.85);
