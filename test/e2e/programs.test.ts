@@ -1,8 +1,9 @@
-/** Programs of others through forwards, as far as this machine has them: QUIC over UDP, PostgreSQL. And a plain echo over UDP. */
+/** Programs of others through forwards, as far as this machine has them: QUIC over UDP, PostgreSQL, Redis, scp. And a plain echo over UDP. */
 import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { until } from "../proxy/local.ts";
@@ -24,6 +25,10 @@ const quicServer = find("gtlsserver");
 const quicClient = find("gtlsclient");
 const initdb = find("initdb", ["/usr/lib/postgresql/15/bin"]);
 const psql = find("psql");
+const redis = find("redis-server");
+const redisCli = find("redis-cli");
+const sshd = find("sshd");
+const scp = find("scp");
 
 function run(program: string, args: readonly string[], options: { uid?: number; gid?: number } = {}): Promise<string> {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
@@ -124,5 +129,70 @@ describe.skipIf(initdb === null || psql === null || process.getuid?.() !== 0)("P
     expect(await ask("create table t as select * from generate_series(1, 20000) i; select sum(i) from t")).toContain(
       "200010000",
     );
+  });
+});
+
+describe.skipIf(noNetwork || redis === null || redisCli === null)("Redis over a network that loses 5 %", () => {
+  it("stores and gives back, one by one and in bulk", async () => {
+    const folder = folderLater();
+    const [there, here] = ["there.sock", "here.sock"].map((name) => join(folder, name));
+    const args = ["--port", "0", "--unixsocket", there, "--save", "", "--dir", folder];
+    const server = spawn(redis!, args, { stdio: "ignore" });
+    later(() => server.kill("SIGKILL"));
+    await until(() => existsSync(there));
+    await startNetwork(["-L", `unix:${here}=unix:${there}`], { lossPercent: 5 });
+    const ask = (...words: string[]) => run(redisCli!, ["-s", here, ...words]);
+    expect(await ask("SET", "name", "edge-1")).toBe("OK\n");
+    expect(await ask("GET", "name")).toBe("edge-1\n");
+    const value = "v".repeat(100_000);
+    const words = (...list: string[]) =>
+      `*${list.length}\r\n${list.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
+    const commands = Array.from({ length: 100 }, (_, i) => words("SET", `key:${i}`, `${value}${i}`)).join("");
+    const file = join(folder, "commands");
+    writeFileSync(file, commands);
+    expect(await run("sh", ["-c", `${redisCli} -s ${here} --pipe < ${file}`])).toContain("errors: 0, replies: 100");
+    expect(await ask("GET", "key:99")).toBe(`${value}99\n`);
+    expect(await ask("DBSIZE")).toBe("101\n");
+  });
+});
+
+describe.skipIf(noNetwork || sshd === null || scp === null)("scp over a network that loses 5 %", () => {
+  it("copies a file there and back again", async () => {
+    const folder = folderLater();
+    const at = (name: string) => join(folder, name);
+    for (const key of ["host", "user"]) execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", at(key)]);
+    // Where it keeps its unprivileged half.
+    mkdirSync("/run/sshd", { recursive: true });
+    const settings = [
+      "Port 22",
+      "ListenAddress 127.0.0.1",
+      `HostKey ${at("host")}`,
+      `AuthorizedKeysFile ${at("user.pub")}`,
+      "PermitRootLogin prohibit-password",
+      "PasswordAuthentication no",
+      "StrictModes no",
+      "PidFile none",
+      "Subsystem sftp internal-sftp",
+    ];
+    writeFileSync(at("sshd_config"), settings.map((line) => `${line}\n`).join(""));
+    const { network } = await startNetwork(["-L", "tcp:127.0.0.1:2222=tcp:127.0.0.1:22"], { lossPercent: 5 });
+    const server = spawn("ip", ["netns", "exec", network.cloud, sshd!, "-D", "-e", "-f", at("sshd_config")], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    later(() => server.kill("SIGKILL"));
+    let log = "";
+    server.stderr.on("data", (text) => {
+      log += text;
+    });
+    await until(() => log.includes("Server listening"));
+    const content = randomBytes(5_000_000);
+    writeFileSync(at("file"), content);
+    const trust = ["UserKnownHostsFile=/dev/null", "StrictHostKeyChecking=no", "BatchMode=yes"];
+    const options = ["-P", "2222", "-i", at("user"), ...trust.flatMap((option) => ["-o", option])];
+    const copy = (from: string, to: string) => run("ip", ["netns", "exec", network.edge, scp!, ...options, from, to]);
+    await copy(at("file"), `root@127.0.0.1:${at("there")}`);
+    expect(readFileSync(at("there")).equals(content)).toBe(true);
+    await copy(`root@127.0.0.1:${at("there")}`, at("back"));
+    expect(readFileSync(at("back")).equals(content)).toBe(true);
   });
 });
