@@ -11,6 +11,7 @@ import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { readAddress, resolveHost } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
+import { RevocationWatch } from "./revocation-watch.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { Session } from "./session.ts";
 import { type SessionOptions, sessionFactory } from "./session-options.ts";
@@ -77,7 +78,13 @@ export async function connect(target: string, options: ConnectOptions): Promise<
     const fallback = socket instanceof CarrierSocket ? openFallback?.(socket) : undefined;
     const holder = clientHolder(host, security, hostPort, options, settings, rebind, fallback);
     await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
-    return startSession(holder, () => void host.close());
+    const session = startSession(holder, () => {
+      revocation.stop();
+      void host.close();
+    });
+    const revocation = new RevocationWatch(credentials, () => [session]);
+    revocation.onSession(session);
+    return session;
   } catch (error) {
     void host.close();
     throw error;

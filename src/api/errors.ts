@@ -30,6 +30,8 @@ export type BatsErrorCode =
   | "ERR_BATS_SESSION_LOST"
   /** The peer could not be reached for longer than a session waits. */
   | "ERR_BATS_SESSION_TIMEOUT"
+  /** The peer's certificate was revoked while the session was open. */
+  | "ERR_BATS_REVOKED"
   /** The peer gave up a stream. */
   | "ERR_BATS_STREAM_RESET"
   /** A message or datagram is larger than allowed. */

@@ -13,6 +13,7 @@ import { readAddress, resolveHost } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
+import { RevocationWatch } from "./revocation-watch.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { type CloseOptions, Session, type SessionPeer } from "./session.ts";
 import { type SessionOptions, sessionFactory } from "./session-options.ts";
@@ -131,6 +132,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #security: LinkSecurity;
   readonly #carriers: CarrierListener | null;
   readonly #sessions = new Set<Session>();
+  readonly #revocation: RevocationWatch;
   #closed: Promise<void> | null = null;
 
   /** @internal Listeners come from `listen`. */
@@ -146,6 +148,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.#host = host;
     this.#options = options;
     this.#security = security;
+    this.#revocation = new RevocationWatch(credentials, () => this.#sessions);
   }
 
   /** Where it listens, with the port that the system chose. */
@@ -182,6 +185,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
     const session = startSession(holder, () => this.#sessions.delete(session));
     this.#sessions.add(session);
+    this.#revocation.onSession(session);
     return session;
   }
 
@@ -200,6 +204,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (session.closed) return;
     this.#sessions.add(session);
     session.once("close", () => this.#sessions.delete(session));
+    this.#revocation.onSession(session);
     if (this.#closed !== null || this.listenerCount("session") === 0) session.destroy();
     else this.emit("session", session);
     session.start();
@@ -210,6 +215,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.#carriers?.close();
     await Promise.all([...this.#sessions].map((session) => session.close(options)));
     await this.#host.close();
+    this.#revocation.stop();
     this.emit("close");
   }
 }

@@ -50,7 +50,7 @@ export async function loadCredentials(
   }
 }
 
-/** Loads the files again whenever they change; sessions that are open go on. Returns what ends that. */
+/** Loads the files again whenever they change; sessions that are open go on, but for those that a CRL names. Returns what ends that. */
 export function watchCredentials(credentials: Credentials, paths: CredentialPaths, log: Log): () => void {
   let seen = versionOf(paths);
   let said = "";

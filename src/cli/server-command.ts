@@ -159,12 +159,12 @@ async function run(options: ServerOptions): Promise<void> {
       log.warn({ peer: forwarding.peer }, `${forwarding.peer}: does not answer; its connections wait`),
     );
     session.on("resumed", () => log.info({ peer: forwarding.peer }, `${forwarding.peer}: is back`));
-    session.on("close", (error) =>
-      log.info(
-        { audit: "session", peer: forwarding.peer },
-        `${forwarding.peer}: gone: ${error?.message ?? "it closed the session"}`,
-      ),
-    );
+    session.on("close", (error) => {
+      const words = `${forwarding.peer}: gone: ${error?.message ?? "it closed the session"}`;
+      if (error?.code !== "ERR_BATS_REVOKED") log.info({ audit: "session", peer: forwarding.peer }, words);
+      else
+        log.warn({ audit: "revoked", peer: forwarding.peer, serialNumber: session.peer.identity.serialNumber }, words);
+    });
   });
   listener.on("refused", ({ identity, address }, reason) => {
     const peer = nameOf(identity);

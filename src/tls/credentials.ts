@@ -9,7 +9,9 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { Role } from "../transport/link/aead.ts";
 import { preferredAeads } from "./aead.ts";
 import { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
+import type { PeerChain } from "./peer-chain.ts";
 import { subjectOf } from "./peer-identity.ts";
+import type { RevocationLists } from "./revocation.ts";
 import { SessionStore } from "./session-store.ts";
 
 /** The path of a PEM file, or PEM text itself: as bytes, or as a string that contains "-----BEGIN ". */
@@ -33,6 +35,9 @@ export interface CredentialMaterial {
   readonly leaf: X509Certificate;
   /** Whether a CA that this node trusts issued `leaf`: usual, and no must, for the peer may trust others. */
   readonly isOwnCa: boolean;
+  /** The CAs that it trusts, and those of its own chain. */
+  readonly authorities: readonly X509Certificate[];
+  readonly crl: readonly string[];
   /** For tls.createServer. */
   readonly options: SecureContextOptions;
   /** For tls.connect. */
@@ -56,12 +61,19 @@ const USES = {
 
 /** Certificates looked at in a chain. */
 const MAX_CHAIN = 16;
+/** CAs of peers' chains that are remembered. */
+const MAX_SEEN = 64;
 
 export class Credentials {
   #sources: CredentialSources;
   #material: CredentialMaterial;
   /** The parts that these credentials play. */
   readonly #roles = new Set<Role>();
+  /** CAs between those that are trusted and peers, by fingerprint. */
+  readonly #seen = new Map<string, X509Certificate>();
+  readonly #watchers = new Set<() => void>();
+  /** Of what is current. */
+  #revocations: Promise<RevocationLists | null> | null = null;
 
   /** Loads and checks at once. Throws a CredentialsError. */
   constructor(sources: CredentialSources) {
@@ -98,7 +110,38 @@ export class Credentials {
     this.#sources = sources;
     if (material.fingerprint === this.#material.fingerprint) return false;
     this.#material = material;
+    this.#revocations = null;
+    for (const watcher of this.#watchers) watcher();
     return true;
+  }
+
+  /** Calls `watcher` after each change. Returns what ends that. */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Remembers CAs of a chain that was accepted: later CRLs may be theirs. */
+  remember(authorities: PeerChain["authorities"]): void {
+    for (const { fingerprint256, raw } of authorities) {
+      if (this.#seen.size < MAX_SEEN && !this.#seen.has(fingerprint256)) {
+        this.#seen.set(fingerprint256, new X509Certificate(raw));
+        this.#revocations = null;
+      }
+    }
+  }
+
+  /** The CRLs that are current, to ask about certificates that were accepted before; null when there are none. */
+  revocations(): Promise<RevocationLists | null> {
+    this.#revocations ??= this.#readRevocations();
+    return this.#revocations;
+  }
+
+  async #readRevocations(): Promise<RevocationLists | null> {
+    const { crl, authorities } = this.#material;
+    if (crl.length === 0) return null;
+    const { RevocationLists } = await import("./revocation.ts");
+    return RevocationLists.read(crl, [...authorities, ...this.#seen.values()]);
   }
 }
 
@@ -132,6 +175,8 @@ function load(sources: CredentialSources): CredentialMaterial {
   return {
     leaf,
     isOwnCa: isIssuedBy(authorities, leaf, intermediates),
+    authorities: [...authorities, ...intermediates],
+    crl,
     options,
     clientContext: createContext(options, sources),
     sessions: new SessionStore(),

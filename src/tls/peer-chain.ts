@@ -23,6 +23,8 @@ export interface PeerChain {
   readonly certificate: X509Certificate;
   /** When the first of the chain expires, ms since 1970. After a resumption only the certificate's own end is known. */
   readonly endMs: number;
+  /** The CAs above it, without the root. None after a resumption. */
+  readonly authorities: readonly { readonly fingerprint256: string; readonly raw: Buffer }[];
 }
 
 /**
@@ -33,12 +35,14 @@ export function chainOf(socket: TLSSocket): PeerChain | null {
   const shown = socket.getPeerCertificate(true);
   if (shown.raw === undefined) return null;
   let endMs = Number.POSITIVE_INFINITY;
+  const authorities: DetailedPeerCertificate[] = [];
   let link: DetailedPeerCertificate | undefined = shown;
   for (let depth = 0; link?.valid_to !== undefined && depth < MAX_CHAIN; depth++) {
     endMs = Math.min(endMs, Date.parse(link.valid_to));
     // A root names itself as its issuer.
     const issuer: DetailedPeerCertificate | undefined = link.issuerCertificate;
+    if (link !== shown && issuer !== link) authorities.push(link);
     link = issuer === link ? undefined : issuer;
   }
-  return { certificate: new X509Certificate(shown.raw), endMs };
+  return { certificate: new X509Certificate(shown.raw), endMs, authorities };
 }

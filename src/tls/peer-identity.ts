@@ -12,6 +12,8 @@ export interface PeerIdentity {
   readonly fingerprint256: string;
   /** Upper-case hexadecimal. */
   readonly serialNumber: string;
+  /** Who issued the certificate: the issuer's name on one line, "O=example, CN=example CA". */
+  readonly issuer: string;
   readonly validTo: Date;
 }
 
@@ -23,6 +25,7 @@ export function identityOf(certificate: X509Certificate): PeerIdentity {
     subjectAltNames: splitAltNames(certificate.subjectAltName ?? ""),
     fingerprint256: certificate.fingerprint256,
     serialNumber: certificate.serialNumber,
+    issuer: issuerOf(certificate),
     validTo: new Date(certificate.validTo),
   };
 }
@@ -37,7 +40,7 @@ export function issuerOf(certificate: X509Certificate): string {
 }
 
 /** Node writes a name with one attribute a line. */
-function oneLine(name: string | undefined): string {
+export function oneLine(name: string | undefined): string {
   return name === undefined || name === "" ? "(empty name)" : name.replaceAll("\n", ", ");
 }
 

@@ -204,6 +204,7 @@ export class TlsHandshake implements Handshake {
         this.#onSecure(socket, stored!.peer, stored!.chainEndMs);
       } else {
         // There, or its name would not have been right.
+        this.#options.credentials.remember(chain!.authorities);
         this.#onSecure(socket, identityOf(chain!.certificate), chain!.endMs);
       }
     });
@@ -238,7 +239,10 @@ export class TlsHandshake implements Handshake {
         }
         this.#resumed = socket.isSessionReused();
         const { fingerprint256 } = chain.certificate;
-        if (!this.#resumed) acceptor.rememberChainEnd(fingerprint256, chain.endMs);
+        if (!this.#resumed) {
+          acceptor.rememberChainEnd(fingerprint256, chain.endMs);
+          this.#options.credentials.remember(chain.authorities);
+        }
         this.#onSecure(socket, identityOf(chain.certificate), acceptor.chainEndMs(fingerprint256));
       },
       onRefused: (error) => this.#fail(failureWords(error, this.role, null), failureReason(error)),
