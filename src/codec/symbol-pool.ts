@@ -29,6 +29,7 @@ export interface SymbolPoolOptions {
 
 /** Memory is taken from the arena in chunks of up to 64 slots or about this many bytes. */
 const CHUNK_BYTES = 1 << 18;
+const NO_SLOTS = new Uint32Array(0);
 
 export class SymbolPool {
   readonly arena: Arena;
@@ -38,7 +39,7 @@ export class SymbolPool {
   /** Slots a chunk. */
   readonly #chunk: number;
   readonly #chunks: Pointer[] = [];
-  #free: Uint32Array = new Uint32Array(64);
+  #free: Uint32Array = NO_SLOTS;
   #scratch: Pointer = 0;
   #freeCount = 0;
   readonly #parent: SymbolPool | null;

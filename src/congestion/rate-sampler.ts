@@ -7,7 +7,7 @@
  *
  * Hot: parallel arrays in a ring by packet number; the results are fields, to be read after `finish`.
  */
-const INITIAL_CAPACITY = 32;
+const INITIAL_CAPACITY = 8;
 /** After a pause this long the ring is as small as at first. */
 const REST_MS = 10_000;
 

@@ -34,7 +34,7 @@ export class ControlChannel {
   constructor(core: LinkCore, onParameters: (body: Uint8Array) => void) {
     this.#core = core;
     this.#onParameters = onParameters;
-    this.#delivering = core.handshakeSpace;
+    this.#delivering = core.dataSpace;
   }
 
   /** A CONTROL frame, which `reader` stands on. */

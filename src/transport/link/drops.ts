@@ -44,8 +44,14 @@ export function headerDropCounts(): Record<HeaderError, number> {
 }
 
 export function dropCounts(): DropCounts {
+  // Written out, for an object made of another's properties is several times as large and as slow.
   return {
-    ...headerDropCounts(),
+    empty: 0,
+    "not-a-packet": 0,
+    truncated: 0,
+    "connection-id-length": 0,
+    "unknown-version": 0,
+    "unknown-type": 0,
     "unknown-frame": 0,
     "malformed-frame": 0,
     "empty-payload": 0,

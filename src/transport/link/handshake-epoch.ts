@@ -72,7 +72,7 @@ export class HandshakeEpoch {
       resetToken: core.isClient ? null : options.connectionIds.resetToken(core.firstLocalId),
       session: options.session ?? NO_BYTES,
     });
-    core.handshakeSpace.sender.write(encodeRecord(RECORD_PARAMETERS, this.#localParameters));
+    core.handshakeSpace!.sender.write(encodeRecord(RECORD_PARAMETERS, this.#localParameters));
   }
 
   /** Whether bytes `start` to `end` are the id that a client chose for its first packets. */
@@ -103,7 +103,8 @@ export class HandshakeEpoch {
     core.confirmed = true;
     this.#keys.handshake = null;
     this.#recovery.endHandshake(nowMs);
-    core.handshakeSpace.destroy();
+    core.handshakeSpace!.destroy();
+    core.handshakeSpace = null;
     if (!core.path.validated) core.path.validate();
     this.#channel.issueIds();
   }
@@ -177,7 +178,7 @@ export class HandshakeEpoch {
   /** Writes the next handshake packet, if one is due. */
   send(transmit: Transmit, nowMs: number): boolean {
     const { path, congestion, isClient, handshakeSpace } = this.#core;
-    if (this.#keys.handshake === null) return false;
+    if (this.#keys.handshake === null || handshakeSpace === null) return false;
     const recovery = this.#recovery;
     const { sender, policy, tracker } = handshakeSpace;
     const size = Math.min(BASE_DATAGRAM_BYTES, path.allowance);
@@ -249,7 +250,7 @@ export class HandshakeEpoch {
     for (;;) {
       const bytes = handshake.poll();
       if (bytes === null) return true;
-      const { sender } = this.#keys.established ? core.dataSpace : core.handshakeSpace;
+      const { sender } = this.#keys.established ? core.dataSpace : core.handshakeSpace!;
       for (let at = 0; at < bytes.length; at += RECORD_BYTES) {
         if (!sender.write(encodeRecord(RECORD_HANDSHAKE, bytes.subarray(at, at + RECORD_BYTES)))) {
           core.close({ cause: "handshake", code: CLOSE_HANDSHAKE, text: "a flight too long" }, true, nowMs);

@@ -41,7 +41,6 @@ export class LinkCore {
   readonly drops: Record<DropCause, number> = dropCounts();
   readonly stats: LinkStats = linkStats();
   readonly idle: IdleTimer;
-  readonly handshakeSpace: PacketSpace;
   readonly dataSpace: PacketSpace;
   /** This end's first id, by which the handshake's packets find it. */
   readonly firstLocalId: Uint8Array;
@@ -60,6 +59,8 @@ export class LinkCore {
   // `HandshakeEpoch`.
   /** Whether the peer is known to have the keys too; the handshake epoch is over then. */
   confirmed = false;
+  /** Null when the handshake epoch is over. */
+  handshakeSpace: PacketSpace | null;
   /** What the peer said of itself; null before. */
   peer: LinkParameters | null = null;
   /** The largest that either end takes. */
@@ -101,7 +102,7 @@ export class LinkCore {
   }
 
   space(epoch: Epoch): PacketSpace {
-    return epoch === EPOCH_DATA ? this.dataSpace : this.handshakeSpace;
+    return epoch === EPOCH_DATA ? this.dataSpace : this.handshakeSpace!;
   }
 
   /** Bytes that the user may count on in a packet without ACK or control frames: header, frame type and tag taken off. */

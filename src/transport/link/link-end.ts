@@ -62,7 +62,7 @@ export class LinkEnd {
     core.closing = new Closing(reason, speaks, this.#recovery.probeTimeoutMs, nowMs);
     core.state = "closing";
     this.#recovery.settleAll(nowMs);
-    core.handshakeSpace.destroy();
+    core.handshakeSpace?.destroy();
     core.dataSpace.destroy();
     for (const id of core.localIds.active) core.options.connectionIds.retire(id);
     core.user.closed(reason, nowMs);

@@ -309,7 +309,7 @@ export class Link implements Endpoint {
     if (core.confirmed && !core.pingWanted) next = Math.min(next, core.idle.keepAliveMs);
     if (established) next = Math.min(next, this.#paths.nextMs);
     if (core.path.allowanceForData >= LEAST_PACKET_BYTES) {
-      if (!core.confirmed) next = Math.min(next, core.handshakeSpace.policy.dueMs(core.nowMs));
+      if (core.handshakeSpace !== null) next = Math.min(next, core.handshakeSpace.policy.dueMs(core.nowMs));
       if (established) next = Math.min(next, core.dataSpace.policy.dueMs(core.nowMs));
     }
     return next;

@@ -145,7 +145,7 @@ export class PacketReceiver {
       core.drops["unexpected-address"]++;
       return false;
     }
-    const space = core.handshakeSpace;
+    const space = core.handshakeSpace!;
     const packetNumber = this.#newNumber(bytes, header, space);
     if (packetNumber < 0) {
       core.drops.replayed++;

@@ -74,7 +74,7 @@ export class ProbeTimer {
     this.#lastElicitingMs = nowMs;
     if (!core.confirmed) {
       // In both epochs: a client cannot know which of them the server is in.
-      core.handshakeSpace.sender.probe(HANDSHAKE_PROBES);
+      core.handshakeSpace!.sender.probe(HANDSHAKE_PROBES);
       this.handshakeWanted = HANDSHAKE_PROBES;
     }
     core.dataSpace.sender.probe(1);

@@ -354,7 +354,7 @@ export class Recovery {
       }
     }
     if ((flags & SENT_CONTROL) !== 0) {
-      const space = (flags & SENT_HANDSHAKE) !== 0 ? core.handshakeSpace : core.dataSpace;
+      const space = core.space((flags & SENT_HANDSHAKE) !== 0 ? EPOCH_HANDSHAKE : EPOCH_DATA);
       space.sender.onLost(ledger.control(n));
     }
     if ((flags & SENT_TAGGED) !== 0) core.user.lost(ledger.tag(n), nowMs);
@@ -381,7 +381,7 @@ export class Recovery {
       if (ledger.state(n) !== STATE_OUTSTANDING || (ledger.flags(n) & SENT_HANDSHAKE) === 0) continue;
       this.#takeOutOfFlight(n, nowMs);
       ledger.settle(n, STATE_ACKED);
-      if ((ledger.flags(n) & SENT_CONTROL) !== 0) this.#core.handshakeSpace.sender.onLost(ledger.control(n));
+      if ((ledger.flags(n) & SENT_CONTROL) !== 0) this.#core.handshakeSpace!.sender.onLost(ledger.control(n));
     }
   }
 

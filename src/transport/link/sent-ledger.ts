@@ -29,7 +29,7 @@ export const SENT_HANDSHAKE = 64;
 /** It left after a change of path that this entry does not know: no RTT sample, no MTU verdict. */
 export const SENT_OLD_PATH = 128;
 
-const INITIAL_CAPACITY = 32;
+const INITIAL_CAPACITY = 8;
 /** Packets that may be outstanding at once: a limit on memory, about 50 bytes each. */
 const MAX_CAPACITY = 1 << 18;
 /** The ring is this many times as long as what is outstanding, so that lost packets are remembered for some round trips. */

@@ -7,6 +7,8 @@
 /** Packets that are counted together at the most; of more, the chance is that of this many in proportion. */
 const MOST_PACKETS = 128;
 const FIRST_ROWS = 8;
+const NO_CHANCES = new Float32Array(0);
+const NO_COUNTS = new Float64Array(0);
 /** Changes of the model below these are let be. */
 const LOSS_STEP = 0.1;
 const LEAST_LOSS_STEP = 0.0002;
@@ -16,13 +18,13 @@ export class LossOdds {
   #loss = Number.NaN;
   #persistence = Number.NaN;
   /** Row n, from `rowStart(n)` on: the chances that more than 0 to n of n are lost. */
-  #tail = new Float32Array(0);
+  #tail = NO_CHANCES;
   /** Rows that are made, and how many the arrays have room for. */
   #rows = 0;
   #capacity = 0;
   /** Of the last row: the chance that m were lost, where the last packet arrived, and where it did not. */
-  #good = new Float64Array(0);
-  #bad = new Float64Array(0);
+  #good = NO_COUNTS;
+  #bad = NO_COUNTS;
 
   /** The model from now on, as far as it differs. */
   update(loss: number, persistence: number): void {
@@ -35,9 +37,9 @@ export class LossOdds {
 
   /** Gives the table's memory back until it is asked for anew. */
   rest(): void {
-    this.#tail = new Float32Array(0);
-    this.#good = new Float64Array(0);
-    this.#bad = new Float64Array(0);
+    this.#tail = NO_CHANCES;
+    this.#good = NO_COUNTS;
+    this.#bad = NO_COUNTS;
     this.#rows = 0;
     this.#capacity = 0;
   }

@@ -1,6 +1,10 @@
+const FIRST_LENGTH = 8;
+/** Of rings that nothing was put into: most never have anything. */
+const NO_ITEMS: never[] = [];
+
 /** A queue in a ring that grows: first in, first out, without moving what waits. */
 export class Ring<T> {
-  #items: (T | undefined)[] = new Array<T | undefined>(8);
+  #items: (T | undefined)[] = NO_ITEMS;
   #head = 0;
   #length = 0;
 
@@ -37,13 +41,13 @@ export class Ring<T> {
   }
 
   clear(): void {
-    this.#items = new Array<T | undefined>(8);
+    this.#items = NO_ITEMS;
     this.#head = 0;
     this.#length = 0;
   }
 
   #grow(): void {
-    const items = new Array<T | undefined>(2 * this.#items.length);
+    const items = new Array<T | undefined>(Math.max(2 * this.#items.length, FIRST_LENGTH));
     for (let i = 0; i < this.#length; i++) items[i] = this.#items[(this.#head + i) & (this.#items.length - 1)];
     this.#items = items;
     this.#head = 0;

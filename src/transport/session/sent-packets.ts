@@ -10,7 +10,7 @@ import type { SendBatch, SplitRepair } from "./send-batch.ts";
 /** Symbols that one packet may carry. */
 export const SYMBOLS_A_PACKET = 4;
 
-const FIRST_CAPACITY = 16;
+const FIRST_CAPACITY = 4;
 /** Where nothing is in flight, memory for more packets than this is given back. */
 const MOST_IDLE_TAGS = 64;
 
@@ -144,6 +144,11 @@ export class SentPackets {
     this.#numbers[tag * STRIDE + REQUEST] = 0;
     this.#free.push(tag);
     if (this.#free.length === this.#tags && this.#tags > MOST_IDLE_TAGS) this.#clear();
+  }
+
+  /** Gives back what was for packets to come, if none is in flight: memory, and batches that were in packets. */
+  rest(): void {
+    if (this.#free.length === this.#tags && this.#tags > 0) this.#clear();
   }
 
   /** Nothing is in flight: the memory of a flight that was long goes. */

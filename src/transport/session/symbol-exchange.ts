@@ -78,6 +78,10 @@ export type ExchangeStats = Pick<
   | "redundancy"
 >;
 
+/** Read and written by one at a time. */
+const symbolFrame = new SymbolFrame();
+const statusFrame = new StatusFrame();
+
 export class SymbolExchange {
   readonly path = new PathEstimate();
   readonly #sender: BatchSender;
@@ -91,8 +95,6 @@ export class SymbolExchange {
   readonly #odds = new LossOdds();
   /** When it rests unless something is sent or received; Infinity when it does. */
   #restMs = Number.POSITIVE_INFINITY;
-  readonly #frame = new SymbolFrame();
-  readonly #status = new StatusFrame();
   /** Bytes of datagrams that have left beyond those of everything else, as far as that still matters. */
   #lead = 0;
   /** The peer's request for a batch status that is not answered, or 0; packets that carry an answer. */
@@ -259,8 +261,8 @@ export class SymbolExchange {
         return at + 1 + varintLengthAt(bytes, at + 1);
       }
       case BATCH_STATUS: {
-        const next = this.#status.read(bytes, at, end);
-        if (next >= 0) this.#sender.takeStatus(this.#status, nowMs);
+        const next = statusFrame.read(bytes, at, end);
+        if (next >= 0) this.#sender.takeStatus(statusFrame, nowMs);
         return next;
       }
       case GIVEN_UP: {
@@ -296,6 +298,7 @@ export class SymbolExchange {
     this.#unreliableReceiver.forgetAll();
     this.#unreliableReceiver.rest();
     if (!this.#sender.outstanding) this.path.rest();
+    this.#packets.rest();
     this.#odds.rest();
   }
 
@@ -308,7 +311,7 @@ export class SymbolExchange {
   }
 
   #receiveSymbol(bytes: Uint8Array, at: number, end: number): number {
-    const frame = this.#frame;
+    const frame = symbolFrame;
     const next = frame.read(bytes, at, end);
     if (next < 0) return next;
     if (frame.unreliable) {
@@ -323,13 +326,13 @@ export class SymbolExchange {
   /** Answers a request for a batch status; returns the offset after the answer, or `at`. */
   #writeStatus(tag: number, buffer: Uint8Array, at: number, end: number): number {
     if (this.#requested === 0) return at;
-    this.#receiver.fillStatus(this.#status);
-    if (at + this.#status.mostBytes > end) return at;
-    this.#status.request = this.#requested;
+    this.#receiver.fillStatus(statusFrame);
+    if (at + statusFrame.mostBytes > end) return at;
+    statusFrame.request = this.#requested;
     this.#answered = this.#requested;
     this.#requested = 0;
     this.#answers.add(tag);
-    return this.#status.write(buffer, at);
+    return statusFrame.write(buffer, at);
   }
 
   /** A request for a batch status, the end of a batch, and what was given up; returns the offset after them. */
