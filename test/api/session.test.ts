@@ -53,8 +53,8 @@ describe("an identity that has as many sessions as it may", () => {
   });
 
   it("has those give way that wait for their clients", async () => {
-    const options = { maximumSessionsPerIdentity: 1, idleTimeoutMs: 300 };
-    const { server, relay, listening } = await throughRelay({ keepAliveMs: 100 }, options);
+    const options = { maximumSessionsPerIdentity: 1 };
+    const { server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 }, options);
     listening.on("session", () => {});
     relay.blocked = true;
     await once(server, "suspended");
