@@ -38,6 +38,7 @@ export interface FallbackOptions {
   returnMs?: number;
 }
 
+/** All options of `connect`. */
 export type ConnectOptions = ClientOptions &
   SecurityOptions & {
     /** "tls:HOST:PORT" of the server's `listenTls`, or more about it: how to reach the server where UDP does not pass. */

@@ -5,6 +5,7 @@ import { CLOSE_NORMAL } from "../endpoint/session-holder.ts";
 import { type FailureReason, reasonOfCode } from "../tls/index.ts";
 import { CLOSE_PROTOCOL, type CloseReason, isHandshakeFailure } from "../transport/link/index.ts";
 
+/** What an error is about; stable, as its text is not. */
 export type BatsErrorCode =
   /** An option or argument is wrong. */
   | "ERR_BATS_ARGUMENT"
@@ -37,6 +38,7 @@ export type BatsErrorCode =
   /** A message or datagram is larger than allowed. */
   | "ERR_BATS_TOO_LARGE";
 
+/** An error of the socket API, told apart by `code`. */
 export class BatsError extends Error {
   override readonly name = "BatsError";
   readonly code: BatsErrorCode;

@@ -18,6 +18,7 @@ import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts
 import { type CloseOptions, Session, type SessionPeer } from "./session.ts";
 import { type SessionOptions, sessionFactory } from "./session-options.ts";
 
+/** All options of `listen`. */
 export type ListenOptions = ListenerOptions & SecurityOptions;
 
 /** Options of a listener beside those of its credentials. */
@@ -44,6 +45,7 @@ export interface ListenerOptions extends CommonOptions, SessionOptions {
   signal?: AbortSignal;
 }
 
+/** What a listener emits. */
 export interface ListenerEvents {
   /** A client opened a session. */
   session: [session: Session];
@@ -125,6 +127,7 @@ async function bindAddress({ host, port }: HostPort): Promise<{ ip?: string; por
   return isIP(host) === 0 ? resolveHost({ host, port }) : { ip: host, port };
 }
 
+/** Takes sessions on a UDP port. */
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly #host: Host;
   readonly #options: CommonOptions & SessionOptions;

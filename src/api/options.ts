@@ -6,6 +6,7 @@ import type { LinkSettings } from "../endpoint/transport-endpoint.ts";
 import { openUdpSocket, type UdpIo, type UdpSocket } from "../udp/index.ts";
 import { BatsError } from "./errors.ts";
 
+/** Options of the links of a client or listener. */
 export interface CommonOptions {
   /** How datagrams get in and out of the kernel: "native" moves many at once, where that works. Default "auto". */
   io?: UdpIo;

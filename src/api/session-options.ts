@@ -6,6 +6,7 @@ import { SessionError } from "../transport/session/session-error.ts";
 import type { SessionOptions as CoreOptions } from "../transport/session/session-options.ts";
 import { BatsError } from "./errors.ts";
 
+/** Options of sessions, whoever opens them. */
 export interface SessionOptions {
   /** The most that may come before it was read, bytes, 64 KiB to 1 GiB. Windows grow to this as the path needs. Default 64 MiB. */
   sessionWindow?: number;

@@ -19,6 +19,7 @@ import { Stream, type StreamCarrier } from "./stream.ts";
 /** How long `close` waits for what was written to arrive, when nothing else is said. */
 export const DEFAULT_CLOSE_TIMEOUT_MS = 10_000;
 
+/** The other end of a session. */
 export interface SessionPeer {
   /** Who the peer is, by its certificate. */
   readonly identity: PeerIdentity;
@@ -26,6 +27,7 @@ export interface SessionPeer {
   readonly address: Address;
 }
 
+/** What a session emits. */
 export interface SessionEvents {
   /** The peer opened a stream. */
   stream: [stream: Stream];
@@ -52,11 +54,13 @@ interface WaitingMessage {
   readonly reject: (error: unknown) => void;
 }
 
+/** How to close a session or listener. */
 export interface CloseOptions {
   /** How long to wait for what was written to arrive, ms. Default 10,000. */
   timeoutMs?: number;
 }
 
+/** Streams, messages and datagrams with one peer, over whatever link there is. */
 export class Session extends EventEmitter<SessionEvents> {
   readonly #holder: SessionHolder;
   readonly #core: CoreSession;

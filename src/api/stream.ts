@@ -33,6 +33,7 @@ export interface StreamCarrier {
   readonly counts: ByteCounts;
 }
 
+/** Ordered bytes both ways, each half ended by itself: a `Duplex` that stands in for a socket. */
 export class Stream extends Duplex {
   /** The stream's number: even ones were opened by the client. */
   readonly id: number;

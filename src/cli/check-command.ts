@@ -6,10 +6,18 @@ import { configurationSchema } from "../config/json-schema.ts";
 import { CredentialsError } from "../tls/index.ts";
 import type { Configure, Role } from "./configuration.ts";
 import { type CredentialPaths, checkCredentials, credentialsWords, exitCodeOf } from "./credential-files.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
+const HELP: HelpText = {
+  examples: [
+    { what: "Whether a node could start with its file", shell: "bats-proxy check edge-1.yaml" },
+    { what: "The schema, for an editor", shell: "bats-proxy check --schema > bats-proxy.schema.json" },
+  ],
+};
+
 export function createCheckCommand(roles: ReadonlyMap<string, Configure>): Command {
-  return new Command("check")
+  return addHelp(new Command("check"), HELP)
     .description("check a configuration file and the certificates that it names")
     .argument("[file]", "the configuration file")
     .option("--schema", "print the JSON schema of such files, for editors")

@@ -15,6 +15,7 @@ import { TunnelClient } from "../tunnel/tunnel-client.ts";
 import { reloadOnHangup } from "./configuration.ts";
 import { connectFailure, judge } from "./connect-failure.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
 import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
@@ -39,9 +40,27 @@ interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOp
   failFast?: boolean;
 }
 
+const HELP: HelpText = {
+  notes: `LISTEN and TARGET are tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; IPv6 addresses stand in brackets.
+{identity} in them stands for the name in this client's certificate.`,
+  examples: [
+    {
+      what: "The cloud's web server at port 8080 here",
+      shell: `bats-proxy client --connect cloud.example:4433 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key \\
+  -L tcp:127.0.0.1:8080=tcp:127.0.0.1:80`,
+    },
+    {
+      what: "This host's kubelet, reachable from the cloud",
+      shell: "bats-proxy client ... -R 'unix:/run/bats/{identity}.sock=tcp:127.0.0.1:10250'",
+    },
+    { what: "DNS over the session", shell: "bats-proxy client ... -L udp:127.0.0.1:5353=udp:10.0.0.2:53" },
+    { what: "As the section client: of a file says", shell: "bats-proxy client --config edge-1.yaml" },
+  ],
+};
+
 export function configureClient(command: Command): Command {
   return addCommonOptions(
-    addOperationsOptions(addClientTunnelOptions(command))
+    addOperationsOptions(addClientTunnelOptions(addHelp(command, HELP)))
       .description("connect to a server and forward over the session")
       .addOption(
         new Option("--connect <host:port>", "the server (repeatable: tried in turn)").makeOptionMandatory().argParser(
@@ -80,24 +99,7 @@ export function configureClient(command: Command): Command {
         "--fail-fast",
         "exit when a certificate file is missing or no server answers at first, instead of waiting",
       ),
-  )
-    .addHelpText(
-      "after",
-      `
-LISTEN and TARGET are tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; IPv6 addresses stand in brackets.
-{identity} in them stands for the name in this client's certificate.
-
-Examples:
-  The cloud's web server at port 8080 here:
-    bats-proxy client --connect cloud.example:4433 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key \\
-      -L tcp:127.0.0.1:8080=tcp:127.0.0.1:80
-  This host's kubelet, reachable from the cloud:
-    bats-proxy client ... -R 'unix:/run/bats/{identity}.sock=tcp:127.0.0.1:10250'
-  DNS over the session:
-    bats-proxy client ... -L udp:127.0.0.1:5353=udp:10.0.0.2:53
-`,
-    )
-    .action(run);
+  ).action(run);
 }
 
 async function run(options: ClientOptions): Promise<void> {

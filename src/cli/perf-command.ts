@@ -10,6 +10,7 @@ import { nameOf } from "../proxy/identity.ts";
 import { CredentialsError } from "../tls/index.ts";
 import { formatAddress } from "../transport/address.ts";
 import { type CredentialPaths, credentialsWords, exitCodeOf } from "./credential-files.ts";
+import { addHelp, type Example } from "./help.ts";
 import { escapeControls } from "./log-output.ts";
 import { readNumber } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
@@ -30,12 +31,34 @@ interface ClientOptions extends CredentialPaths {
 const PERIOD_MS = 1000;
 const DEFAULT_SIZE_BYTES = { stream: 65_536, message: 16_384, datagram: 1200 };
 
+const SERVER_EXAMPLE: Example = {
+  what: "The end that waits",
+  shell: "bats-proxy perf server --listen 4434 --ca pki/ca.crt --cert pki/localhost.crt --key pki/localhost.key",
+};
+const CLIENT_EXAMPLE: Example = {
+  what: "The end that measures: 10 s of one stream",
+  shell: "bats-proxy perf client --connect localhost:4434 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key",
+};
+const DATAGRAM_EXAMPLE: Example = {
+  what: "Datagrams from the server, at 20 Mbit/s",
+  shell: "bats-proxy perf client ... --reverse --mode datagram --rate 20",
+};
+
 export function createPerfCommand(): Command {
-  const perf = new Command("perf").description("measure what goes over a session between two hosts");
-  addCredentials(perf.command("server").description("wait for clients that measure; anyone with a certificate may"))
+  const perf = addHelp(new Command("perf"), { examples: [SERVER_EXAMPLE, CLIENT_EXAMPLE] });
+  perf.description("measure what goes over a session between two hosts");
+  addCredentials(
+    addHelp(perf.command("server"), { examples: [SERVER_EXAMPLE] }).description(
+      "wait for clients that measure; anyone with a certificate may",
+    ),
+  )
     .requiredOption("--listen <[host:]port>", "the UDP port")
     .action(serve);
-  addCredentials(perf.command("client").description("measure, and print the result"))
+  addCredentials(
+    addHelp(perf.command("client"), { examples: [CLIENT_EXAMPLE, DATAGRAM_EXAMPLE] }).description(
+      "measure, and print the result",
+    ),
+  )
     .requiredOption("--connect <host:port>", "where `bats-proxy perf server` runs")
     .option("--server-name <name>", "the name in the server's certificate (default: the host of --connect)")
     .addOption(new Option("--mode <mode>", "what is sent").choices(PERF_MODES).default("stream"))

@@ -1,6 +1,7 @@
 /** `bats-proxy pki init` and `pki issue`. */
 import { Command, InvalidArgumentError } from "commander";
 import { pathSegment } from "../proxy/identity.ts";
+import { addHelp, type Example } from "./help.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
 interface InitOptions {
@@ -15,17 +16,23 @@ interface IssueOptions extends InitOptions {
   organization?: string;
 }
 
+const INIT_EXAMPLE: Example = { what: "An authority in ./pki", shell: "bats-proxy pki init" };
+const SERVER_EXAMPLE: Example = {
+  what: "A server's certificate",
+  shell: "bats-proxy pki issue --name cloud.example --san IP:192.0.2.1 --server",
+};
+const NODE_EXAMPLE: Example = { what: "A client's", shell: "bats-proxy pki issue --name edge-1" };
+
 export function createPkiCommand(): Command {
-  const pki = new Command("pki").description("a small certificate authority, for those who have none");
-  pki
-    .command("init")
+  const pki = addHelp(new Command("pki"), { examples: [INIT_EXAMPLE, SERVER_EXAMPLE, NODE_EXAMPLE] });
+  pki.description("a small certificate authority, for those who have none");
+  addHelp(pki.command("init"), { examples: [INIT_EXAMPLE] })
     .description("make the authority: DIR/ca.crt, which every node needs, and DIR/ca.key, which stays here")
     .option("--dir <dir>", "where its files are", "pki")
     .option("--name <name>", "the authority's name", "bats-proxy CA")
     .option("--days <n>", "how long it is valid", parseDays, 3650)
     .action(init);
-  pki
-    .command("issue")
+  addHelp(pki.command("issue"), { examples: [SERVER_EXAMPLE, NODE_EXAMPLE] })
     .description("make a certificate under it: DIR/NAME.crt and DIR/NAME.key")
     .requiredOption("--name <name>", "the common name: by it the other end and its rules know who this is")
     .option("--dir <dir>", "where the authority's files are, and these go", "pki")

@@ -7,6 +7,7 @@ import { TransferError } from "../transfer/errors.ts";
 import { Folder } from "../transfer/folder.ts";
 import { Progress } from "../transfer/progress.ts";
 import { ReceiveSession } from "../transfer/receive-session.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { transferAsClient } from "./transfer-client.ts";
 import { addTransferOptions, checkRole, type TransferOptions } from "./transfer-options.ts";
 import { transferAsServer } from "./transfer-server.ts";
@@ -18,26 +19,30 @@ interface ReceiveCommandOptions extends TransferOptions {
   outsideLinks?: boolean;
 }
 
+const HELP: HelpText = {
+  examples: [
+    {
+      what: "Each node's files in a folder of its own",
+      shell: `bats-proxy receive --listen 4434 --allow 'edge-*' --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key \\
+  'incoming/{identity}'`,
+    },
+    {
+      what: "What a host offers with `bats-proxy send --listen 4434 --allow edge-1 ... image.bin`",
+      shell:
+        "bats-proxy receive --connect cloud.example:4434 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key firmware",
+    },
+  ],
+};
+
 export function createReceiveCommand(): Command {
   return addTransferOptions(
-    new Command("receive")
+    addHelp(new Command("receive"), HELP)
       .description("receive files and folders into a folder, verified; unfinished ones go on where they were")
       .argument("<folder>", "where they go; {identity} in it stands for the sender's name (with --listen)"),
   )
     .option("--once", "with --listen: exit after the first transfer that went through")
     .option("--fsync", "wait for each file to be on the disk before it gets its name")
     .option("--outside-links", "take symbolic links that lead out of the folder, too")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  Each node's files in a folder of its own:
-    bats-proxy receive --listen 4434 --allow 'edge-*' --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key \\
-      'incoming/{identity}'
-  What a host offers with \`bats-proxy send --listen 4434 --allow edge-1 ... image.bin\`:
-    bats-proxy receive --connect cloud.example:4434 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key firmware
-`,
-    )
     .action(run);
 }
 

@@ -5,6 +5,7 @@ import { FileError } from "../transfer/errors.ts";
 import { Outbox } from "../transfer/outbox.ts";
 import { SendSession } from "../transfer/send-session.ts";
 import { findRoots } from "../transfer/tree.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { transferAsClient } from "./transfer-client.ts";
 import { addTransferOptions, checkRole, type TransferOptions } from "./transfer-options.ts";
 import { transferAsServer } from "./transfer-server.ts";
@@ -14,23 +15,28 @@ interface SendCommandOptions extends TransferOptions {
   compress?: boolean;
 }
 
+const HELP: HelpText = {
+  examples: [
+    {
+      what: "A folder to a host where `bats-proxy receive --listen 4434 --allow edge-1 ... incoming` waits",
+      shell:
+        "bats-proxy send --connect cloud.example:4434 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key logs",
+    },
+    {
+      what: "Firmware for nodes behind a NAT to fetch with `bats-proxy receive --connect cloud.example:4434 ... firmware`",
+      shell:
+        "bats-proxy send --listen 4434 --allow 'edge-*' --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key image.bin",
+    },
+  ],
+};
+
 export function createSendCommand(): Command {
   return addTransferOptions(
-    new Command("send")
+    addHelp(new Command("send"), HELP)
       .description("send files and folders, verified, and go on where an earlier attempt broke off")
       .argument("<path...>", "what is sent; it gets the same name at the other end"),
   )
     .option("--compress", "compress what shrinks")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  A folder to a host where \`bats-proxy receive --listen 4434 --allow edge-1 ... incoming\` waits:
-    bats-proxy send --connect cloud.example:4434 --ca pki/ca.crt --cert pki/edge-1.crt --key pki/edge-1.key logs
-  Firmware for nodes behind a NAT to fetch with \`bats-proxy receive --connect cloud.example:4434 ... firmware\`:
-    bats-proxy send --listen 4434 --allow 'edge-*' --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key image.bin
-`,
-    )
     .action(run);
 }
 

@@ -15,6 +15,7 @@ import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { reloadOnHangup } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
 import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
@@ -40,9 +41,25 @@ interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOp
 /** The protocol spoken in sessions; docs/wire-format-proxy.md. */
 export const ALPN = "bats-proxy/1";
 
+const HELP: HelpText = {
+  notes: "{identity} in a rule stands for the client's name.",
+  examples: [
+    {
+      what: "Everyone with a certificate of that authority may reach the web server on this host",
+      shell: `bats-proxy server --listen 4433 --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key \\
+  --allow '*=tcp:127.0.0.1:80'`,
+    },
+    {
+      what: "Each node offers its kubelet under its own name",
+      shell: "bats-proxy server ... --allow-listen 'system:node:*=unix:/run/bats/{identity}.sock'",
+    },
+    { what: "As the section server: of a file says", shell: "bats-proxy server --config cloud.yaml" },
+  ],
+};
+
 export function configureServer(command: Command): Command {
   return addCommonOptions(
-    addOperationsOptions(addServerTunnelOptions(command))
+    addOperationsOptions(addServerTunnelOptions(addHelp(command, HELP)))
       .description("wait for clients at the near end of what they want to reach")
       .addOption(
         new Option("--listen <[host:]port>", "the UDP port of this server").makeOptionMandatory().argParser(
@@ -80,19 +97,7 @@ export function configureServer(command: Command): Command {
           .argParser(readNumber(1, 1_000_000))
           .default(5000),
       ),
-  )
-    .addHelpText(
-      "after",
-      `
-Examples:
-  Everyone with a certificate of that authority may reach the web server on this host:
-    bats-proxy server --listen 4433 --ca pki/ca.crt --cert pki/cloud.crt --key pki/cloud.key \\
-      --allow '*=tcp:127.0.0.1:80'
-  Each node offers its kubelet under its own name:
-    bats-proxy server ... --allow-listen 'system:node:*=unix:/run/bats/{identity}.sock'
-`,
-    )
-    .action(run);
+  ).action(run);
 }
 
 async function run(options: ServerOptions): Promise<void> {

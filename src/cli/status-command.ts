@@ -4,6 +4,7 @@ import { Argument, Command } from "commander";
 import type { Status } from "../operate/status.ts";
 import type { StatusAddress } from "../operate/status-server.ts";
 import { formatStatus } from "../operate/status-text.ts";
+import { addHelp, type HelpText } from "./help.ts";
 import { escapeControls } from "./log-output.ts";
 import { parseStatusAddress } from "./operations.ts";
 import { reading } from "./options.ts";
@@ -13,8 +14,15 @@ const PERIOD_MS = 1000;
 const TIMEOUT_MS = 5000;
 const DEFAULT_ADDRESS = "9464";
 
+const HELP: HelpText = {
+  examples: [
+    { what: "Live, of the proxy that has --metrics 9464", shell: "bats-proxy status" },
+    { what: "Once, of another, for a script", shell: "bats-proxy status unix:/run/bats/status.sock --json" },
+  ],
+};
+
 export function createStatusCommand(): Command {
-  return new Command("status")
+  return addHelp(new Command("status"), HELP)
     .description("show the sessions of a proxy that runs with --metrics")
     .addArgument(
       new Argument("[address]", "the address of its --metrics")

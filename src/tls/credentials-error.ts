@@ -1,5 +1,6 @@
 /** What is wrong with credentials, where, and what would be right. */
 
+/** Which source of credentials an error is about. */
 export type CredentialsPart = "ca" | "cert" | "key" | "crl";
 
 /** For programs; stable. */
@@ -19,6 +20,7 @@ export type CredentialsErrorCode =
   /** The certificate's extended key usage is not that of the part which it is to play. */
   | "wrong-use";
 
+/** What is wrong with credentials, and where. */
 export class CredentialsError extends Error {
   /** Which source it is about. */
   readonly part: CredentialsPart;

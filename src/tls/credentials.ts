@@ -17,6 +17,7 @@ import { SessionStore } from "./session-store.ts";
 /** The path of a PEM file, or PEM text itself: as bytes, or as a string that contains "-----BEGIN ". */
 export type PemSource = string | Uint8Array;
 
+/** Where certificates and keys come from. */
 export interface CredentialSources {
   /** Certificates of the CAs that may have issued the peer's certificate. */
   ca: PemSource | readonly PemSource[];
@@ -64,6 +65,7 @@ const MAX_CHAIN = 16;
 /** CAs of peers' chains that are remembered. */
 const MAX_SEEN = 64;
 
+/** Certificates and key of a node, which several calls share and `reload()` renews. */
 export class Credentials {
   #sources: CredentialSources;
   #material: CredentialMaterial;

@@ -18,6 +18,7 @@ export const FAILURE_REASONS = [
   "protocol",
 ] as const;
 
+/** What an ERR_BATS_HANDSHAKE is about. */
 export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 const FIRST_CODE = 0x10;

@@ -1,6 +1,7 @@
 /** Who the peer is, from its certificate: what authorisation and logs go by. */
 import type { X509Certificate } from "node:crypto";
 
+/** Who a peer is, by its certificate. */
 export interface PeerIdentity {
   /** The subject's CN, the last where there are several (as Go and Kubernetes read it), "" where there is none. */
   readonly commonName: string;

@@ -86,10 +86,11 @@ describe("a command line that is wrong", () => {
 
   it("shows examples when it is asked for help, and its version", async () => {
     for (const [args, words] of [
-      [["--help"], /Quick start/],
+      [["--help"], /Both ends on one host:\n {4}bats-proxy pki init/],
       [["server", "--help"], /--allow '\*=tcp:127\.0\.0\.1:80'/],
       [["client", "--help"], /-L udp:127\.0\.0\.1:5353=udp:10\.0\.0\.2:53/],
       [["status", "--help"], /the address of its --metrics \(default: 9464\)/],
+      [["completion", "bash"], /complete -F _bats_proxy bats-proxy/],
       [["--version"], /^\d+\.\d+\.\d+\n$/],
     ] as const) {
       const command = start(...args);

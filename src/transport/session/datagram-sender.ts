@@ -27,6 +27,7 @@ const MOST_WAITS = 8;
 /** Packets with less room are taken into account. */
 const SPARE_PARTS = 0.15;
 
+/** How a datagram is sent. */
 export interface DatagramOptions {
   /** Milliseconds after which it is not worth delivering any more. Default 250, or 3 round trips where that is more. */
   deadlineMs?: number;

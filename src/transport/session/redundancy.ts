@@ -40,6 +40,7 @@ const SHARE_MEMORY = 100;
  */
 export type RedundancyPreset = "adaptive" | "latency" | "balanced" | "throughput";
 
+/** How much repair is sent ahead of losses. */
 export interface RedundancyOptions {
   preset?: RedundancyPreset;
   /** Bytes of repair ahead of losses to a byte of data, beyond what losses make necessary. */

@@ -56,6 +56,7 @@ export interface SessionOptions {
   redundancy?: RedundancyOptions;
 }
 
+/** How a stream is sent. */
 export interface StreamOptions {
   /** 0, most urgent, to 7. Strict between levels: one may starve while a more urgent one has anything to send. Default 3. */
   priority?: number;
@@ -63,6 +64,7 @@ export interface StreamOptions {
   compress?: boolean;
 }
 
+/** How a message is sent. */
 export interface MessageOptions extends StreamOptions {
   /** Delivered after all ordered messages of the same priority that were sent before it. Default true. */
   ordered?: boolean;
