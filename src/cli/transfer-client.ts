@@ -79,7 +79,8 @@ export async function transferAsClient(
     failure = connectFailure(error);
   });
   unwatch();
-  const { peer, stats } = await leave(session);
+  // Whoever stops it does not wait for what is under way.
+  const { peer, stats } = await leave(session, stopped.aborted ? 0 : CLOSE_MS);
   display.close();
   const outcome: Outcome = {
     role,
@@ -96,11 +97,11 @@ export async function transferAsClient(
 }
 
 /** Closes the session and says what it was like. */
-async function leave(session: Session | null): Promise<{ peer: string; stats: Outcome["stats"] }> {
+async function leave(session: Session | null, timeoutMs: number): Promise<{ peer: string; stats: Outcome["stats"] }> {
   if (session === null) return { peer: "", stats: null };
   const stats = session.stats();
   const peer = nameOf(session.peer.identity);
-  await session.close({ timeoutMs: CLOSE_MS });
+  await session.close({ timeoutMs });
   return { peer, stats };
 }
 

@@ -20,8 +20,8 @@ import { Wakeup } from "./wakeup.ts";
 const PENDING = 2048;
 /** Looked at at once. */
 const AT_ONCE = 32;
-/** Streams that a sender may have open, its control stream too. */
-export const MAX_STREAMS = 64;
+/** Streams that a sender may have open: enough for a thousand small files a second over long round trips. */
+export const MAX_STREAMS = 512;
 const PROGRESS_MS = 200;
 const RESET_UNWANTED = 3;
 
@@ -205,6 +205,8 @@ export class ReceiveSession {
     this.#pending.set(id, pending);
     await this.#work(pending, async () => {
       pending.claim = await claims.take(file.claimPath, peer, () => {
+        // What was withdrawn is freed in a moment anyway.
+        if (pending.over) return;
         this.#refuse(id, entry, "is sent again by a later session of the same node");
         this.#giveUp(pending);
       });

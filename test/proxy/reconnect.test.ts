@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { keepConnected, type Verdict } from "../../src/proxy/reconnect.ts";
 import { createFakePair, type FakePair } from "./fake-carrier.ts";
@@ -19,6 +20,7 @@ function start({ connect, targets = ["a:1"], failFast = false, judge = () => "re
   const log = createLog();
   const attempts: string[] = [];
   const sessions: FakeSession[] = [];
+  const { signal } = controller;
   const done = keepConnected({
     targets,
     connect: async (target) => {
@@ -29,9 +31,9 @@ function start({ connect, targets = ["a:1"], failFast = false, judge = () => "re
     onSession: (session) => void sessions.push(session),
     log,
     failFast,
-    signal: controller.signal,
+    signal,
   });
-  return { done, log, attempts, sessions, stop: () => controller.abort() };
+  return { done, log, attempts, sessions, signal, stop: () => controller.abort() };
 }
 
 describe("a client that keeps connected", () => {
@@ -60,6 +62,19 @@ describe("a client that keeps connected", () => {
     sessions[0].lose();
     await until(() => sessions.length === 2);
     expect(attempts).toEqual(["a:1", "b:1", "c:1"]);
+    stop();
+    await done;
+  });
+
+  it("leaves nothing behind of a session that is over", async () => {
+    const { done, sessions, signal, stop } = start({ connect: () => createSession() });
+    const waiting = [];
+    for (let turn = 1; turn <= 3; turn++) {
+      await until(() => sessions.length === turn);
+      waiting.push(getEventListeners(signal, "abort").length);
+      sessions[turn - 1].lose();
+    }
+    expect(waiting[2]).toBe(waiting[0]);
     stop();
     await done;
   });

@@ -1,4 +1,5 @@
 /** Both ends of a transfer, over a real session on the loopback address. */
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   appendFileSync,
@@ -287,5 +288,40 @@ describe("the folder", () => {
     const allowed = await transfer([join(from, "t")], to, { folder: { outsideLinks: true } });
     expect(allowed.sent.failed).toBe(0);
     expect(readlinkSync(join(to, "t/up"))).toBe("../../up");
+  });
+});
+
+/** A file system of 1 MiB; null where this process may not mount one. */
+function mountSmall(): { path: string; unmount(): void } | null {
+  const path = folder();
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "bats-test", path]).status !== 0) return null;
+  return { path, unmount: () => void spawnSync("umount", [path]) };
+}
+
+describe("a disk that is full", () => {
+  it("ends the transfer with one error at both ends, keeps what was there, and goes on when there is room", async (test) => {
+    const small = mountSmall();
+    if (small === null) return test.skip("needs to mount a file system: root");
+    try {
+      const from = folder();
+      const content = randomBytes(900_000);
+      fill(from, { "t/a": content, "t/b": "b", "t/c": "c" });
+      mkdirSync(join(small.path, "t"));
+      writeFileSync(join(small.path, "t/a"), "old");
+      writeFileSync(join(small.path, "ballast"), Buffer.alloc(600_000));
+      const both = await start([join(from, "t")], small.path);
+      const { sender, receiver } = await both.over;
+      const message = "the receiver cannot write t/a: no space is left on the device";
+      expect(receiver).toMatchObject({ name: "TransferError", fault: "local", message });
+      expect(sender).toMatchObject({ name: "TransferError", fault: "stopped", message });
+      expect(readFileSync(join(small.path, "t/a"), "utf8")).toBe("old");
+      rmSync(join(small.path, "ballast"));
+      const { received } = await transfer([join(from, "t")], small.path);
+      expect(received).toMatchObject({ doneFiles: 3, failed: 0 });
+      expect(received.reusedBytes).toBeGreaterThan(100_000);
+      expect(readFileSync(join(small.path, "t/a")).equals(content)).toBe(true);
+    } finally {
+      small.unmount();
+    }
   });
 });
