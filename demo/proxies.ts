@@ -11,13 +11,14 @@ const COMMAND = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 export const SERVER_NAME = "cloud.demo";
 const CLIENT_NAME = "edge.demo";
 
-/** Certificates of both ends in `folder`. */
-export async function writeCertificates(folder: string): Promise<void> {
+/** Certificates of the server and of its clients in `folder`. */
+export async function writeCertificates(folder: string, clients: readonly string[] = [CLIENT_NAME]): Promise<void> {
   const authority = await createAuthority("demo", 1);
   writePem(pemPaths(folder, "ca"), folder, authority);
-  for (const name of [SERVER_NAME, CLIENT_NAME]) {
+  for (const name of [SERVER_NAME, ...clients]) {
     const server = name === SERVER_NAME;
-    const options = { commonName: name, subjectAltNames: [`DNS:${name}`], server, days: 1 };
+    const subjectAltNames = server ? [`DNS:${name}`] : [];
+    const options = { commonName: name, subjectAltNames, server, days: 1 };
     writePem(pemPaths(folder, name), folder, await issueCertificate(authority, options));
   }
 }
@@ -30,11 +31,16 @@ export function startServer(folder: string, listen: string, allowedPort: number)
 }
 
 /** Resolves when it is connected. */
-export function startClient(folder: string, server: string, targetPort: number): Promise<ProxyProcess> {
+export function startClient(
+  folder: string,
+  server: string,
+  targetPort: number,
+  name = CLIENT_NAME,
+): Promise<ProxyProcess> {
   const forward = `tcp:127.0.0.1:0=tcp:127.0.0.1:${targetPort}`;
   const args = ["--connect", server, "--server-name", SERVER_NAME, "-L", forward];
   return start(
-    ["client", ...args, ...credentials(folder, CLIENT_NAME)],
+    ["client", ...args, ...credentials(folder, name)],
     /listening at tcp:127.0.0.1:(\d+)[\s\S]*connected to/,
   );
 }
