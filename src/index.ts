@@ -9,7 +9,7 @@ export type { CommonOptions } from "./api/options.ts";
 export type { SecurityOptions } from "./api/security.ts";
 export { type CloseOptions, Session, type SessionEvents, type SessionPeer } from "./api/session.ts";
 export type { SessionOptions } from "./api/session-options.ts";
-export type { SessionStats } from "./api/stats.ts";
+export type { FallbackStats, SessionStats } from "./api/stats.ts";
 export { Stream } from "./api/stream.ts";
 export * as codec from "./codec/index.ts";
 export * as gf from "./gf/index.ts";

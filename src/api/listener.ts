@@ -17,6 +17,7 @@ import { RevocationWatch } from "./revocation-watch.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { type CloseOptions, Session, type SessionPeer } from "./session.ts";
 import { type SessionOptions, sessionFactory } from "./session-options.ts";
+import { type FallbackStats, fallbackStats } from "./stats.ts";
 
 /** All options of `listen`. */
 export type ListenOptions = ListenerOptions & SecurityOptions;
@@ -167,6 +168,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
   /** How datagrams get in and out of the kernel. */
   get io(): "dgram" | "native" {
     return this.#host.driver.socket.kind;
+  }
+
+  /** What came and went by `listenTls`; null without. */
+  fallbackStats(): FallbackStats | null {
+    return fallbackStats(this.#host.driver.socket, this.#carriers?.refused ?? 0);
   }
 
   /** The sessions that are open, those waiting for their clients too. */

@@ -13,7 +13,7 @@ import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
 import { attemptError, BatsError, endError } from "./errors.ts";
 import { argumentError } from "./session-options.ts";
-import { type SessionStats, sessionStats } from "./stats.ts";
+import { type FallbackStats, fallbackStats, type SessionStats, sessionStats } from "./stats.ts";
 import { Stream, type StreamCarrier } from "./stream.ts";
 
 /** How long `close` waits for what was written to arrive, when nothing else is said. */
@@ -197,6 +197,11 @@ export class Session extends EventEmitter<SessionEvents> {
   /** A snapshot of counters and estimates. Cheap enough for once a second. */
   stats(): SessionStats {
     return sessionStats(this.#holder, this.#streams.size, this.#carrier.counts);
+  }
+
+  /** What went by a client's `fallback`; null without. At a server, that of the listener, for all its sessions together. */
+  fallbackStats(): FallbackStats | null {
+    return fallbackStats(this.#holder.driver.socket, 0);
   }
 
   /**

@@ -1,5 +1,7 @@
 /** What a session tells of itself. */
 import type { SessionHolder } from "../endpoint/session-holder.ts";
+import { CarrierSocket } from "../fallback/index.ts";
+import type { UdpSocket } from "../udp/index.ts";
 
 /** Counters are since the session, or for the link's since its present link, began. Rates are averages of the estimators. */
 export interface SessionStats {
@@ -48,6 +50,26 @@ export interface SessionStats {
   io: "dgram" | "native";
   /** How packets are sealed: "aes-128-gcm" or "chacha20-poly1305"; "" without a link. */
   aead: string;
+}
+
+/** What went over TLS on TCP in UDP's place, since the socket was opened. */
+export interface FallbackStats {
+  /** Connections that are open. */
+  connections: number;
+  /** Of a listener: connections that TLS, or a bound, kept out. */
+  refused: number;
+  sentDatagrams: number;
+  sentBytes: number;
+  receivedDatagrams: number;
+  receivedBytes: number;
+  /** Datagrams that found the buffer of a connection full, or the connection gone. */
+  dropped: number;
+}
+
+/** Null for a socket without a fallback. */
+export function fallbackStats(socket: UdpSocket, refused: number): FallbackStats | null {
+  if (!(socket instanceof CarrierSocket)) return null;
+  return { connections: socket.carriers, refused, ...socket.carried };
 }
 
 /** What the session itself counts. */

@@ -189,6 +189,10 @@ async function run(options: ClientOptions): Promise<void> {
       session = established;
       const forwarding = forwards.attach(established);
       monitor.add(established, forwarding);
+      established.once(
+        "close",
+        monitor.watchFallback(() => established.fallbackStats()),
+      );
       log.info({ server: target }, `${target}: connected to ${forwarding.peer}`);
       tunnel?.attach(established, forwarding);
     },

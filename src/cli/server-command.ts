@@ -176,6 +176,7 @@ async function run(options: ServerOptions): Promise<void> {
     const fields = { audit: "refused", peer, address: formatAddress(address), reason: "over-quota" };
     log.warn(fields, `${peer}: refused from ${fields.address}: ${reason} (--max-sessions-per-identity)`);
   });
+  monitor.watchFallback(() => listener.fallbackStats());
   const at = formatAddress(listener.address);
   log.info({ listen: at, io: listener.io }, `serving on UDP ${at}, sockets by ${listener.io}`);
   if (listener.tlsAddress !== null) {

@@ -76,6 +76,11 @@ export class CarrierSocket implements UdpSocket, CarrierUser {
     await old.close();
   }
 
+  /** Connections that are open. */
+  get carriers(): number {
+    return this.#carriers.size;
+  }
+
   // ---------------------------------------------------------------- UdpSocket
 
   get kind(): "dgram" | "native" {

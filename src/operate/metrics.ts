@@ -20,6 +20,14 @@ export class Metrics {
     this.#counter("over_quota_total", "Of those, and sessions: refused because their identity had as many as it may");
     this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, to the peer", ["peer"]);
     this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, from the peer", ["peer"]);
+    this.#counter("fallback_datagrams_total", "Datagrams over TLS in UDP's place", ["direction"]);
+    this.#counter("fallback_bytes_total", "Bytes of those", ["direction"]);
+    this.#counter(
+      "fallback_dropped_total",
+      "Datagrams that found a TLS connection's buffer full, or the connection gone",
+    );
+    this.#counter("fallback_refused_total", "TLS connections that were kept out");
+    this.#gauge("fallback_connections", "TLS connections that carry datagrams");
     this.#gauge("ready", "1 when a server listens, or a client's session answers");
     this.#gauge("sessions", "Sessions that are open, by how datagrams get in and out and how packets are sealed", [
       "state",
@@ -42,12 +50,25 @@ export class Metrics {
     const status = this.#monitor.status();
     for (const metric of [...this.#counters.values(), ...this.#gauges.values()]) metric.reset();
     this.#setTotals(status);
+    this.#setFallback(status);
     for (const session of status.sessions) this.#addSession(session);
     for (const [peer, { bytesSent, bytesReceived }] of this.#monitor.peers()) {
       this.#counters.get("peer_sent_bytes_total")?.inc({ peer }, bytesSent);
       this.#counters.get("peer_received_bytes_total")?.inc({ peer }, bytesReceived);
     }
     return this.#registry.metrics();
+  }
+
+  #setFallback({ fallback }: Status): void {
+    if (fallback === null) return;
+    const { connections, refused, sentDatagrams, sentBytes, receivedDatagrams, receivedBytes, dropped } = fallback;
+    this.#gauges.get("fallback_connections")?.set(connections);
+    this.#counters.get("fallback_refused_total")?.inc(refused);
+    this.#counters.get("fallback_dropped_total")?.inc(dropped);
+    this.#counters.get("fallback_datagrams_total")?.inc({ direction: "sent" }, sentDatagrams);
+    this.#counters.get("fallback_datagrams_total")?.inc({ direction: "received" }, receivedDatagrams);
+    this.#counters.get("fallback_bytes_total")?.inc({ direction: "sent" }, sentBytes);
+    this.#counters.get("fallback_bytes_total")?.inc({ direction: "received" }, receivedBytes);
   }
 
   #setTotals({ totals, ready }: Status): void {

@@ -2,7 +2,7 @@
  * Knows the sessions of a running proxy, and remembers what those carried that are over, by the peer's name. Names come from outside:
  * at most a thousand are remembered, then the one that was gone longest is counted among the others. Without I/O.
  */
-import type { SessionStats } from "../api/stats.ts";
+import type { FallbackStats, SessionStats } from "../api/stats.ts";
 import type { Log } from "../proxy/log.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import type { SessionStatus, Status, StatusTotals } from "./status.ts";
@@ -47,6 +47,9 @@ export class Monitor {
   readonly #role: Status["role"];
   readonly #startedMs = Date.now();
   readonly #totals: StatusTotals = { sessions: 0, forwards: 0, refused: 0, overQuota: 0 };
+  readonly #fallbacks: Set<() => FallbackStats | null> = new Set();
+  /** Of fallbacks that are over. */
+  #pastFallback: FallbackStats | null = null;
   readonly #open: Set<Entry> = new Set();
   /** Of sessions that are over, the one that ended last at the end. */
   readonly #past: Map<string, PeerTotals> = new Map();
@@ -64,6 +67,16 @@ export class Monitor {
       this.#open.delete(entry);
       this.#remember(entry);
     });
+  }
+
+  /** Takes a way over TLS, to be read at any time. Returns what ends that; its counts stay. */
+  watchFallback(read: () => FallbackStats | null): () => void {
+    this.#fallbacks.add(read);
+    return () => {
+      if (!this.#fallbacks.delete(read)) return;
+      const last = read();
+      this.#pastFallback = sumOf(this.#pastFallback, last === null ? null : { ...last, connections: 0 });
+    };
   }
 
   /** A log that counts the lines of the audit among those that it passes on. */
@@ -101,6 +114,7 @@ export class Monitor {
       nowMs: Date.now(),
       startedMs: this.#startedMs,
       totals: { ...this.#totals },
+      fallback: [...this.#fallbacks].reduce((sum, read) => sumOf(sum, read()), this.#pastFallback),
       sessions: [...this.#open].map(statusOf),
     };
   }
@@ -132,6 +146,19 @@ export class Monitor {
       return;
     }
   }
+}
+
+function sumOf(a: FallbackStats | null, b: FallbackStats | null): FallbackStats | null {
+  if (a === null || b === null) return a ?? b;
+  return {
+    connections: a.connections + b.connections,
+    refused: a.refused + b.refused,
+    sentDatagrams: a.sentDatagrams + b.sentDatagrams,
+    sentBytes: a.sentBytes + b.sentBytes,
+    receivedDatagrams: a.receivedDatagrams + b.receivedDatagrams,
+    receivedBytes: a.receivedBytes + b.receivedBytes,
+    dropped: a.dropped + b.dropped,
+  };
 }
 
 function addTo(peers: Map<string, PeerTotals>, name: string, stats: SessionStats): PeerTotals {

@@ -14,12 +14,23 @@ export function formatStatus(status: Status, before: Status): string[] {
   return [
     `bats-proxy ${role} ${version}, ${ready ? "ready" : "not ready"}, up ${duration(status.nowMs - status.startedMs)}; ` +
       `${sessions.length} sessions of ${totals.sessions}, ${totals.forwards} forwards done, ${totals.refused} refused`,
+    ...fallbackLine(status),
     ...table.map((row) =>
       row
         .map((cell, i) => pad(cell, widths[i], i))
         .join("  ")
         .trimEnd(),
     ),
+  ];
+}
+
+function fallbackLine({ fallback }: Status): string[] {
+  if (fallback === null) return [];
+  const { connections, refused, sentBytes, receivedBytes, dropped } = fallback;
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  return [
+    `over TLS: ${connections} connections, ${mb(sentBytes)} sent, ${mb(receivedBytes)} received, ${dropped} datagrams dropped, ` +
+      `${refused} refused`,
   ];
 }
 

@@ -1,5 +1,7 @@
 /** What a running proxy tells of itself at /status, as JSON: read by `bats-proxy status`, the dashboard, and scripts. */
 
+import type { FallbackStats } from "../api/stats.ts";
+
 export interface Status {
   version: string;
   role: "server" | "client";
@@ -9,6 +11,8 @@ export interface Status {
   nowMs: number;
   startedMs: number;
   totals: StatusTotals;
+  /** What went over TLS in UDP's place, of all sessions so far; null where there is no such way. */
+  fallback: FallbackStats | null;
   sessions: SessionStatus[];
 }
 

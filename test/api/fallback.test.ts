@@ -108,12 +108,20 @@ describe("a session where UDP is blocked", () => {
     const client = await dial(relay, tls, { returnMs: 60_000 });
     const [peer] = (await accepted) as [Session];
     expect(client.peer.address.carrier).toBeUndefined();
+    expect(server.fallbackStats()).toMatchObject({ connections: 0, sentDatagrams: 0, receivedDatagrams: 0 });
     const { near, far } = await openPair(client, peer);
     const got = drain(far);
     relay.blocked = true;
     const sent = pour(near, 4_000_000);
     await onPath(client, true);
     expect(await got).toMatchObject({ bytes: 4_000_000, sha1: await sent });
+    // Counted at both ends.
+    const here = client.fallbackStats()!;
+    const there = server.fallbackStats()!;
+    expect([here.connections, there.connections]).toEqual([1, 1]);
+    expect(there.receivedBytes).toBeGreaterThan(there.receivedDatagrams);
+    expect(here.sentBytes).toBeGreaterThanOrEqual(there.receivedBytes);
+    expect(here.receivedDatagrams).toBeGreaterThan(0);
   });
 
   it("goes on over another connection when its own is cut", async () => {
@@ -159,7 +167,7 @@ describe("a session where UDP is blocked", () => {
 
 describe("the port for TLS", () => {
   it("lets nobody in without a certificate of its CA", async () => {
-    const { relay, tls } = await ends();
+    const { server, relay, tls } = await ends();
     relay.blocked = true;
     const credentials = new Credentials({
       ca: serverCredentials.current.options.ca as string[],
@@ -179,6 +187,8 @@ describe("the port for TLS", () => {
     bare.write(Buffer.from([0, 1, 0]));
     const [error] = (await once(bare, "error")) as [NodeJS.ErrnoException];
     expect(error.code).toMatch(/CERTIFICATE_REQUIRED|ECONNRESET/);
+    expect(server.fallbackStats()).toMatchObject({ connections: 0, receivedBytes: 0 });
+    expect(server.fallbackStats()!.refused).toBeGreaterThanOrEqual(2);
   });
 
   it("ends a connection that sends no datagrams but garbage, and nothing else", async () => {

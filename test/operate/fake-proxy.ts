@@ -31,5 +31,15 @@ export function sessionStatus(id: number, values: Partial<SessionStatus> = {}): 
 
 export function statusOf(sessions: SessionStatus[], values: Partial<Status> = {}): Status {
   const totals = { sessions: sessions.length, forwards: 0, refused: 0, overQuota: 0 };
-  return { version: "1.2.3", role: "server", ready: true, nowMs: 0, startedMs: 0, totals, sessions, ...values };
+  return {
+    version: "1.2.3",
+    role: "server",
+    ready: true,
+    nowMs: 0,
+    startedMs: 0,
+    totals,
+    fallback: null,
+    sessions,
+    ...values,
+  };
 }

@@ -106,6 +106,34 @@ describe("the monitor", () => {
     expect(after).toContain("bats_proxy_sessions_total 1");
   });
 
+  it("adds up what went over TLS, also of ways that are over", async () => {
+    const monitor = new Monitor("client", "1.2.3");
+    expect(monitor.status().fallback).toBe(null);
+    const stats = {
+      connections: 1,
+      refused: 2,
+      sentDatagrams: 3,
+      sentBytes: 4,
+      receivedDatagrams: 5,
+      receivedBytes: 6,
+    };
+    const stop = monitor.watchFallback(() => ({ ...stats, dropped: 7 }));
+    stop();
+    stop();
+    monitor.watchFallback(() => ({ ...stats, dropped: 10 }));
+    monitor.watchFallback(() => null);
+    const { fallback } = monitor.status();
+    expect(fallback).toMatchObject({ connections: 1, refused: 4, sentBytes: 8, receivedDatagrams: 10, dropped: 17 });
+    const text = await new Metrics(monitor).text();
+    expect(text).toContain("bats_proxy_fallback_connections 1");
+    expect(text).toContain('bats_proxy_fallback_bytes_total{direction="received"} 12');
+    expect(text).toContain("bats_proxy_fallback_dropped_total 17");
+    const status = monitor.status();
+    expect(formatStatus(status, status)[1]).toBe(
+      "over TLS: 1 connections, 0.0 MB sent, 0.0 MB received, 17 datagrams dropped, 4 refused",
+    );
+  });
+
   it("is shown as a table, with rates since the last look", () => {
     const monitor = new Monitor("server", "1.2.3");
     const session = new FakeSession({ rttMs: 50, lossRate: 0.1 });
