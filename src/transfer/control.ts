@@ -1,4 +1,5 @@
 /** The control stream of a transfer: frames both ways, a hello first. The end that opened the session opens it. */
+import { BatsError } from "../api/errors.ts";
 import type { Session } from "../api/session.ts";
 import type { Stream } from "../api/stream.ts";
 import { TransferError } from "./errors.ts";
@@ -52,7 +53,7 @@ export class Control {
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     stream.on("end", () => this.#end());
     stream.on("error", (error) => this.#fail(error));
-    stream.on("close", () => this.#fail(new TransferError("protocol", "the other end left")));
+    stream.on("close", () => this.#fail(new BatsError("ERR_BATS_PEER_CLOSED", "the other end left")));
   }
 
   /** Rejects with a `TransferError` when the roles do not fit. */

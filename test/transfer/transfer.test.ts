@@ -20,6 +20,7 @@ import {
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { Claims } from "../../src/transfer/claims.ts";
+import { isStreamError } from "../../src/transfer/errors.ts";
 import { Outbox } from "../../src/transfer/outbox.ts";
 import { OutgoingFile } from "../../src/transfer/outgoing-file.ts";
 import { partialOf } from "../../src/transfer/paths.ts";
@@ -136,6 +137,23 @@ describe("a transfer that breaks off", () => {
     expect(readFileSync(join(to, "file")).equals(content)).toBe(true);
     expect(readdirSync(to)).toEqual(["file"]);
     expect(second.sent.position).toBe(content.length);
+  });
+
+  it("is worth another session when the other end closed or lost this one, as by a restart", async () => {
+    const from = folder();
+    fill(from, { file: randomBytes(3_000_000) });
+    for (const [reverse, end] of [
+      [false, "close"],
+      [true, "close"],
+      [false, "destroy"],
+    ] as const) {
+      const both = await start([join(from, "file")], folder(), { reverse, connect: SLOW });
+      await until(() => both.received.movedBytes > 0);
+      if (end === "close") await both.server.close({ timeoutMs: 0 });
+      else both.server.destroy(new Error("restart"));
+      const { sender, receiver } = await both.over;
+      expect(isStreamError(reverse ? receiver : sender), String(reverse ? receiver : sender)).toBe(true);
+    }
   });
 
   it("does not go on with what is not the beginning of the file", async () => {
