@@ -8,6 +8,7 @@ import type { Progress } from "../transfer/progress.ts";
 import { MAX_STREAMS } from "../transfer/receive-session.ts";
 import { connectFailure, judge } from "./connect-failure.ts";
 import { loadCredentials } from "./credential-files.ts";
+import { escapeControls } from "./log-output.ts";
 import { shutdownSignal } from "./shutdown.ts";
 import { Display, type Outcome, summaryJson, summaryText } from "./transfer-display.ts";
 import { TRANSFER_ALPN, type TransferOptions } from "./transfer-options.ts";
@@ -89,7 +90,9 @@ export async function transferAsClient(
     complete: finished,
     stats,
   };
-  const summary = json ? JSON.stringify(summaryJson(progress, outcome)) : summaryText(progress, outcome);
+  const summary = json
+    ? JSON.stringify(summaryJson(progress, outcome))
+    : escapeControls(summaryText(progress, outcome));
   if (json || stats !== null) process.stdout.write(`${summary}\n`);
   if (failure !== null) throw userError(failure);
   if (!finished) throw new UserError(EXIT.incomplete, "stopped: the same command again goes on from here");
