@@ -39,7 +39,7 @@ const server = await startServer(folder, "127.0.0.1:0", web.port);
 children.push(server.child);
 const { url } = await openLivePage(folder);
 const browser = await launchBrowser();
-const { page } = await openPage(browser, url, { viewport: { width: 1080, height: 800 } });
+const { page } = await openPage(browser, url, { viewport: { width: 1200, height: 820 } });
 for (const [i, path] of NODES.entries()) {
   const udp = await openUdpPath(server.port, { ...path, queueMs: 50 });
   const client = await startClient(folder, `127.0.0.1:${udp.port}`, web.port, names[i]);

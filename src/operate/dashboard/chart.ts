@@ -27,7 +27,7 @@ export interface Shape {
 }
 
 const MARGIN = { left: 40, right: 8, top: 18, bottom: 20 };
-const LABEL_WIDTH_PX = 75;
+const LABEL_WIDTH_PX = 60;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 
 /** Where a time is, in px from the left. */
