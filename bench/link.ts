@@ -90,6 +90,7 @@ class User implements LinkUser {
     this.settled++;
   }
   spurious(): void {}
+  pathSampled(): void {}
   receive(): void {
     this.received++;
   }

@@ -44,6 +44,8 @@ const PROVING_GROWTH = 1.3;
 const TELLING_PACKETS = 200;
 /** In these the window grows by what was sent, whatever was lost of it up to this share: too little to harm, too little to judge. */
 const SMALL_ROUND_LOSS = 0.35;
+/** Small windows are filled within this part of a round trip, its inverse: rates lag behind them by a round. */
+const SMALL_WINDOW_PACING = 2;
 /** Of a round of so many packets more than this was lost: most of it was too much for the path, whatever that loses besides. */
 const OVERRUN_LOSS = 0.5;
 const OVERRUN_PACKETS = 40;
@@ -751,10 +753,12 @@ export class Bbr implements CongestionController {
       // Never slower than the initial window in a round trip: the first rates tell of the application, not of the path.
       const initial = (INITIAL_WINDOW_PACKETS * packetBytes) / this.#minRtt.value;
       const grown = Math.max(bandwidth, this.#smallRate);
-      this.pacingRate = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), this.pacingRate);
       const model = STARTUP_GAIN * grown * this.#minRtt.value;
       const first = Math.min((initial + INITIAL_RATE) * this.#minRtt.value, TELLING_PACKETS * packetBytes);
       this.windowBytes = Math.max(this.windowBytes, first, model + 3 * packetBytes, this.#smallWindow());
+      const small = Math.min(this.windowBytes, TELLING_PACKETS * packetBytes) / this.#minRtt.value;
+      const pacing = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), SMALL_WINDOW_PACING * small);
+      this.pacingRate = Math.max(pacing, this.pacingRate);
     } else {
       this.pacingRate = pacing;
       const held = bandwidth * this.#baseStay();

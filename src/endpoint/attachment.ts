@@ -22,6 +22,9 @@ export class Attachment implements LinkUser, LinkObserver {
   #session: LinkUser | null = null;
   /** Whether the session sends over this link. */
   #carries = false;
+  /** Packets of which the link told before there was a session. */
+  #arrived = 0;
+  #lost = 0;
 
   constructor(owner: AttachmentOwner) {
     this.owner = owner;
@@ -40,6 +43,7 @@ export class Attachment implements LinkUser, LinkObserver {
   carry(session: LinkUser, nowMs: number): void {
     this.#session = session;
     this.#carries = true;
+    session.pathSampled(this.#arrived, this.#lost);
     session.payloadBytesChanged(this.routed.link.payloadBytes, nowMs);
   }
 
@@ -78,6 +82,15 @@ export class Attachment implements LinkUser, LinkObserver {
 
   spurious(tag: number, nowMs: number): void {
     this.#session?.spurious(tag, nowMs);
+  }
+
+  pathSampled(arrived: number, lost: number): void {
+    if (this.#carries) {
+      this.#session!.pathSampled(arrived, lost);
+      return;
+    }
+    this.#arrived += arrived;
+    this.#lost += lost;
   }
 
   receive(bytes: Uint8Array, start: number, end: number, nowMs: number): void {

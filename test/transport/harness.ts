@@ -111,6 +111,8 @@ export class Bookkeeper implements LinkUser {
   acks = 0;
   losses = 0;
   spuriousLosses = 0;
+  /** Packets of the link's own. */
+  readonly sampled = { arrived: 0, lost: 0 };
   establishedMs = Number.NaN;
   firstReceivedMs = Number.NaN;
   closedReason: CloseReason | null = null;
@@ -158,6 +160,11 @@ export class Bookkeeper implements LinkUser {
     this.fate[tag] = 2;
     this.outstanding--;
     this.losses++;
+  }
+
+  pathSampled(arrived: number, lost: number): void {
+    this.sampled.arrived += arrived;
+    this.sampled.lost += lost;
   }
 
   spurious(tag: number): void {

@@ -334,6 +334,21 @@ describe("keys", () => {
 });
 
 describe("the handshake", () => {
+  test("tells the user how much the path loses", () => {
+    for (const loss of [0, 0.3]) {
+      let arrived = 0;
+      let lost = 0;
+      for (let seed = 1; seed <= 20; seed++) {
+        const p = createPair({ seed, forward: { rateMbps: 100, delayMs: 20, loss } });
+        p.network.run(1000);
+        arrived += p.clientUser.sampled.arrived;
+        lost += p.clientUser.sampled.lost;
+      }
+      expect(arrived).toBeGreaterThan(60);
+      expect(Math.abs(lost / (arrived + lost) - loss)).toBeLessThan(0.1);
+    }
+  });
+
   test("is done within 3 round trips in 99 % of runs at 30 % loss", () => {
     for (const { delayMs, runs } of [
       { delayMs: 10, runs: 300 },

@@ -37,6 +37,8 @@ export interface LinkUser {
   lost(tag: number, nowMs: number): void;
   /** A packet that was reported lost arrived after all. */
   spurious(tag: number, nowMs: number): void;
+  /** Of packets that carried nothing of the user's, and were as likely to be lost as those that do, so many arrived, so many did not. */
+  pathSampled(arrived: number, lost: number): void;
   /** Bytes `start` to `end` are what the peer's user wrote into one packet: the driver's memory, valid until it returns. */
   receive(bytes: Uint8Array, start: number, end: number, nowMs: number): void;
   /** Keys are there and the peer is authenticated: from now on packets are filled. */

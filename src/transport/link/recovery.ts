@@ -304,9 +304,13 @@ export class Recovery {
     }
     if ((flags & SENT_ACK) !== 0) core.space(epoch).tracker.confirm(ledger.ackFrame(n));
     if ((flags & SENT_CONTROL) !== 0) core.space(epoch).sender.onAcked(ledger.control(n));
-    if ((flags & SENT_TAGGED) === 0) return;
-    if (wasLost) core.user.spurious(ledger.tag(n), nowMs);
-    else core.user.acked(ledger.tag(n), nowMs);
+    if ((flags & SENT_TAGGED) === 0) {
+      if (!wasLost && (flags & (SENT_MTU_PROBE | SENT_OLD_PATH)) === 0) core.user.pathSampled(1, 0);
+    } else if (wasLost) {
+      core.user.spurious(ledger.tag(n), nowMs);
+    } else {
+      core.user.acked(ledger.tag(n), nowMs);
+    }
   }
 
   // ---------------------------------------------------------------- losses
@@ -358,6 +362,7 @@ export class Recovery {
       space.sender.onLost(ledger.control(n));
     }
     if ((flags & SENT_TAGGED) !== 0) core.user.lost(ledger.tag(n), nowMs);
+    else if (!probe && (flags & SENT_OLD_PATH) === 0) core.user.pathSampled(0, 1);
   }
 
   #updateCongestion(rttMs: number, marks: number, waitedMs: number, nowMs: number): void {

@@ -42,6 +42,12 @@ const STEADY_HEADER_BYTES = 1 + 4 + 2 + 2;
 const REQUEST_PATIENCE_RTTS = 0.5;
 const REQUEST_PATIENCE_MS = 50;
 
+/**
+ * A batch whose last symbol left longer ago, round trips, has repair ahead of losses after all others: word of what it lacks is near.
+ * Else one that was hit hard makes all that follow it late.
+ */
+const STALE_RTTS = 0.25;
+
 /** Memory of batches that are done is kept for as many more as are live, and at least for these. */
 const LEAST_IDLE_BATCHES = 2;
 
@@ -485,12 +491,20 @@ export class BatchSender implements SymbolOwner {
   /** The batch of which a repair ahead of losses should leave now. */
   #nextAhead(nowMs: number): SendBatch | null {
     if (!this.#redundancy.affordsAhead) return null;
+    const staleMs = nowMs - STALE_RTTS * this.#redundancy.path.rttMs;
+    let stale: SendBatch | null = null;
     for (const batch of this.#watched) {
+      const late = batch.lastMs < staleMs;
+      if (late && stale !== null) continue;
       const flowing = !batch.sealed && nowMs < batch.lastMs + PAUSE_MS;
-      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing)) return batch;
-      if (!flowing) this.#unwatch(batch);
+      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing)) {
+        if (!late) return batch;
+        stale = batch;
+      } else if (!flowing) {
+        this.#unwatch(batch);
+      }
     }
-    return null;
+    return stale;
   }
 
   #writeRepairOf(batch: SendBatch, tag: number, bytes: Uint8Array, at: number, end: number, patient: boolean): number {

@@ -11,7 +11,7 @@ const NO_CHANCES = new Float32Array(0);
 const NO_COUNTS = new Float64Array(0);
 /** Changes of the model below these are let be. */
 const LOSS_STEP = 0.1;
-const LEAST_LOSS_STEP = 0.0002;
+const LEAST_LOSS_STEP = 0.00005;
 const PERSISTENCE_STEP = 0.04;
 
 export class LossOdds {

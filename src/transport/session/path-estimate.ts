@@ -8,7 +8,7 @@
  */
 
 /** Packets over which the loss is averaged: few, for the beginning of a thin flow, to many. */
-const LEAST_MEMORY = 32;
+const LEAST_MEMORY = 8;
 const MEMORY = 800;
 /** Losses over which their persistence is averaged, and as how many the assumption of independence counts. */
 const PERSISTENCE_MEMORY = 200;
@@ -22,6 +22,8 @@ const MOST_FATES = 4096;
 const UNKNOWN = 0;
 const ARRIVED = 1;
 const LOST = 2;
+/** Packets that others sent count among the first so many only: later ones are mostly those of a path that is gone. */
+const MOST_SAMPLES = 32;
 /** Before anything is known. */
 const INITIAL_LOSS = 0.02;
 const INITIAL_RTT_MS = 200;
@@ -81,6 +83,13 @@ export class PathEstimate {
   /** A packet that was given up for lost arrived. */
   spurious(): void {
     this.#loss = Math.max(0, this.#loss - 1 / MEMORY);
+  }
+
+  /** Of packets that were not the session's so many arrived, so many did not: what is known of the path before it sends. */
+  sample(arrived: number, lost: number): void {
+    for (let i = 0; i < arrived + lost && this.#packets < MOST_SAMPLES; i++) {
+      this.#loss += ((i < lost ? 1 : 0) - this.#loss) * this.#weight();
+    }
   }
 
   /** A new path: nothing is known of it. */

@@ -71,8 +71,12 @@ const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset
 export const PAUSE_MS = 3;
 /** While symbols flow, a batch may be incomplete with this chance. */
 const FLOWING_TARGET = 0.1;
+/** One of datagrams with this: repairs that leave before its last symbols help these not, and it is sealed soon. */
+const FLOWING_DATAGRAMS_TARGET = 0.2;
 /** Of the reliable class a sealed batch may with this share of the target's chance: no later repair helps its last symbols. */
 const SEALED_SHARE = 0.2;
+/** One of datagrams with this share: a second look comes when most of it is late. */
+const SEALED_DATAGRAMS_SHARE = 0.5;
 /** A batch that is this old takes no more symbols: round trips, and at least milliseconds. */
 const BATCH_AGE_RTTS = 8;
 const LEAST_BATCH_AGE_MS = 50;
@@ -133,8 +137,8 @@ export class Redundancy {
   /** Whether a batch should have one more repair under way; `flowing`: its symbols have not paused. */
   wantsAhead(batch: SendBatch, unreliable: boolean, flowing: boolean): boolean {
     this.#odds.update(this.path.loss, this.path.persistence);
-    if (flowing) return batch.odds(this.#odds, false) > FLOWING_TARGET;
-    const target = batch.sealed && !unreliable ? SEALED_SHARE * this.#target : this.#target;
+    if (flowing) return batch.odds(this.#odds, false) > (unreliable ? FLOWING_DATAGRAMS_TARGET : FLOWING_TARGET);
+    const target = batch.sealed ? (unreliable ? SEALED_DATAGRAMS_SHARE : SEALED_SHARE) * this.#target : this.#target;
     return batch.odds(this.#odds, true) > target;
   }
 

@@ -13,10 +13,11 @@ const SPARSE_SHARE = 8;
 const THIN_SHARE = 1.5;
 /** Unused allowances last as long. */
 const ALLOWANCE_MS = 500;
-/** What may be saved up: a batch's worth, however large; and what may be owed. */
+/** What may be saved up: a batch's worth, however large; and what may be owed: little, so that losses which nobody
+ * could expect, as at the beginning of a flow, do not leave what comes after them without repair. */
 const LEAST_SAVING_BYTES = 6000;
 const MOST_SAVING_BYTES = 64 * 1500;
-const MOST_DEBT_BYTES = 16 * 1500;
+const MOST_DEBT_BYTES = 4 * 1500;
 
 export interface BudgetOptions {
   /** Bytes of repair to a byte of source symbols. */

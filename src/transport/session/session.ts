@@ -397,6 +397,10 @@ export class Session implements LinkUser {
     this.#exchange.path.spurious();
   }
 
+  pathSampled(arrived: number, lost: number): void {
+    this.#exchange.path.sample(arrived, lost);
+  }
+
   receive(bytes: Uint8Array, start: number, end: number, nowMs: number): void {
     this.#nowMs = nowMs;
     let at = start;

@@ -303,6 +303,26 @@ describe("repair ahead of losses", () => {
     expect(slowest).toBeGreaterThan(1500);
   });
 
+  test("keeps up with losses that nobody expected: what a flow begins with does not make the rest of it late", () => {
+    const flow = paced({
+      hop: { rateMbps: 100, delayMs: 50, queueMs: 10, loss: 0.3 },
+      seed: 3,
+      by: "datagram",
+      bytes: 1200,
+      intervalMs: 1,
+      count: 6000,
+      warmUpMs: 0,
+    });
+    expect([flow.wrong, flow.log]).toEqual([0, []]);
+    expect(flow.lost / 6000).toBeLessThan(0.003);
+    expect(flow.packets / flow.symbols).toBeLessThan(1.9);
+    const late = (from: number, to: number) =>
+      flow.inOrderMs.slice(from, to).filter((delayMs) => delayMs > 50 + 40).length;
+    expect(late(0, 400)).toBeLessThan(100);
+    expect(late(400, 2000)).toBeLessThan(0.02 * 1600);
+    expect(late(2000, 6000)).toBeLessThan(0.01 * 4000);
+  });
+
   test("costs hardly anything where nothing is lost, and no more than the budget says where much is", () => {
     const flow = (loss: number, redundancy: { preset: "throughput" | "balanced" }) =>
       paced({

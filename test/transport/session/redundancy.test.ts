@@ -36,6 +36,21 @@ test("a path's loss, its bursts and its round trip are found from the fates of p
   }
 });
 
+test("what became of a link's own packets is known of a path before a session sends, and forgotten with it", () => {
+  const path = new PathEstimate();
+  const { loss } = path;
+  path.sample(12, 4);
+  expect(path.loss).toBeGreaterThan(0.12);
+  expect(path.loss).toBeLessThan(0.25);
+  // Later ones hardly count, for in an outage they are the only ones.
+  path.sample(16, 0);
+  const before = path.loss;
+  path.sample(0, 500);
+  expect(path.loss).toBe(before);
+  path.reset();
+  expect(path.loss).toBe(loss);
+});
+
 test("the odds of independent losses are binomial, and bursts make many losses likelier", () => {
   const odds = new LossOdds();
   odds.update(0.1, 0.1);
