@@ -8,18 +8,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { until } from "../proxy/local.ts";
 import { Authority, SERVER_AUTH } from "../tls/certificates.ts";
+import { find, runProgram } from "./other-programs.ts";
 import { delay, folderLater, later, noNetwork, startClient, startNetwork, startServer } from "./rig.ts";
-
-/** Where a program is; null, said once, where it is not. */
-function find(program: string, places: readonly string[] = []): string | null {
-  const path = [process.env["PATH"], "/usr/sbin", ...places].join(":");
-  try {
-    return execFileSync("sh", ["-c", `command -v ${program}`], { env: { PATH: path }, encoding: "utf8" }).trim();
-  } catch {
-    console.warn(`skipped for want of it: ${program}`);
-    return null;
-  }
-}
 
 const quicServer = find("gtlsserver");
 const quicClient = find("gtlsclient");
@@ -29,22 +19,6 @@ const redis = find("redis-server");
 const redisCli = find("redis-cli");
 const sshd = find("sshd");
 const scp = find("scp");
-
-function run(program: string, args: readonly string[], options: { uid?: number; gid?: number } = {}): Promise<string> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
-  later(() => child.kill("SIGKILL"));
-  let output = "";
-  child.stdout.on("data", (text) => {
-    output += text;
-  });
-  child.stderr.on("data", (text) => {
-    output += text;
-  });
-  return once(child, "close").then(([code]) => {
-    if (code !== 0) throw new Error(`${program} ended with ${code}: ${output.slice(-2000)}`);
-    return output;
-  });
-}
 
 describe("datagrams through a forward of UDP", () => {
   it("come back whole, to the source that sent them", async () => {
@@ -92,7 +66,7 @@ describe("datagrams through a forward of UDP", () => {
       const got = folderLater();
       const clientArgs = [quicClient!, "-q", "--exit-on-all-streams-close", "--download", got];
       const uri = "https://quic.example/page";
-      await run("ip", ["netns", "exec", network.edge, ...clientArgs, "127.0.0.1", "5000", uri]);
+      await runProgram("ip", ["netns", "exec", network.edge, ...clientArgs, "127.0.0.1", "5000", uri]);
       expect(execFileSync("cmp", [page, join(got, "page")], { encoding: "utf8" })).toBe("");
     },
   );
@@ -107,7 +81,7 @@ describe.skipIf(initdb === null || psql === null || process.getuid?.() !== 0)("P
     // It refuses to run as root.
     const nobody = { uid: 65_534, gid: 65_534 };
     execFileSync("chown", ["65534:65534", data, there]);
-    await run(initdb!, ["-D", data, "-U", "tester", "--no-sync", "-A", "trust"], nobody);
+    await runProgram(initdb!, ["-D", data, "-U", "tester", "--no-sync", "-A", "trust"], nobody);
     const name = ".s.PGSQL.5432";
     const postgres = join(execFileSync("dirname", [initdb!], { encoding: "utf8" }).trim(), "postgres");
     const args = ["-D", data, "-k", there, "-c", "listen_addresses=", "-c", "fsync=off", "-p", "5432"];
@@ -123,7 +97,7 @@ describe.skipIf(initdb === null || psql === null || process.getuid?.() !== 0)("P
     await until(() => log.includes("ready to accept connections"));
     const { port } = await startServer();
     await startClient(port, ["-L", `unix:${join(here, name)}=unix:${join(there, name)}`]);
-    const ask = (sql: string) => run(psql!, ["-h", here, "-U", "tester", "-d", "postgres", "-Atc", sql]);
+    const ask = (sql: string) => runProgram(psql!, ["-h", here, "-U", "tester", "-d", "postgres", "-Atc", sql]);
     expect(await ask("select 6 * 7")).toBe("42\n");
     expect((await ask("select repeat('x', 5000000)")).length).toBe(5_000_001);
     expect(await ask("create table t as select * from generate_series(1, 20000) i; select sum(i) from t")).toContain(
@@ -141,7 +115,7 @@ describe.skipIf(noNetwork || redis === null || redisCli === null)("Redis over a 
     later(() => server.kill("SIGKILL"));
     await until(() => existsSync(there));
     await startNetwork(["-L", `unix:${here}=unix:${there}`], { lossPercent: 5 });
-    const ask = (...words: string[]) => run(redisCli!, ["-s", here, ...words]);
+    const ask = (...words: string[]) => runProgram(redisCli!, ["-s", here, ...words]);
     expect(await ask("SET", "name", "edge-1")).toBe("OK\n");
     expect(await ask("GET", "name")).toBe("edge-1\n");
     const value = "v".repeat(100_000);
@@ -150,7 +124,9 @@ describe.skipIf(noNetwork || redis === null || redisCli === null)("Redis over a 
     const commands = Array.from({ length: 100 }, (_, i) => words("SET", `key:${i}`, `${value}${i}`)).join("");
     const file = join(folder, "commands");
     writeFileSync(file, commands);
-    expect(await run("sh", ["-c", `${redisCli} -s ${here} --pipe < ${file}`])).toContain("errors: 0, replies: 100");
+    expect(await runProgram("sh", ["-c", `${redisCli} -s ${here} --pipe < ${file}`])).toContain(
+      "errors: 0, replies: 100",
+    );
     expect(await ask("GET", "key:99")).toBe(`${value}99\n`);
     expect(await ask("DBSIZE")).toBe("101\n");
   });
@@ -189,7 +165,8 @@ describe.skipIf(noNetwork || sshd === null || scp === null)("scp over a network 
     writeFileSync(at("file"), content);
     const trust = ["UserKnownHostsFile=/dev/null", "StrictHostKeyChecking=no", "BatchMode=yes"];
     const options = ["-P", "2222", "-i", at("user"), ...trust.flatMap((option) => ["-o", option])];
-    const copy = (from: string, to: string) => run("ip", ["netns", "exec", network.edge, scp!, ...options, from, to]);
+    const copy = (from: string, to: string) =>
+      runProgram("ip", ["netns", "exec", network.edge, scp!, ...options, from, to]);
     await copy(at("file"), `root@127.0.0.1:${at("there")}`);
     expect(readFileSync(at("there")).equals(content)).toBe(true);
     await copy(`root@127.0.0.1:${at("there")}`, at("back"));
