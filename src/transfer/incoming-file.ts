@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { constants, type Stats } from "node:fs";
-import { chmod, type FileHandle, open, rename } from "node:fs/promises";
+import { chmod, copyFile, type FileHandle, open, rename } from "node:fs/promises";
 import { FileError, TransferError } from "./errors.ts";
 import { type Folder, lookAt, MODE_BITS, mtimeUsOf, refuseSpecial } from "./folder.ts";
 import { type Entry, HASH_BYTES } from "./frames.ts";
@@ -28,6 +28,8 @@ export interface IncomingOptions {
 
 /** What the sender is to be told. */
 export type Wish = { offset: number; hash: Buffer } | "unchanged" | "done";
+
+const WHOLE = { offset: 0, hash: Buffer.alloc(0) };
 
 export class IncomingFile {
   readonly entry: Entry;
@@ -70,7 +72,9 @@ export class IncomingFile {
     if (partial !== null && partial.size > 0 && partial.size <= sizeBytes) {
       return this.#offer(this.#partial, partial);
     }
-    return sameSize ? this.#offer(this.#folder.at(path), there) : { offset: 0, hash: Buffer.alloc(0) };
+    if (sameSize) return this.#offer(this.#folder.at(path), there);
+    if (partial === null && there?.isFile() && there.size > 0 && there.size < sizeBytes) return this.#grow();
+    return WHOLE;
   }
 
   /** The sender says that what was offered is all of it. Resolves with whether it was in its place before. */
@@ -134,17 +138,29 @@ export class IncomingFile {
     });
   }
 
+  /** The older file may be the beginning of this one, as of a log: then only what is new need come. */
+  async #grow(): Promise<Wish> {
+    try {
+      await copyFile(this.#folder.at(this.entry.path), this.#partial, constants.COPYFILE_FICLONE);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EACCES") return WHOLE;
+      throw error;
+    }
+    this.#fresh = false;
+    const copy = await lookAt(this.#partial);
+    return copy?.isFile() ? this.#offer(this.#partial, copy) : WHOLE;
+  }
+
   async #offer(path: Buffer, stats: Stats): Promise<Wish> {
-    const whole = { offset: 0, hash: Buffer.alloc(0) };
     const file = await open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: NodeJS.ErrnoException) => {
       // What cannot be read cannot be compared, but it can be replaced.
       if (error.code === "EACCES") return null;
       throw error;
     });
-    if (file === null) return whole;
+    if (file === null) return WHOLE;
     try {
       const hash = isSame(stats, await file.stat()) ? await hashPrefix(file, stats.size) : null;
-      if (hash === null) return whole;
+      if (hash === null) return WHOLE;
       this.#base = { path, stats, hash, bytes: stats.size };
       return { offset: stats.size, hash: hash.copy().digest() };
     } finally {

@@ -115,6 +115,25 @@ describe("a transfer", () => {
   });
 });
 
+describe("a file that has grown since the last time", () => {
+  it("comes from where it was on, when the older one is its beginning", async () => {
+    const from = folder();
+    const log = randomBytes(200_000);
+    fill(from, { log, other: log });
+    const to = folder();
+    await transfer([join(from, "log"), join(from, "other")], to);
+    const more = randomBytes(5000);
+    fill(from, { log: Buffer.concat([log, more]), other: Buffer.concat([more, log]) });
+    const { received } = await transfer([join(from, "log"), join(from, "other")], to);
+    expect(received).toMatchObject({ doneFiles: 2, unchangedFiles: 0, failed: 0 });
+    expect(received.movedBytes).toBe(more.length + 205_000);
+    for (const name of ["log", "other"]) {
+      expect(readFileSync(join(to, name)).equals(readFileSync(join(from, name)))).toBe(true);
+    }
+    expect(readdirSync(to)).toEqual(["log", "other"]);
+  });
+});
+
 describe("a transfer that breaks off", () => {
   it("leaves the old file in its place, and goes on with what came when it is tried again", async () => {
     const from = folder();
