@@ -69,6 +69,8 @@ const DOUBTFUL_GAIN = 0.5;
 const EXPERIMENT_LEAST_MS = 30;
 const EXPERIMENT_MOST_MS = 50;
 const EXPERIMENT_LEAST_PACKETS = 100;
+/** The first, which is slower still, takes no longer than it must. */
+const FIRST_EXPERIMENT_PACKETS = 50;
 /**
  * The queue was empty in an experiment if its smallest RTT lies no further above the smallest of all, and what its packets stayed above
  * the least that those of any other lately stayed: share of the RTT, and bounds.
@@ -555,7 +557,7 @@ export class Bbr implements CongestionController {
     const missingMs = (MISSING_QUEUE * this.#queueBytes()) / this.#bandwidth.value;
     const meanStay = this.#stayCount > 0 ? this.#staySum / this.#stayCount : Number.POSITIVE_INFINITY;
     const idle = meanStay < this.#baseStay() + missingMs || this.#rttLow < this.#drainedLow + missingMs;
-    if (!idle || this.#thin || nowMs < this.#holdUntilMs) {
+    if (!idle || this.#thin || this.#loss.provisional || nowMs < this.#holdUntilMs) {
       this.#acceleration = 0;
     } else if (this.#acceleration < 2 || this.#round >= this.#accelerationRound + 2) {
       // What a step does is seen a round trip after the round it was taken in.
@@ -704,7 +706,9 @@ export class Bbr implements CongestionController {
   #step(nowMs: number, inFlightBytes: number): void {
     this.#held = nowMs < this.#holdUntilMs;
     if (this.#phase === "cruise") {
-      const due = nowMs >= this.#nextExperimentMs && !this.#experimentOpen && this.#acceleration === 0;
+      // Acceleration is let finish, but not go on for ever on an estimate that is wrong.
+      const overdue = nowMs >= this.#nextExperimentMs + EXPERIMENT_INTERVAL_MS / 2;
+      const due = nowMs >= this.#nextExperimentMs && !this.#experimentOpen && (this.#acceleration === 0 || overdue);
       if (due && this.#thin) this.#startExperiment(nowMs, true);
       else if (due) this.#startDrain(nowMs);
     } else if (this.#phase === "drain" && this.#overshotUpTo >= 0) {
@@ -724,7 +728,8 @@ export class Bbr implements CongestionController {
       const duration = Math.min(Math.max(this.#minRtt.value, EXPERIMENT_LEAST_MS), EXPERIMENT_MOST_MS);
       const packets = this.#experimentSent / this.#packetBytes;
       const elapsed = nowMs - this.#phaseStartMs;
-      const enough = packets >= EXPERIMENT_LEAST_PACKETS || elapsed >= EXPERIMENT_PATIENCE_MS;
+      const wanted = this.#loss.experiments === 0 ? FIRST_EXPERIMENT_PACKETS : EXPERIMENT_LEAST_PACKETS;
+      const enough = packets >= wanted || elapsed >= EXPERIMENT_PATIENCE_MS;
       if (elapsed >= duration && enough) this.#startCruise(nowMs);
     }
   }

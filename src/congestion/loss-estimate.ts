@@ -26,6 +26,8 @@ export class LossEstimate {
   doubtful = false;
   /** Variance of the number lost, relative to independent losses: 1, more for losses in bursts. */
   dispersion = 1;
+  /** It comes from an experiment through which a queue stood, for want of a better one. */
+  provisional = false;
   readonly #sent = new Float64Array(POOL);
   readonly #lost = new Float64Array(POOL);
   #next = 0;
@@ -53,7 +55,9 @@ export class LossEstimate {
     const tolerance =
       SIGNIFICANT *
       Math.max(Math.sqrt((expected * (1 - expected) * this.dispersion) / packets), this.deviation(packets));
-    if (this.experiments > 0 && share < this.share - (CERTAIN / SIGNIFICANT) * tolerance) {
+    if (this.provisional && (clear || share < this.share)) {
+      this.#forget();
+    } else if (this.experiments > 0 && share < this.share - (CERTAIN / SIGNIFICANT) * tolerance) {
       this.#forget();
     } else if (!clear && this.experiments > 0) {
       return;
@@ -73,6 +77,7 @@ export class LossEstimate {
     }
     this.#doubts = 0;
     this.doubtful = false;
+    if (this.experiments === 0) this.provisional = !clear;
     this.#pool(packets, lost);
   }
 
@@ -84,6 +89,7 @@ export class LossEstimate {
   }
 
   #forget(): void {
+    this.provisional = false;
     this.#doubts = 0;
     this.#pooled = 0;
     this.experiments = 0;

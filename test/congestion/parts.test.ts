@@ -105,6 +105,19 @@ describe("LossEstimate", () => {
     expect(loss.share).toBeCloseTo(0.01, 6);
   });
 
+  it("takes a first experiment through which a queue stood only until there is a better one", () => {
+    const loss = new LossEstimate();
+    loss.addExperiment(50, 30, false, 0);
+    expect(loss.provisional).toBe(true);
+    loss.addExperiment(50, 27, false, 1000);
+    expect(loss.share).toBeCloseTo(0.54, 6);
+    loss.addExperiment(50, 30, false, 2000);
+    expect(loss.share).toBeCloseTo(0.54, 6);
+    loss.addExperiment(100, 10, true, 3000);
+    expect(loss.share).toBeCloseTo(0.1, 6);
+    expect(loss.provisional).toBe(false);
+  });
+
   it("tolerates more when losses come in bursts", () => {
     const loss = new LossEstimate();
     loss.dispersion = 14;

@@ -22,11 +22,11 @@ import { SessionError } from "./session-error.ts";
 /** Superfluous repairs a batch that a round may cost on average where a round trip is short: waiting for one more costs little. */
 const LEAST_WASTE = 0.2;
 /** The same where it is long, in a batch's first round and in each later one. */
-const FIRST_WASTE = 0.5;
+const FIRST_WASTE = 0.6;
 const LATER_WASTE = 0.4;
 const LONG_RTT_MS = 180;
 /** The same for what leaves in advance with a full batch, where a round trip is long. */
-const ADVANCE_WASTE = 0.1;
+const ADVANCE_WASTE = 0.2;
 /** No more repairs than make them fall short with this chance. */
 const LEAST_SHORTFALL = 0.0005;
 const MOST_REPAIRS = 128;
