@@ -1,7 +1,7 @@
 /**
- * Many clients in one process, each with a socket, a certificate and a forward of its own, made of the parts of `bats-proxy client`: a
- * process for each would measure how so many hosts share one machine's processors. Gets its settings in a message, says when it has
- * made all certificates, dials when told to, and reports each time that a client's forward has carried a byte there and back.
+ * Many clients in one process, each with a socket, a forward and tickets of its own and one certificate for all, made of the parts of
+ * `bats-proxy client`: a process for each would measure how so many hosts share one machine's processors. Gets its settings in a message,
+ * says when it has read its credentials, dials when told to, and reports each time that a client's forward has carried a byte there and back.
  */
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
@@ -96,12 +96,10 @@ async function startClient(client: number, options: ClientsOptions, credentials:
 
 process.once("disconnect", () => process.exit());
 const [options] = (await once(process, "message")) as [ClientsOptions];
-const credentials: Credentials[] = [];
-for (let i = 0; i < options.clients; i++) {
-  const name = { commonName: `edge-${options.first + i}`, subjectAltNames: [], server: false, days: 1 };
-  const { certificate, key } = await issueCertificate(options.authority, name);
-  credentials.push(new Credentials({ ca: options.authority.certificate, cert: certificate, key }));
-}
+const name = { commonName: `edge-${options.first}`, subjectAltNames: [], server: false, days: 1 };
+const { certificate, key } = await issueCertificate(options.authority, name);
+const sources = { ca: options.authority.certificate, cert: certificate, key };
+const credentials = Array.from({ length: options.clients }, () => new Credentials(sources));
 report({ type: "ready" });
 await once(process, "message");
 let next = 0;

@@ -14,7 +14,7 @@ import type { ClientsOptions, ClientsReport } from "./clients.ts";
 const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const CLIENT_PROCESSES = 4;
 /** Clients of each process that dial at once. */
-const AT_ONCE = 16;
+const AT_ONCE = 4;
 const GIVE_UP_MS = 180_000;
 
 /** What the server takes. */
@@ -109,7 +109,10 @@ export class Fleet {
 
   #fork(): ChildProcess {
     const certificates = this.#certificates.of("localhost");
-    const args = ["server", "--listen", `127.0.0.1:${this.#port}`, ...certificates, "--allow", `*=${this.#target}`];
+    const listen = ["--listen", `127.0.0.1:${this.#port}`];
+    // The clients of a process have one certificate.
+    const allow = ["--allow", `*=${this.#target}`, "--max-sessions-per-identity", "65536"];
+    const args = ["server", ...listen, ...certificates, ...allow];
     return fork(MAIN, args, {
       execArgv: ["--expose-gc", "--import", new URL("probe.mjs", import.meta.url).href],
       stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -1,5 +1,5 @@
 /**
- * What many clients cost a server: the built `bats-proxy server`; clients with a socket, a certificate and a forward each (`fleet.ts`);
+ * What many clients cost a server: the built `bats-proxy server`; clients with a socket and a forward each (`fleet.ts`);
  * default settings but for a keep-alive of 15 s at both ends. Every forward carries a byte there and back, then all are left alone.
  *
  *     npm run bench:scale                     # 100 to 3000 clients; some fifteen minutes
