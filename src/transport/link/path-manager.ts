@@ -19,7 +19,7 @@ import type { Recovery } from "./recovery.ts";
 const MAX_RESPONSES = 4;
 /** Challenges are so many round trips apart, and this far at least: a lost one must not cost a round trip. */
 const CHALLENGE_RTTS = 0.125;
-const CHALLENGE_LEAST_MS = 15;
+const CHALLENGE_LEAST_MS = 8;
 /** A path that gives no proof in this many probe timeouts has failed. */
 const VALIDATION_PTOS = 6;
 const VALIDATION_LEAST_MS = 1000;
