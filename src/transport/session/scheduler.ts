@@ -27,7 +27,8 @@ export interface Sendable {
 }
 
 export class Scheduler {
-  readonly #levels: Ring<Sendable>[] = Array.from({ length: URGENCY_LEVELS }, () => new Ring<Sendable>());
+  /** Null where nothing ever waited. */
+  readonly #levels: (Ring<Sendable> | null)[] = new Array<Ring<Sendable> | null>(URGENCY_LEVELS).fill(null);
   #size = 0;
 
   get size(): number {
@@ -36,7 +37,7 @@ export class Scheduler {
 
   /** How many wait at a level. */
   waiting(level: number): number {
-    return this.#levels[level].length;
+    return this.#levels[level]?.length ?? 0;
   }
 
   /** Has it take its turn, unless it waits already. */
@@ -44,24 +45,30 @@ export class Scheduler {
     if (item.queued) return;
     item.queued = true;
     this.#size++;
-    this.#levels[item.urgency].push(item);
+    this.#level(item.urgency).push(item);
   }
 
   /** Gives it its turn back: it is the next of its level. */
   unshift(item: Sendable): void {
     item.queued = true;
     this.#size++;
-    this.#levels[item.urgency].unshift(item);
+    this.#level(item.urgency).unshift(item);
   }
 
   /** The next of a level, out of its queue. One whose urgency changed meanwhile is sent to its level. */
   shift(level: number): Sendable | undefined {
-    const item = this.#levels[level].shift();
+    const item = this.#levels[level]?.shift();
     if (item === undefined) return undefined;
     item.queued = false;
     this.#size--;
     if (item.urgency === level) return item;
     this.push(item);
     return undefined;
+  }
+
+  #level(urgency: number): Ring<Sendable> {
+    const level = this.#levels[urgency] ?? new Ring<Sendable>();
+    this.#levels[urgency] = level;
+    return level;
   }
 }

@@ -108,13 +108,10 @@ class MessageQueue implements Sendable {
 }
 
 export class SendMessages {
-  readonly #queues: readonly MessageQueue[];
+  /** By urgency; null where there never was a message. */
+  readonly #queues: (MessageQueue | null)[] = new Array<MessageQueue | null>(URGENCY_LEVELS).fill(null);
   #buffered = 0;
   #cut = 0;
-
-  constructor() {
-    this.#queues = Array.from({ length: URGENCY_LEVELS }, (_, urgency) => new MessageQueue(this, urgency));
-  }
 
   /** Bytes that wait: of a message that leaves, all of it. */
   get buffered(): number {
@@ -128,7 +125,8 @@ export class SendMessages {
 
   /** Takes a message as it travels, which nobody changes any more; returns the queue that it is in. */
   push(bytes: Uint8Array, plainLength: number, compressed: boolean, ordered: boolean, urgency: number): Sendable {
-    const queue = this.#queues[urgency];
+    const queue = this.#queues[urgency] ?? new MessageQueue(this, urgency);
+    this.#queues[urgency] = queue;
     const flags = (ordered ? 0 : MESSAGE_UNORDERED) | (compressed ? MESSAGE_COMPRESSED : 0);
     const number = ordered ? queue.ordered++ * URGENCY_LEVELS + urgency : 0;
     queue.messages.push({ bytes, plainLength, flags, number });
@@ -138,7 +136,7 @@ export class SendMessages {
 
   /** The most urgent queue whose first message has left in part and so needs no credit; null when there is none. */
   get begun(): Sendable | null {
-    for (const queue of this.#queues) if (queue.begun) return queue;
+    for (const queue of this.#queues) if (queue?.begun === true) return queue;
     return null;
   }
 
