@@ -15,7 +15,7 @@
  * Hot: per packet a few numbers are added up; only rounds and phases do more. Nothing is allocated in steady state.
  */
 import type { CongestionController, CongestionMetrics, CongestionOptions, CongestionUpdate } from "./controller.ts";
-import { APART_MS, LossEstimate } from "./loss-estimate.ts";
+import { APART_MS, LossEstimate, PROVISIONAL_SHARE } from "./loss-estimate.ts";
 import { RateSampler } from "./rate-sampler.ts";
 import { WindowedExtremum } from "./windowed-extremum.ts";
 
@@ -44,13 +44,13 @@ const PROVING_GROWTH = 1.3;
 const TELLING_PACKETS = 200;
 /** In these the window grows by what was sent, whatever was lost of it up to this share: too little to harm, too little to judge. */
 const SMALL_ROUND_LOSS = 0.35;
-/** Small windows are filled within this part of a round trip, its inverse: rates lag behind them by a round. */
-const SMALL_WINDOW_PACING = 2;
 /** Of a round of so many packets more than this was lost: most of it was too much for the path, whatever that loses besides. */
 const OVERRUN_LOSS = 0.5;
 const OVERRUN_PACKETS = 40;
 /** Samples in a row above the RTT threshold that end startup (RFC 9406 takes 8 too). */
 const HIGH_RTTS = 8;
+/** In smaller windows they do not: jitter of the path lasts for all of such a round, and who stops there climbs for seconds. */
+const QUEUING_PACKETS = 150;
 /** A round in which less of the window than this was ever in flight was bounded by the application. */
 const LIMITED_FLIGHT = 0.5;
 /** Loss beyond what is usual that, with a high RTT, is a full queue's, however much the RTT falls in between. */
@@ -410,7 +410,9 @@ export class Bbr implements CongestionController {
       this.#fall = Math.max(this.#fall, this.#rttMax - rttMs);
       this.#highRtts = rttMs > least + threshold + 1.5 * this.#fall ? this.#highRtts + 1 : 0;
       this.#lossyRtts = rttMs > least + threshold && this.#lossJumps() ? this.#lossyRtts + 1 : 0;
-      if (Math.max(this.#highRtts, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1) this.#startDrain(nowMs);
+      const large = this.windowBytes >= QUEUING_PACKETS * this.#packetBytes;
+      if (Math.max(large ? this.#highRtts : 0, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1)
+        this.#startDrain(nowMs);
     }
   }
 
@@ -707,8 +709,9 @@ export class Bbr implements CongestionController {
     this.#held = nowMs < this.#holdUntilMs;
     if (this.#phase === "cruise") {
       // Acceleration is let finish, but not go on for ever on an estimate that is wrong.
-      const overdue = nowMs >= this.#nextExperimentMs + EXPERIMENT_INTERVAL_MS / 2;
-      const due = nowMs >= this.#nextExperimentMs && !this.#experimentOpen && (this.#acceleration === 0 || overdue);
+      const doubt =
+        this.#loss.share > PROVISIONAL_SHARE && nowMs >= this.#nextExperimentMs + EXPERIMENT_INTERVAL_MS / 2;
+      const due = nowMs >= this.#nextExperimentMs && !this.#experimentOpen && (this.#acceleration === 0 || doubt);
       if (due && this.#thin) this.#startExperiment(nowMs, true);
       else if (due) this.#startDrain(nowMs);
     } else if (this.#phase === "drain" && this.#overshotUpTo >= 0) {
@@ -761,9 +764,7 @@ export class Bbr implements CongestionController {
       const model = STARTUP_GAIN * grown * this.#minRtt.value;
       const first = Math.min((initial + INITIAL_RATE) * this.#minRtt.value, TELLING_PACKETS * packetBytes);
       this.windowBytes = Math.max(this.windowBytes, first, model + 3 * packetBytes, this.#smallWindow());
-      const small = Math.min(this.windowBytes, TELLING_PACKETS * packetBytes) / this.#minRtt.value;
-      const pacing = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), SMALL_WINDOW_PACING * small);
-      this.pacingRate = Math.max(pacing, this.pacingRate);
+      this.pacingRate = Math.max(STARTUP_PACING_GAIN * Math.max(grown, initial), this.pacingRate);
     } else {
       this.pacingRate = pacing;
       const held = bandwidth * this.#baseStay();

@@ -17,6 +17,9 @@ const AGREEING = 3;
 /** Experiments that shall raise the estimate lie at least this far apart. */
 export const APART_MS = 1000;
 
+/** A first experiment through which a queue stood and that lost more than this may have lost it to that queue. */
+export const PROVISIONAL_SHARE = 0.2;
+
 export class LossEstimate {
   /** 0 before the first experiment. */
   share = 0;
@@ -77,7 +80,7 @@ export class LossEstimate {
     }
     this.#doubts = 0;
     this.doubtful = false;
-    if (this.experiments === 0) this.provisional = !clear;
+    if (this.experiments === 0) this.provisional = !clear && share > PROVISIONAL_SHARE;
     this.#pool(packets, lost);
   }
 
