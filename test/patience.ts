@@ -18,4 +18,7 @@ export async function wakeOrLate(ms: number, arm: (wake: () => void) => void): P
  * Between processes, sockets and interfaces a test may wait in vain on a machine that stood still. It is run once more, and the report
  * says so; whatever fails for another reason than waiting has failed.
  */
-export const RETRY = { count: 1, condition: /^Test timed out in |^no .* in \d+ ms|: no line in \d+ ms/ };
+export const RETRY = {
+  count: 1,
+  condition: /^Test timed out in |^no .* in \d+ ms|: no line in \d+ ms|: Timeout \d+ms exceeded/,
+};

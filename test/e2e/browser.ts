@@ -26,6 +26,9 @@ export function launchBrowser(): Promise<Browser> {
 export const DESKTOP = { width: 1280, height: 900 };
 export const PHONE = { width: 390, height: 844 };
 
+/** A browser that draws without a graphics processor is slow to begin on a busy machine. */
+const PATIENCE_MS = 80_000;
+
 export interface OpenPage {
   page: Page;
   /** Errors of its console and exceptions that nobody caught. */
@@ -47,6 +50,7 @@ export async function openPage(
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("request", (request) => requests.push(request.url()));
+  page.setDefaultTimeout(PATIENCE_MS);
   await page.goto(url);
   return { page, complaints, requests };
 }
