@@ -12,9 +12,10 @@ import { type Certificates, createCertificates } from "../test/cli/command.ts";
 import type { ClientsOptions, ClientsReport } from "./clients.ts";
 
 const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-const CLIENT_PROCESSES = 4;
-/** Clients of each process that dial at once. */
-const AT_ONCE = 4;
+/** More would each compile the same code again. */
+const CLIENT_PROCESSES = 2;
+/** Clients of each process that dial at once: enough to keep a server busy. */
+const AT_ONCE = 8;
 const GIVE_UP_MS = 180_000;
 
 /** What the server takes. */
@@ -151,7 +152,7 @@ export class Fleet {
       } satisfies ClientsOptions);
       first += clients;
     }
-    await Promise.all(this.#workers.map((worker) => once(worker, "message")));
+    await Promise.all(this.#workers.map(ready));
     for (const worker of this.#workers) {
       worker.on("message", (report: ClientsReport) => {
         if (report.type !== "works") return;
@@ -160,6 +161,14 @@ export class Fleet {
       });
     }
   }
+}
+
+/** Resolves with its first message. */
+function ready(worker: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.once("message", () => resolve());
+    worker.once("exit", (code) => reject(new Error(`a process with clients ended with ${code}`)));
+  });
 }
 
 async function kill(child: ChildProcess): Promise<void> {
