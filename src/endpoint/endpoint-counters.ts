@@ -11,6 +11,8 @@ export type EndpointDrop =
   | "not-accepted"
   /** Too many links, or handshakes. */
   | "too-many-links"
+  /** A first packet that had waited for long: handshakes under way come first. */
+  | "busy"
   /** It deserved an answer, but there were too many of those. */
   | "not-answered";
 
@@ -37,6 +39,7 @@ export function endpointCounters(): EndpointCounters {
       "no-first-packet": 0,
       "not-accepted": 0,
       "too-many-links": 0,
+      busy: 0,
       "not-answered": 0,
     },
   };

@@ -72,6 +72,12 @@ const TURN_DATAGRAMS = 32;
 /** Stateless resets of ours are shorter; only the first so many links that were dialled are asked about one. */
 const MOST_RESET_BYTES = 64;
 const MOST_RESET_LINKS = 64;
+/**
+ * With so many handshakes under way none is begun for a packet that waited this long for the processor: clients give up after a while,
+ * and if all are served at once, all do so before they are done. Who is not served asks again.
+ */
+const BUSY_HANDSHAKES = 16;
+const BUSY_MS = 200;
 const EMPTY = new Uint8Array(0);
 
 export class TransportEndpoint implements Endpoint {
@@ -360,6 +366,10 @@ export class TransportEndpoint implements Endpoint {
     }
     if (this.#links.size >= this.#maximumLinks || this.#handshakes >= this.#maximumHandshakes) {
       drops["too-many-links"]++;
+      return;
+    }
+    if (this.#handshakes >= BUSY_HANDSHAKES && (datagram.waitedMs ?? 0) > BUSY_MS) {
+      drops.busy++;
       return;
     }
     const token = header.tokenEnd > header.tokenStart ? bytes.slice(header.tokenStart, header.tokenEnd) : EMPTY;

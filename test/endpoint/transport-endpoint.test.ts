@@ -92,8 +92,8 @@ class Node {
     }
   }
 
-  take(bytes: Uint8Array, source: Address, nowMs: number): void {
-    this.endpoint.handleDatagram({ bytes, source, destination: this.address, ecn: 0 }, nowMs);
+  take(bytes: Uint8Array, source: Address, nowMs: number, waitedMs = 0): void {
+    this.endpoint.handleDatagram({ bytes, source, destination: this.address, ecn: 0, waitedMs }, nowMs);
   }
 }
 
@@ -170,6 +170,19 @@ describe("an endpoint", () => {
     expect(routed.link.state).toBe("established");
     expect(server.endpoint.counters.retries).toBeGreaterThan(3);
     expect(server.endpoint.unvalidatedCount).toBe(2);
+  });
+
+  it("that is behind with its work finishes handshakes before it begins others", () => {
+    const server = new Node(1, { listens: true });
+    const take = (i: number, waitedMs: number) =>
+      server.take(firstPacket(server, 50 + i), { ip: "198.51.100.9", port: 50 + i }, 0, waitedMs);
+    for (let i = 0; i < 16; i++) take(i, 1000);
+    expect(server.endpoint.handshakeCount).toBe(16);
+    for (let i = 16; i < 20; i++) take(i, 1000);
+    expect(server.endpoint.handshakeCount).toBe(16);
+    expect(server.endpoint.counters.drops.busy).toBe(4);
+    for (let i = 16; i < 20; i++) take(i, 50);
+    expect(server.endpoint.handshakeCount).toBe(20);
   });
 
   it("begins no more handshakes than its bound, proved addresses or not, and counts those that end", () => {
