@@ -421,9 +421,13 @@ export class Bbr implements CongestionController {
     const passed = this.#sampler.passed - this.#roundPassed;
     const packets = passed / this.#packetBytes;
     if (packets < TELLING_PACKETS / 2) return false;
+    return 1 - (this.#sampler.delivered - this.#roundDelivered) / passed > this.#startupLossAllowed(packets);
+  }
+
+  /** The most that may be lost of so many packets in startup without it being more than is usual, chance allowed for. */
+  #startupLossAllowed(packets: number): number {
     const usual = this.#startupLoss();
-    const allowed = usual + LOSS_JUMP + CHANCE * Math.sqrt((usual * (1 - usual)) / packets);
-    return 1 - (this.#sampler.delivered - this.#roundDelivered) / passed > allowed;
+    return usual + LOSS_JUMP + CHANCE * Math.sqrt((usual * (1 - usual)) / packets);
   }
 
   #onSample(): void {
@@ -519,11 +523,9 @@ export class Bbr implements CongestionController {
     this.#limitedDelivered += delivered;
     const packets = this.#limitedPassed / this.#packetBytes;
     if (packets < TELLING_PACKETS) return true;
-    const usual = this.#startupLoss();
-    const allowed = usual + LOSS_JUMP + CHANCE * Math.sqrt((usual * (1 - usual)) / packets);
     const lost = 1 - this.#limitedDelivered / this.#limitedPassed;
     this.#limitedPassed = this.#limitedDelivered = 0;
-    return lost <= allowed;
+    return lost <= this.#startupLossAllowed(packets);
   }
 
   /** The share lost in rounds that proved to be below the path's capacity. */

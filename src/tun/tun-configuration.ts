@@ -63,11 +63,7 @@ export class TunConfiguration {
   /** Does nothing, and needs no privilege, if the interface has the address. */
   addAddress(network: Network): void {
     const command = `ip address add ${network.text} dev ${this.name}`;
-    let has = false;
-    this.#do("see the addresses of", command, (netlink) => {
-      has = netlink.hasAddress(this.#index, network);
-    });
-    if (has) return;
+    if (this.#do("see the addresses of", command, (netlink) => netlink.hasAddress(this.#index, network))) return;
     try {
       this.#do(`put ${network.text} on`, command, (netlink) => netlink.addAddress(this.#index, network));
     } catch (error) {
@@ -111,10 +107,10 @@ export class TunConfiguration {
     netlink.close();
   }
 
-  #do(what: string, command: string, act: (netlink: Rtnetlink) => void): void {
+  #do<T>(what: string, command: string, act: (netlink: Rtnetlink) => T): T {
     if (this.#netlink === null) throw new TunError(`cannot ${what} ${this.name}: it is closed`, "ENODEV");
     try {
-      act(this.#netlink);
+      return act(this.#netlink);
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       const { code } = error;
