@@ -7,11 +7,10 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { type Certificates, createCertificates } from "../test/cli/command.ts";
 import type { ClientsOptions, ClientsReport } from "./clients.ts";
+import { MAIN } from "./proxy/commands.ts";
 
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 /** More would each compile the same code again. */
 const CLIENT_PROCESSES = 2;
 /** Clients of each process that dial at once: enough to keep a server busy. */

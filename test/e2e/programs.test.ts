@@ -7,8 +7,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { until } from "../proxy/local.ts";
-import { Authority, SERVER_AUTH } from "../tls/certificates.ts";
-import { find, runProgram } from "./other-programs.ts";
+import { createQuicSite, find, runProgram } from "./other-programs.ts";
 import { delay, folderLater, later, noNetwork, startClient, startNetwork, startServer } from "./rig.ts";
 
 const quicServer = find("gtlsserver");
@@ -51,13 +50,7 @@ describe("datagrams through a forward of UDP", () => {
   it.skipIf(noNetwork || quicServer === null || quicClient === null)(
     "are QUIC's: ngtcp2's client fetches from its server over a network that loses 5 %",
     async () => {
-      const authority = await Authority.root("QUIC CA");
-      const certificate = await authority.issue("CN=quic", { usage: [SERVER_AUTH], dns: ["quic.example"] });
-      const folder = folderLater();
-      const [key, chain, page] = ["key.pem", "cert.pem", "page"].map((name) => join(folder, name));
-      writeFileSync(key, certificate.key);
-      writeFileSync(chain, certificate.chain);
-      writeFileSync(page, Buffer.alloc(200_000, "q"));
+      const { folder, key, chain } = await createQuicSite(Buffer.alloc(200_000, "q"));
       const forward = "udp:127.0.0.1:5000=udp:127.0.0.1:4000";
       const { network } = await startNetwork(["-L", forward], { lossPercent: 5 });
       const serverArgs = [quicServer!, "-q", "-d", folder, "127.0.0.1", "4000", key, chain];
@@ -67,7 +60,7 @@ describe("datagrams through a forward of UDP", () => {
       const clientArgs = [quicClient!, "-q", "--exit-on-all-streams-close", "--download", got];
       const uri = "https://quic.example/page";
       await runProgram("ip", ["netns", "exec", network.edge, ...clientArgs, "127.0.0.1", "5000", uri]);
-      expect(execFileSync("cmp", [page, join(got, "page")], { encoding: "utf8" })).toBe("");
+      expect(execFileSync("cmp", [join(folder, "page"), join(got, "page")], { encoding: "utf8" })).toBe("");
     },
   );
 });

@@ -8,9 +8,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { Command } from "../cli/command.ts";
 import { until } from "../proxy/local.ts";
-import { Authority, SERVER_AUTH } from "../tls/certificates.ts";
 import { CLOUD_IP, Network } from "./network.ts";
-import { find, runProgram } from "./other-programs.ts";
+import { createQuicSite, find, runProgram } from "./other-programs.ts";
 import { delay, folderLater, hashOf, later, noNetwork, start, theCertificates } from "./rig.ts";
 
 const CLOUD = "10.20.0.1";
@@ -105,19 +104,14 @@ describe.skipIf(noNetwork)("through a tunnel", () => {
   it.skipIf(quicServer === null || quicClient === null)(
     "QUIC fetches, inside the coded datagrams of another",
     async () => {
-      const authority = await Authority.root("QUIC CA");
-      const certificate = await authority.issue("CN=quic", { usage: [SERVER_AUTH], dns: ["quic.example"] });
-      const folder = folderLater();
-      const [key, chain, page] = ["key.pem", "cert.pem", "page"].map((name) => join(folder, name));
-      writeFileSync(key, certificate.key);
-      writeFileSync(chain, certificate.chain);
-      writeFileSync(page, randomBytes(500_000));
+      const page = randomBytes(500_000);
+      const { folder, key, chain } = await createQuicSite(page);
       const { network } = await startTunnel();
       background(network.cloud, [quicServer!, "-q", "-d", folder, CLOUD, "4000", key, chain]);
       const got = folderLater();
       const options = ["-q", "--exit-on-all-streams-close", "--download", got];
       await run(network.edge, [quicClient!, ...options, CLOUD, "4000", "https://quic.example/page"]);
-      expect(hashOf(readFileSync(join(got, "page")))).toBe(hashOf(readFileSync(page)));
+      expect(hashOf(readFileSync(join(got, "page")))).toBe(hashOf(page));
     },
   );
 

@@ -4,9 +4,8 @@ import type { LinkObserver, RoutedLink } from "../../src/endpoint/routed-link.ts
 import { TransportEndpoint } from "../../src/endpoint/transport-endpoint.ts";
 import { AddressTokens, ResetTokens } from "../../src/tls/index.ts";
 import type { Address } from "../../src/transport/address.ts";
-import type { Transmit } from "../../src/transport/endpoint.ts";
 import { StandInHandshake, standInProtection } from "../../src/transport/link/index.ts";
-import { Bookkeeper, coder, FixedWindow, seededBytes } from "../transport/harness.ts";
+import { Bookkeeper, coder, createTransmit, FixedWindow, seededBytes } from "../transport/harness.ts";
 
 class Observer implements LinkObserver {
   routed!: RoutedLink;
@@ -30,14 +29,7 @@ class Node {
   readonly endpoint: TransportEndpoint;
   readonly accepted: Observer[] = [];
   readonly #random: (bytes: Uint8Array) => void;
-  readonly #transmit: Transmit = {
-    buffer: new Uint8Array(65_536),
-    length: 0,
-    segmentBytes: 0,
-    destination: null,
-    source: null,
-    ecn: 0,
-  };
+  readonly #transmit = createTransmit();
 
   constructor(
     port: number,

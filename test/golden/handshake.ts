@@ -1,6 +1,5 @@
 /** The datagrams of a handshake with TLS, recorded, and what can be read of them without anybody's private key. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Transmit } from "../../src/simulator/index.ts";
 import { Credentials, packetProtection, TlsHandshake } from "../../src/tls/index.ts";
 import type { LinkKeys, Role } from "../../src/transport/link/aead.ts";
 import { ControlReceiver } from "../../src/transport/link/control-stream.ts";
@@ -8,7 +7,7 @@ import { FRAME_CONTROL, FrameReader, NO_MORE_FRAMES } from "../../src/transport/
 import { type Link, PacketHeader } from "../../src/transport/link/index.ts";
 import { decodePacketNumber, readPacketNumber } from "../../src/transport/link/packet-number.ts";
 import { Authority, CLIENT_AUTH, SERVER_AUTH } from "../tls/certificates.ts";
-import { coder, createClient, ServerEndpoint } from "../transport/harness.ts";
+import { coder, createClient, createTransmit, ServerEndpoint } from "../transport/harness.ts";
 import { bytesOf, FORMATS, hex, type Meaning } from "./formats.ts";
 
 const CLIENT = { ip: "192.0.2.1", port: 50_000 };
@@ -33,14 +32,7 @@ async function credentials(): Promise<{ client: Credentials; server: Credentials
 /** All that an end wants to send now. */
 function drain(end: Pick<Link, "pollTransmit">, nowMs: number): Uint8Array[] {
   const datagrams: Uint8Array[] = [];
-  const out: Transmit = {
-    buffer: new Uint8Array(65_536),
-    length: 0,
-    segmentBytes: 0,
-    destination: null,
-    source: null,
-    ecn: 0,
-  };
+  const out = createTransmit();
   while (end.pollTransmit(out, nowMs)) {
     const size = out.segmentBytes > 0 ? out.segmentBytes : out.length;
     for (let at = 0; at < out.length; at += size) datagrams.push(out.buffer.slice(at, Math.min(out.length, at + size)));

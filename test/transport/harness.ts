@@ -24,6 +24,11 @@ import {
 
 export const coder = new ControlCoder({ arena: new Arena() });
 
+/** What `pollTransmit` fills: room for any datagram or train. */
+export function createTransmit(): Transmit {
+  return { buffer: new Uint8Array(65_536), length: 0, segmentBytes: 0, destination: null, source: null, ecn: 0 };
+}
+
 /** A window and a rate that never change, and checks of the order in which the link calls. */
 export class FixedWindow implements CongestionController {
   readonly name = "fixed-window";

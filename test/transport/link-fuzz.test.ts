@@ -2,10 +2,10 @@
 // goes on, and little is sent for it. fast-check prints the seed that failed.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Address, Transmit } from "../../src/simulator/index.ts";
+import type { Address } from "../../src/simulator/index.ts";
 import type { Link } from "../../src/transport/link/index.ts";
 import { createForgedPair, varints } from "./forger.ts";
-import { FixedWindow } from "./harness.ts";
+import { createTransmit, FixedWindow } from "./harness.ts";
 
 const STATES = ["fresh", "handshaking", "established", "draining", "closing", "closed"] as const;
 type State = (typeof STATES)[number];
@@ -38,14 +38,7 @@ function counted(link: Link): number {
 
 /** Does as a driver does for a while. Throws when the link spins or floods. */
 function turn(link: Link, nowMs: number, forMs: number): number {
-  const out: Transmit = {
-    buffer: new Uint8Array(65_536),
-    length: 0,
-    segmentBytes: 0,
-    destination: null,
-    source: null,
-    ecn: 0,
-  };
+  const out = createTransmit();
   let at = nowMs;
   let timeouts = 0;
   for (;;) {

@@ -1,15 +1,10 @@
 // Peers that keep the form and break the spirit, and networks at their worst: what a link must survive.
 import { describe, expect, test } from "vitest";
 import { Arena } from "../../src/gf/index.ts";
-import type { Transmit } from "../../src/simulator/index.ts";
 import { AckFrequency } from "../../src/transport/link/ack-frequency.ts";
 import { ControlCoder, PacketHeader, standInProtection, writeRetryHeader } from "../../src/transport/link/index.ts";
 import { createForgedPair, varints } from "./forger.ts";
-import { Bookkeeper, createClient, createPair, FixedWindow } from "./harness.ts";
-
-function transmit(): Transmit {
-  return { buffer: new Uint8Array(65_536), length: 0, segmentBytes: 0, destination: null, source: null, ecn: 0 };
-}
+import { Bookkeeper, createClient, createPair, createTransmit, FixedWindow } from "./harness.ts";
 
 describe("a peer that never acknowledges", () => {
   test("makes the link forget the oldest packets, however many of its own it sends, and nothing hangs", () => {
@@ -18,7 +13,7 @@ describe("a peer that never acknowledges", () => {
     const link = p.server.link!;
     // One packet of the server's stays unanswered; the client sends on, each packet asking for an ACK.
     p.serverUser.budget = 1;
-    const out = transmit();
+    const out = createTransmit();
     let nowMs = p.network.nowMs;
     for (let i = 0; i < 140_000; i++) {
       nowMs += 0.01;
@@ -57,7 +52,7 @@ describe("a flood of path challenges", () => {
     for (let i = 0; i < 8; i++) frames.set(challenge, 9 * i);
     const bytes = p.packet("server", frames, 59_999);
     p.give("server", bytes, victim);
-    const out = transmit();
+    const out = createTransmit();
     let toVictim = 0;
     while (link.pollTransmit(out, p.network.nowMs)) if (out.destination!.ip === victim.ip) toVictim += out.length;
     expect(toVictim).toBeGreaterThan(0);
@@ -71,7 +66,7 @@ describe("a flood of path challenges", () => {
     const victim = { ip: "198.51.100.7", port: 53 };
     let received = 0;
     let sent = 0;
-    const out = transmit();
+    const out = createTransmit();
     for (let i = 0; i < 20; i++) {
       const bytes = p.packet("server", [0x05, 1, 2, 3, 4, 5, 6, 7, 8]);
       received += bytes.length;
@@ -90,7 +85,7 @@ describe("a server before its keys", () => {
     p.network.run(60);
     const link = p.server.link!;
     let id: Uint8Array | null = null;
-    const out = transmit();
+    const out = createTransmit();
     if (link.pollTransmit(out, 60)) {
       const header = new PacketHeader();
       header.parse(out.buffer.slice(0, out.length), 8);
@@ -118,7 +113,7 @@ describe("a client with a token of an earlier link", () => {
     const remote = { ip: "10.0.0.2", port: 1 };
     const local = { ip: "10.0.0.1", port: 2 };
     const client = createClient(remote, { link: { token: new Uint8Array(20).fill(3) } });
-    const out = transmit();
+    const out = createTransmit();
     client.pollTransmit(out, 0);
     const header = new PacketHeader();
     expect(header.parse(out.buffer.slice(0, out.length), 8)).toBe(null);
@@ -312,7 +307,7 @@ describe("handshakes that never end", () => {
     const halves = Array.from({ length: 140 }, (_, i) =>
       createClient({ ip: "10.0.0.9", port: i + 1 }, { seed: i, link }),
     );
-    const out = transmit();
+    const out = createTransmit();
     for (const half of halves) half.pollTransmit(out, 0);
     expect(small.symbolsInUse).toBeGreaterThan(80);
     for (let i = 0; i < 10; i++) {

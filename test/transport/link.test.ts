@@ -1,6 +1,5 @@
 // One link between two hosts: what each part promises, seen from outside.
 import { describe, expect, test } from "vitest";
-import type { Transmit } from "../../src/simulator/index.ts";
 import { AckTracker } from "../../src/transport/link/ack-tracker.ts";
 import {
   PacketHeader,
@@ -12,15 +11,11 @@ import {
   writeRetryHeader,
 } from "../../src/transport/link/index.ts";
 import { writeVarint } from "../../src/transport/link/varint.ts";
-import { Bookkeeper, createClient, createPair, FixedWindow, seededBytes } from "./harness.ts";
+import { Bookkeeper, createClient, createPair, createTransmit, FixedWindow, seededBytes } from "./harness.ts";
 
 /** Bytes on the wire of 100 Mbit/s over `rttMs`, half as much again. */
 function window(rttMs: number): number {
   return Math.max(12_500 * rttMs * 1.5, 64_000);
-}
-
-function transmit(): Transmit {
-  return { buffer: new Uint8Array(65_536), length: 0, segmentBytes: 0, destination: null, source: null, ecn: 0 };
 }
 
 describe("a link", () => {
@@ -405,7 +400,7 @@ describe("the handshake", () => {
     const remote = { ip: "10.0.0.2", port: 1 };
     const local = { ip: "10.0.0.1", port: 2 };
     const client = createClient(remote);
-    const out = transmit();
+    const out = createTransmit();
     expect(client.pollTransmit(out, 0)).toBe(true);
     expect(out.length).toBe(1200);
     const header = new PacketHeader();
@@ -439,7 +434,7 @@ describe("the handshake", () => {
     const remote = { ip: "10.0.0.2", port: 1 };
     const user = new Bookkeeper();
     const client = createClient(remote, { user });
-    const out = transmit();
+    const out = createTransmit();
     client.pollTransmit(out, 0);
     const header = new PacketHeader();
     header.parse(out.buffer.slice(0, out.length), 8);

@@ -1,7 +1,7 @@
 // Addresses that change, paths that carry less than they did.
 import { describe, expect, test } from "vitest";
 import type { ReceivedDatagram } from "../../src/simulator/index.ts";
-import { Bookkeeper, createPair, FixedWindow } from "./harness.ts";
+import { Bookkeeper, createPair, createTransmit, FixedWindow } from "./harness.ts";
 
 describe("a peer that moves", () => {
   test("to another port keeps the link, its RTT and its controller", () => {
@@ -110,9 +110,9 @@ describe("an attacker who forges the source", () => {
       if (e.event === "send" && e.where === "b" && e.packet.destination!.port === 53) toVictim += e.packet.bytes.length;
     });
     // The client's next packet is caught on its way.
-    const out = { buffer: new Uint8Array(65_536), length: 0, segmentBytes: 0, destination: null, source: null, ecn: 0 };
+    const out = createTransmit();
     p.clientUser.budget = 1;
-    p.client.pollTransmit(out as never, p.network.nowMs);
+    p.client.pollTransmit(out, p.network.nowMs);
     held = out.buffer.slice(0, out.length);
     link.handleDatagram(
       { bytes: held.slice(), source: victim, destination: p.serverSocket.localAddress, ecn: 0 },

@@ -1,7 +1,15 @@
 // Trains of packets for one system call, and bursts of them that arrive.
 import { describe, expect, test } from "vitest";
 import { createTwoHosts, type Endpoint, type ReceivedDatagram, type Transmit } from "../../src/simulator/index.ts";
-import { Bookkeeper, createClient, createPair, FixedWindow, Guarded, ServerEndpoint } from "./harness.ts";
+import {
+  Bookkeeper,
+  createClient,
+  createPair,
+  createTransmit,
+  FixedWindow,
+  Guarded,
+  ServerEndpoint,
+} from "./harness.ts";
 
 /** A driver that takes trains: what it took is noted. */
 class TrainDriver implements Endpoint {
@@ -133,14 +141,7 @@ describe("a burst of datagrams that a driver hands over before it polls", () => 
     const p = createPair({ forward: { rateMbps: 1000, delayMs: 10 } });
     p.network.run(500);
     p.clientUser.budget = 32;
-    const out = {
-      buffer: new Uint8Array(65_536),
-      length: 0,
-      segmentBytes: 0,
-      destination: null,
-      source: null,
-      ecn: 0 as const,
-    };
+    const out = createTransmit();
     const link = p.server.link!;
     const nowMs = p.network.nowMs;
     const source = p.clientSocket.outerAddress;

@@ -1,7 +1,6 @@
 // The bytes of the link layer: golden packets, and parsers that take anything.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Transmit } from "../../src/simulator/index.ts";
 import { AckTracker, REPORTS } from "../../src/transport/link/ack-tracker.ts";
 import type { LinkKeys } from "../../src/transport/link/aead.ts";
 import { decodeNewId, encodeNewId, encodeRecord, RecordReader } from "../../src/transport/link/control-records.ts";
@@ -37,7 +36,7 @@ import {
 import { decodeParameters, encodeParameters } from "../../src/transport/link/parameters.ts";
 import { REPLAY_WINDOW, ReplayWindow } from "../../src/transport/link/replay-window.ts";
 import { MAX_VARINT, readVarint, varintBytes, varintLengthAt, writeVarint } from "../../src/transport/link/varint.ts";
-import { createClient, createPair } from "./harness.ts";
+import { createClient, createPair, createTransmit } from "./harness.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const id = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"));
@@ -121,14 +120,7 @@ describe("golden packets", () => {
 
   test("the first datagram of a client", () => {
     const client = createClient({ ip: "10.0.0.2", port: 1 });
-    const out: Transmit = {
-      buffer: new Uint8Array(65_536),
-      length: 0,
-      segmentBytes: 0,
-      destination: null,
-      source: null,
-      ecn: 0,
-    };
+    const out = createTransmit();
     client.pollTransmit(out, 0);
     expect(out.length).toBe(1200);
     expect(hex(out.buffer.subarray(0, 64))).toBe(
