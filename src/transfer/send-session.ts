@@ -48,6 +48,8 @@ export class SendSession {
   readonly #announced = new Map<number, Item>();
   /** Changed while they were sent: to be announced anew. */
   readonly #again: Item[] = [];
+  /** Withdrawn, and not yet known whether they are announced anew. */
+  #withdrawing = 0;
   /** Ids that the receiver asked for. */
   readonly #asked = new Set<number>();
   readonly #wanted: Wanted[] = [];
@@ -109,10 +111,14 @@ export class SendSession {
       if (item !== undefined) {
         this.#announce(item);
         await this.#drained();
-      } else if (counted && this.#announced.size === 0 && this.#again.length === 0 && this.#nextItem === items.length) {
+      } else if (counted && this.#unsettled === 0 && this.#nextItem === items.length) {
         if (told === omitted.length) return;
       } else await this.#wait();
     }
+  }
+
+  get #unsettled(): number {
+    return this.#announced.size + this.#withdrawing + this.#again.length;
   }
 
   #next(items: readonly Item[]): Item | undefined {
@@ -285,6 +291,17 @@ export class SendSession {
     this.#control.send({ type: "withdrawn", id });
     this.#announced.delete(id);
     this.#asked.delete(id);
+    this.#withdrawing++;
+    try {
+      await this.#announceAnew(item, cause);
+    } finally {
+      this.#withdrawing--;
+      this.#wakeup.wake();
+    }
+  }
+
+  /** As it is now, or never when it changed too often or is not there any more. */
+  async #announceAnew(item: Item, cause: Error): Promise<void> {
     if (cause instanceof ChangedError && ++item.changes < ATTEMPTS) {
       const now = await describe(item.entry.path, item.source);
       if ("entry" in now && now.entry.kind === "file") {
@@ -292,14 +309,12 @@ export class SendSession {
         progress.bytes += now.entry.sizeBytes - item.entry.sizeBytes;
         const changed: Item = Object.assign(item, { entry: now.entry });
         this.#again.push(changed);
-        this.#wakeup.wake();
         return;
       }
     }
     const times = cause instanceof ChangedError ? `, ${ATTEMPTS} times: send a copy that stays as it is` : "";
     this.#outbox.settle(item, { failed: `${cause.message}${times}` });
     this.#control.send({ type: "omitted", path: item.entry.path, text: `${cause.message}${times}` });
-    this.#wakeup.wake();
   }
 }
 

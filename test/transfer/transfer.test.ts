@@ -28,6 +28,17 @@ import { findRoots } from "../../src/transfer/tree.ts";
 import { until } from "../proxy/local.ts";
 import { fill, folder, start, transfer } from "./support.ts";
 
+/** How long it takes to look at a file again. */
+const looking = vi.hoisted(() => ({ ms: 0 }));
+vi.mock("../../src/transfer/tree.ts", async (original) => {
+  const tree = await original<typeof import("../../src/transfer/tree.ts")>();
+  const describe: typeof tree.describe = async (...file) => {
+    await new Promise((resolve) => setTimeout(resolve, looking.ms));
+    return tree.describe(...file);
+  };
+  return { ...tree, describe };
+});
+
 /** Slow enough to be stopped on the way. */
 const SLOW = { congestion: { fixedRateBps: 8e6 } } as const;
 
@@ -247,6 +258,26 @@ describe("a file that changes", () => {
     expect(both.received.problems).toEqual([{ path: "t/log", text }]);
     expect(readFileSync(join(to, "t/log"), "utf8")).toBe("old");
     expect(readFileSync(join(to, "t/other"), "utf8")).toBe("other");
+  });
+
+  it("is not forgotten when it is looked at again for so long that all others have arrived", async () => {
+    const from = folder();
+    fill(from, { "t/log": "x".repeat(500_000), "t/other": "other" });
+    const to = folder();
+    const { send } = OutgoingFile.prototype;
+    let change = true;
+    const spy = vi.spyOn(OutgoingFile.prototype, "send").mockImplementation(function (this: OutgoingFile, ...rest) {
+      if (change) appendFileSync(join(from, "t/log"), "more");
+      change = false;
+      return send.apply(this, rest);
+    });
+    looking.ms = 300;
+    const { sent, received } = await transfer([join(from, "t")], to);
+    looking.ms = 0;
+    spy.mockRestore();
+    expect(sent).toMatchObject({ files: 2, doneFiles: 2, failed: 0 });
+    expect(received.doneFiles).toBe(2);
+    expect(readFileSync(join(to, "t/log"), "utf8")).toBe(`${"x".repeat(500_000)}more`);
   });
 
   it("or vanishes is one error among files that arrive", async () => {
