@@ -5,8 +5,8 @@ interface Waiting extends ReceivedDatagram {
 }
 
 export interface BusyHostOptions {
-  /** How late the host is this time, ms. */
-  lateMs: () => number;
+  /** How late the host is this time, ms, for what would be its turn at `wantedMs`. */
+  lateMs: (wantedMs: number) => number;
   /** Whether it can tell how long a datagram waited. */
   stamps: boolean;
 }
@@ -55,6 +55,6 @@ export class BusyHost implements Endpoint {
 
   #wake(wantedMs: number): void {
     this.#wantedMs = Math.min(this.#wantedMs, wantedMs);
-    this.#wakeMs = Math.min(this.#wakeMs, wantedMs + this.#options.lateMs());
+    this.#wakeMs = Math.min(this.#wakeMs, wantedMs + this.#options.lateMs(wantedMs));
   }
 }

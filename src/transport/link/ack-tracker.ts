@@ -11,11 +11,15 @@ import { varintBytes, writeVarint } from "./varint.ts";
 
 /** In how many ACK frames each packet is reported unless confirmed before. */
 export const REPORTS = 16;
-/** Ranges that are held, at the most and to begin with. */
-const CAPACITY = 256;
+/** Ranges that are held, at the most and to begin with: what came while the host stood still for a while is told at once. */
+const CAPACITY = 1024;
 const FIRST_CAPACITY = 8;
-/** Ranges in one frame, at most. */
+/**
+ * Ranges in one frame, at most, but for those that fewer frames than LEAST_REPORTS have named: what is not named soon, its sender takes
+ * for lost, and the first frames that name it may be lost.
+ */
 const MAX_FRAME_RANGES = 128;
+const LEAST_REPORTS = 6;
 
 export class AckTracker {
   #low = new Float64Array(FIRST_CAPACITY);
@@ -82,7 +86,7 @@ export class AckTracker {
     const largest = this.#high[index];
     const first = largest - this.#low[index];
     // Room for the count of ranges is kept before it is known.
-    const countBytes = varintBytes(Math.min(index, MAX_FRAME_RANGES));
+    const countBytes = varintBytes(index);
     const limit = at + room - ecnBytes;
     if (at + 1 + varintBytes(largest) + varintBytes(delay) + countBytes + varintBytes(first) > limit) return at;
     bytes[at] = marked ? FRAME_ACK_ECN : FRAME_ACK;
@@ -93,7 +97,8 @@ export class AckTracker {
     this.#reported(index, frame);
     let more = 0;
     let above = this.#low[index];
-    for (index--; index >= 0 && more < MAX_FRAME_RANGES - 1; index--) {
+    for (index--; index >= 0; index--) {
+      if (more >= MAX_FRAME_RANGES - 1 && this.#reports[index] >= LEAST_REPORTS) break;
       const high = this.#high[index];
       const low = this.#low[index];
       const gap = above - high - 2;

@@ -42,6 +42,24 @@ describe("a stream over a session, a link and a lossy path", () => {
     expect(outcome.queueDrops / outcome.packets).toBeLessThan(0.03);
   });
 
+  test("takes nothing for lost that came to a host while it stood still", () => {
+    const lateMs = (wantedMs: number) => (wantedMs > 4000 && wantedMs < 4200 ? 4200 - wantedMs : 0);
+    let sender: Transfer | null = null;
+    const outcome = bulk({
+      hop: { rateMbps: 100, delayMs: 110, queueMs: 10, loss: 0.2 },
+      seconds: 7,
+      fromMs: 5000,
+      seed: 1,
+      watch: (_, transfer) => {
+        sender = transfer;
+      },
+      ends: { host: (end, role) => (role === "server" ? new BusyHost(end, { lateMs, stamps: true }) : end) },
+    });
+    expect(outcome.log).toEqual([]);
+    expect(sender!.client.stats.spuriousLosses).toBe(0);
+    expect(sender!.client.reorderingThreshold).toBe(3);
+  });
+
   test("begins on a slow path without losing more than a window or two to its queue", () => {
     const hop = { rateMbps: 2, delayMs: 50, queueMs: 30, loss: 0.02 };
     const outcome = bulk({ hop, seconds: 8, fromMs: 3000, seed: 1 });
