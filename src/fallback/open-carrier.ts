@@ -23,14 +23,15 @@ export interface CarrierTarget {
 /** Rejects with an error whose message says why, in words for an operator. */
 export function openCarrier({ host, port, serverName, credentials, timeoutMs }: CarrierTarget): Promise<TLSSocket> {
   const name = certificateName(serverName);
+  const { clientContext, trusted } = credentials.current;
   return new Promise((resolve, reject) => {
     const socket: TLSSocket = connect({
       host,
       port,
-      secureContext: credentials.current.clientContext,
+      secureContext: clientContext,
       servername: isIP(name) === 0 ? name : "",
       checkServerIdentity: () => {
-        const { certificate } = chainOf(socket)!;
+        const { certificate } = chainOf(socket, trusted)!;
         return isFor(name, certificate) ? undefined : new Error(wrongNameWords(name, certificate));
       },
       rejectUnauthorized: true,

@@ -36,6 +36,8 @@ export interface CredentialMaterial {
   readonly leaf: X509Certificate;
   /** Whether a CA that this node trusts issued `leaf`: usual, and no must, for the peer may trust others. */
   readonly isOwnCa: boolean;
+  /** The CAs that it trusts. */
+  readonly trusted: readonly X509Certificate[];
   /** The CAs that it trusts, and those of its own chain. */
   readonly authorities: readonly X509Certificate[];
   readonly crl: readonly string[];
@@ -125,9 +127,10 @@ export class Credentials {
 
   /** Remembers CAs of a chain that was accepted: later CRLs may be theirs. */
   remember(authorities: PeerChain["authorities"]): void {
-    for (const { fingerprint256, raw } of authorities) {
+    for (const authority of authorities) {
+      const { fingerprint256 } = authority;
       if (this.#seen.size < MAX_SEEN && !this.#seen.has(fingerprint256)) {
-        this.#seen.set(fingerprint256, new X509Certificate(raw));
+        this.#seen.set(fingerprint256, authority);
         this.#revocations = null;
       }
     }
@@ -177,6 +180,7 @@ function load(sources: CredentialSources): CredentialMaterial {
   return {
     leaf,
     isOwnCa: isIssuedBy(authorities, leaf, intermediates),
+    trusted: authorities,
     authorities: [...authorities, ...intermediates],
     crl,
     options,

@@ -184,7 +184,7 @@ export class TlsHandshake implements Handshake {
       // Without a name, node:tls would check for "localhost". An address is not sent, but checked.
       servername: isIP(serverName) === 0 ? serverName : "",
       checkServerIdentity: () => {
-        chain ??= chainOf(socket)!;
+        chain ??= chainOf(socket, this.#material.trusted)!;
         return isFor(serverName, chain.certificate)
           ? undefined
           : new NameError(wrongNameWords(serverName, chain.certificate));
@@ -195,7 +195,7 @@ export class TlsHandshake implements Handshake {
     });
     // An event that Node does not document; without it the words for a refused certificate would be fewer.
     socket.prependOnceListener("secure", () => {
-      chain = chainOf(socket);
+      chain = chainOf(socket, this.#material.trusted);
     });
     socket.on("secureConnect", () => {
       this.#resumed = socket.isSessionReused();
@@ -232,7 +232,7 @@ export class TlsHandshake implements Handshake {
       onSecure: (socket) => {
         this.#socket = socket;
         this.#watch(socket);
-        const chain = chainOf(socket);
+        const chain = chainOf(socket, this.#material.trusted);
         if (chain === null || !socket.authorized) {
           this.#fail("the client showed no certificate", "certificate");
           return;

@@ -131,6 +131,30 @@ describe("a second handshake", () => {
       vi.useRealTimers();
     }
   });
+
+  test.each(["an intermediate", "a root"])(
+    "is not resumed once %s above the certificates has expired",
+    async (which) => {
+      const soon = { toDays: 0.1 };
+      const top = await Authority.root("top", "P-256", which === "a root" ? soon : {});
+      const between = await top.intermediate("between", "P-256", which === "a root" ? {} : soon);
+      const sources = (issued: Issued) => ({ ca: top.pem, cert: issued.chain, key: issued.key });
+      client = new Credentials(sources(await between.issue("CN=edge", { usage: [CLIENT_AUTH] })));
+      server = new Credentials(
+        sources(await between.issue("CN=cloud", { usage: [SERVER_AUTH], dns: ["cloud.example"] })),
+      );
+      await once();
+      expect((await once()).server).toMatchObject({ failure: null, resumed: true });
+      const end = Date.parse((which === "a root" ? top : between).certificate.notAfter.toISOString());
+      vi.useFakeTimers({ toFake: ["Date"], now: end + 1000 });
+      try {
+        // The client would not offer its ticket; one that does all the same is refused.
+        expect((await once()).client.resumed).toBe(false);
+      } finally {
+        vi.useRealTimers();
+      }
+    },
+  );
 });
 
 test("tickets are void after a day, when the server takes new keys for them", async () => {
