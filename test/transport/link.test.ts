@@ -18,6 +18,15 @@ function window(rttMs: number): number {
   return Math.max(12_500 * rttMs * 1.5, 64_000);
 }
 
+/** Has nothing to say for a while, as one that computes elsewhere. */
+class LateHandshake extends StandInHandshake {
+  late = true;
+
+  override poll(): Uint8Array | null {
+    return this.late ? null : super.poll();
+  }
+}
+
 describe("a link", () => {
   test("carries packets both ways and counts every one", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 10 } });
@@ -68,6 +77,17 @@ describe("a link", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 10 } });
     p.network.run(500);
     expect(p.client.payloadBytes).toBe(1472 - 30);
+  });
+
+  test("says its parameters in the handshake's first flight, however late that is, not in packets of their own", () => {
+    const handshake = new LateHandshake({ role: "server", random: new Uint8Array(16) });
+    const p = createPair({ forward: { rateMbps: 100, delayMs: 10 }, server: { link: { handshake } } });
+    p.network.run(30);
+    expect(p.server.link!.peerParameters).not.toBe(null);
+    expect(p.client.peerParameters).toBe(null);
+    handshake.late = false;
+    p.network.run(1000);
+    expect([p.client.state, p.server.link!.state]).toEqual(["established", "established"]);
   });
 
   test("adapts to reordering instead of losing packets for good", () => {

@@ -46,6 +46,8 @@ export class HandshakeEpoch {
   /** A client's: whether a packet of the server came. */
   #heardServer = false;
   #retried = false;
+  /** The parameters leave in the handshake's first flight: as a flight of their own they would be several packets more. */
+  #saidParameters = false;
 
   constructor(
     core: LinkCore,
@@ -72,7 +74,6 @@ export class HandshakeEpoch {
       resetToken: core.isClient ? null : options.connectionIds.resetToken(core.firstLocalId),
       session: options.session ?? NO_BYTES,
     });
-    core.handshakeSpace!.sender.write(encodeRecord(RECORD_PARAMETERS, this.#localParameters));
   }
 
   /** Whether bytes `start` to `end` are the id that a client chose for its first packets. */
@@ -251,6 +252,10 @@ export class HandshakeEpoch {
       const bytes = handshake.poll();
       if (bytes === null) return true;
       const { sender } = this.#keys.established ? core.dataSpace : core.handshakeSpace!;
+      if (!this.#saidParameters) {
+        this.#saidParameters = true;
+        sender.write(encodeRecord(RECORD_PARAMETERS, this.#localParameters));
+      }
       for (let at = 0; at < bytes.length; at += RECORD_BYTES) {
         if (!sender.write(encodeRecord(RECORD_HANDSHAKE, bytes.subarray(at, at + RECORD_BYTES)))) {
           core.close({ cause: "handshake", code: CLOSE_HANDSHAKE, text: "a flight too long" }, true, nowMs);
