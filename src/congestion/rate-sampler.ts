@@ -8,8 +8,12 @@
  * Hot: parallel arrays in a ring by packet number; the results are fields, to be read after `finish`.
  */
 const INITIAL_CAPACITY = 8;
-/** After a pause this long the ring is as small as at first. */
+/** After a pause this long the ring is as small as at first, and there is none once a lone packet after it is acknowledged. */
 const REST_MS = 10_000;
+/** What all samplers without a ring have in its place: one place that is free and stays so. */
+const NO_NUMBERS = new Float64Array(1).fill(-1);
+const NOTHING = new Float64Array(1);
+const NO_FLAGS = new Uint8Array(1);
 
 export class RateSampler {
   /** Bytes acknowledged so far. */
@@ -30,15 +34,15 @@ export class RateSampler {
   /** The sample says what was sent rather than what the path can do. */
   appLimited = false;
 
-  #mask = INITIAL_CAPACITY - 1;
-  #numbers = new Float64Array(INITIAL_CAPACITY).fill(-1);
-  #positions = new Float64Array(INITIAL_CAPACITY);
-  #sentMs = new Float64Array(INITIAL_CAPACITY);
-  #delivereds = new Float64Array(INITIAL_CAPACITY);
-  #passeds = new Float64Array(INITIAL_CAPACITY);
-  #passedMss = new Float64Array(INITIAL_CAPACITY);
-  #passedSentMss = new Float64Array(INITIAL_CAPACITY);
-  #limiteds = new Uint8Array(INITIAL_CAPACITY);
+  #mask = 0;
+  #numbers = NO_NUMBERS;
+  #positions = NOTHING;
+  #sentMs = NOTHING;
+  #delivereds = NOTHING;
+  #passeds = NOTHING;
+  #passedMss = NOTHING;
+  #passedSentMss = NOTHING;
+  #limiteds = NO_FLAGS;
   // When `passed` last moved, and when the packet that moved it was sent.
   #passedMs = 0;
   #passedSentMs = 0;
@@ -47,16 +51,28 @@ export class RateSampler {
   #candidate = -1;
   #invalidBefore = -1;
   #sentLastMs = 0;
+  /** The packet in flight when it left alone after a pause, else -1. */
+  #lone = -1;
+
+  /** Packets that the ring has room for, for tests. */
+  get capacity(): number {
+    return this.#numbers === NO_NUMBERS ? 0 : this.#mask + 1;
+  }
 
   /** `flightEmpty`: nothing was in flight before this packet. */
   onSent(packet: number, bytes: number, flightEmpty: boolean, nowMs: number): void {
+    this.#lone = -1;
     if (flightEmpty) {
-      if (this.#mask >= INITIAL_CAPACITY && nowMs > this.#sentLastMs + REST_MS) this.#shrink();
+      if (nowMs > this.#sentLastMs + REST_MS) {
+        if (this.#mask >= INITIAL_CAPACITY) this.#allocate();
+        this.#lone = packet;
+      }
       // The pause is not the path's.
       this.#passedMs = nowMs;
       this.#passedSentMs = nowMs;
       this.passed = this.sent;
     }
+    if (this.#numbers === NO_NUMBERS) this.#allocate();
     let slot = packet & this.#mask;
     if (this.#numbers[slot] >= 0) {
       this.#grow();
@@ -142,10 +158,24 @@ export class RateSampler {
       this.#passedSentMs = sentMs;
     }
     if (this.#limitedUpTo >= 0 && position > this.#limitedUpTo) this.#limitedUpTo = -1;
+    if (packet === this.#lone) this.#release();
   }
 
-  /** Nothing is in flight, so there is nothing to keep. */
-  #shrink(): void {
+  #release(): void {
+    this.#lone = -1;
+    this.#mask = 0;
+    this.#numbers = NO_NUMBERS;
+    this.#positions = NOTHING;
+    this.#sentMs = NOTHING;
+    this.#delivereds = NOTHING;
+    this.#passeds = NOTHING;
+    this.#passedMss = NOTHING;
+    this.#passedSentMss = NOTHING;
+    this.#limiteds = NO_FLAGS;
+  }
+
+  /** A ring as at first. Nothing is in flight, so there is nothing to keep. */
+  #allocate(): void {
     const empty = () => new Float64Array(INITIAL_CAPACITY);
     this.#mask = INITIAL_CAPACITY - 1;
     this.#numbers = empty().fill(-1);

@@ -3,11 +3,15 @@
  * Linux's lib/minmax.c and BBR. It keeps the best value and the best of the last parts of the window, so what it returns
  * after the best one has expired was seen within the window, though perhaps not the very best of it.
  */
+
+/** Where the times begin. */
+const TIMES = 3;
+
 export class WindowedExtremum {
   readonly #sign: 1 | -1;
   window: number;
-  readonly #values = new Float64Array(3);
-  readonly #times = new Float64Array(3);
+  /** Three values, then their times: one array, for each costs several times its bytes. */
+  readonly #kept = new Float64Array(6);
   #empty = true;
 
   /** `window` in the unit of the times given to `update`: milliseconds, rounds. */
@@ -18,24 +22,24 @@ export class WindowedExtremum {
 
   /** -Infinity (max) or Infinity (min) before the first value. */
   get value(): number {
-    return this.#empty ? this.#sign * Number.NEGATIVE_INFINITY : this.#sign * this.#values[0];
+    return this.#empty ? this.#sign * Number.NEGATIVE_INFINITY : this.#sign * this.#kept[0];
   }
 
   /** When the value returned was seen. */
   get time(): number {
-    return this.#empty ? Number.NEGATIVE_INFINITY : this.#times[0];
+    return this.#empty ? Number.NEGATIVE_INFINITY : this.#kept[TIMES];
   }
 
   /** Forgets all but this value. */
   reset(value: number, time: number): void {
-    this.#values.fill(this.#sign * value);
-    this.#times.fill(time);
+    this.#kept.fill(this.#sign * value, 0, TIMES);
+    this.#kept.fill(time, TIMES);
     this.#empty = false;
   }
 
   /** Changes the unit of all values kept. */
   scale(factor: number): void {
-    for (let i = 0; i < 3; i++) this.#values[i] *= factor;
+    for (let i = 0; i < TIMES; i++) this.#kept[i] *= factor;
   }
 
   clear(): void {
@@ -44,40 +48,39 @@ export class WindowedExtremum {
 
   /** Times never run backwards. */
   update(value: number, time: number): void {
-    const values = this.#values;
-    const times = this.#times;
+    const kept = this.#kept;
     const signed = this.#sign * value;
-    if (this.#empty || signed >= values[0] || time - times[2] > this.window) {
+    if (this.#empty || signed >= kept[0] || time - kept[TIMES + 2] > this.window) {
       this.reset(value, time);
       return;
     }
-    if (signed >= values[1]) {
-      values[1] = values[2] = signed;
-      times[1] = times[2] = time;
-    } else if (signed >= values[2]) {
-      values[2] = signed;
-      times[2] = time;
+    if (signed >= kept[1]) {
+      kept[1] = kept[2] = signed;
+      kept[TIMES + 1] = kept[TIMES + 2] = time;
+    } else if (signed >= kept[2]) {
+      kept[2] = signed;
+      kept[TIMES + 2] = time;
     }
-    const age = time - times[0];
+    const age = time - kept[TIMES];
     if (age > this.window) {
-      values[0] = values[1];
-      times[0] = times[1];
-      values[1] = values[2];
-      times[1] = times[2];
-      values[2] = signed;
-      times[2] = time;
-      if (time - times[0] > this.window) {
-        values[0] = values[1];
-        times[0] = times[1];
-        values[1] = values[2];
-        times[1] = times[2];
+      kept[0] = kept[1];
+      kept[TIMES] = kept[TIMES + 1];
+      kept[1] = kept[2];
+      kept[TIMES + 1] = kept[TIMES + 2];
+      kept[2] = signed;
+      kept[TIMES + 2] = time;
+      if (time - kept[TIMES] > this.window) {
+        kept[0] = kept[1];
+        kept[TIMES] = kept[TIMES + 1];
+        kept[1] = kept[2];
+        kept[TIMES + 1] = kept[TIMES + 2];
       }
-    } else if (times[1] === times[0] && age > this.window / 4) {
-      values[1] = values[2] = signed;
-      times[1] = times[2] = time;
-    } else if (times[2] === times[1] && age > this.window / 2) {
-      values[2] = signed;
-      times[2] = time;
+    } else if (kept[TIMES + 1] === kept[TIMES] && age > this.window / 4) {
+      kept[1] = kept[2] = signed;
+      kept[TIMES + 1] = kept[TIMES + 2] = time;
+    } else if (kept[TIMES + 2] === kept[TIMES + 1] && age > this.window / 2) {
+      kept[2] = signed;
+      kept[TIMES + 2] = time;
     }
   }
 }

@@ -184,6 +184,31 @@ describe("RateSampler", () => {
     }
   });
 
+  it("keeps no ring after a lone packet that follows a pause, and samples that packet and later ones all the same", () => {
+    const sampler = new RateSampler();
+    const roundTrip = (packet: number, sentMs: number) => {
+      sampler.onSent(packet, 1000, true, sentMs);
+      expect(sampler.onAcked(packet, 1000)).toBe(sentMs);
+      sampler.finish(sentMs + 40);
+      expect([sampler.valid, sampler.deliveredBytes, sampler.intervalMs]).toEqual([true, 1000, 40]);
+    };
+    expect(sampler.capacity).toBe(0);
+    roundTrip(0, 100);
+    expect(sampler.capacity).toBe(8);
+    roundTrip(1, 20_000);
+    expect(sampler.capacity).toBe(0);
+    expect(sampler.onAcked(1, 0)).toBeNaN();
+    expect(sampler.onGone(0)).toBeNaN();
+    roundTrip(2, 20_100);
+    expect(sampler.capacity).toBe(8);
+    // Another one joins it: not what an idle link sends.
+    sampler.onSent(3, 1000, true, 40_000);
+    sampler.onSent(4, 1000, false, 40_001);
+    sampler.onAcked(3, 1000);
+    sampler.finish(40_040);
+    expect([sampler.capacity, sampler.onAcked(4, 1000)]).toEqual([8, 40_001]);
+  });
+
   it("marks samples of an application that had too little", () => {
     const sampler = new RateSampler();
     sampler.onSent(0, 1000, true, 0);

@@ -13,7 +13,7 @@ import { varintBytes, writeVarint } from "./varint.ts";
 export const REPORTS = 16;
 /** Ranges that are held, at the most and to begin with: what came while the host stood still for a while is told at once. */
 const CAPACITY = 1024;
-const FIRST_CAPACITY = 8;
+const FIRST_CAPACITY = 4;
 /**
  * Ranges in one frame, at most, but for those that fewer frames than LEAST_REPORTS have named: what is not named soon, its sender takes
  * for lost, and the first frames that name it may be lost.

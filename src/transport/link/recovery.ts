@@ -270,6 +270,7 @@ export class Recovery {
       : 0;
     this.#loss.detect(epoch, nowMs, this.#lossListener);
     this.#updateCongestion(sampleMs, marks, waitedMs, nowMs);
+    ledger.rest();
   }
 
   #onPacketAcked(n: number, wasLost: boolean, epoch: Epoch, nowMs: number): void {

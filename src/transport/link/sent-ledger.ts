@@ -34,25 +34,33 @@ const INITIAL_CAPACITY = 8;
 const MAX_CAPACITY = 1 << 18;
 /** The ring is this many times as long as what is outstanding, so that lost packets are remembered for some round trips. */
 const MEMORY = 4;
-/** After a pause this long what was lost before it is of no interest, and the ring as small as at first. */
+/**
+ * After a pause this long what was lost before it is of no interest, and the ring as small as at first. There is none at all once the
+ * one packet that follows a pause is settled: keep-alives of an idle link.
+ */
 const REST_MS = 10_000;
+/** What all ledgers without a ring have in its place: one place of STATE_NONE, which nobody writes to. */
+const NO_NUMBERS = new Float64Array(1);
+const NO_BYTES = new Uint32Array(1);
+const NO_FLAGS = new Uint8Array(1);
 /** Nothing is outstanding further back than this: less than the ring, so that no entry is ever lost to a newer one. */
 const MAX_SPAN = MAX_CAPACITY / 2;
 
 export class SentLedger {
-  #mask = INITIAL_CAPACITY - 1;
-  #sentMs = new Float64Array(INITIAL_CAPACITY);
-  #tag = new Float64Array(INITIAL_CAPACITY);
-  #control = new Float64Array(INITIAL_CAPACITY);
-  #ackFrame = new Float64Array(INITIAL_CAPACITY);
-  #bytes = new Uint32Array(INITIAL_CAPACITY);
-  #flags = new Uint8Array(INITIAL_CAPACITY);
-  #state = new Uint8Array(INITIAL_CAPACITY);
+  #mask = 0;
+  #sentMs = NO_NUMBERS;
+  #tag = NO_NUMBERS;
+  #control = NO_NUMBERS;
+  #ackFrame = NO_NUMBERS;
+  #bytes = NO_BYTES;
+  #flags = NO_FLAGS;
+  #state = NO_FLAGS;
   #next = 0;
   #lowest = 0;
   #outstanding = 0;
-  /** When the last packet was entered. */
+  /** When the last packet was entered, and whether it is the only one after a pause. */
   #addedMs = Number.POSITIVE_INFINITY;
+  #lone = false;
 
   /** The next packet number. */
   get next(): number {
@@ -71,7 +79,7 @@ export class SentLedger {
 
   /** Entries of memory, for tests. */
   get capacity(): number {
-    return this.#mask + 1;
+    return this.#state === NO_FLAGS ? 0 : this.#mask + 1;
   }
 
   /** Whether the lowest packet must be settled before another number is used: its place will be needed. */
@@ -87,8 +95,11 @@ export class SentLedger {
   /** Uses up a number: for a packet that nobody waits for, one of ACKs alone, or for none (STATE_SKIPPED). */
   skip(state: typeof STATE_NONE | typeof STATE_SKIPPED = STATE_NONE): number {
     const packetNumber = this.#next;
-    this.#makeRoom();
-    this.#state[packetNumber & this.#mask] = state;
+    // Where there is no memory, no number was ever used as far as it goes back.
+    if (state !== STATE_NONE || this.#state !== NO_FLAGS) {
+      this.#makeRoom();
+      this.#state[packetNumber & this.#mask] = state;
+    }
     this.#next++;
     if (this.#outstanding === 0) this.#lowest = this.#next;
     return packetNumber;
@@ -97,7 +108,8 @@ export class SentLedger {
   /** Enters an ack-eliciting packet of `bytes` and returns its number. */
   add(nowMs: number, bytes: number, flags: number, tag: number, control: number, ackFrame: number): number {
     const packetNumber = this.#next;
-    if (this.#outstanding === 0 && nowMs > this.#addedMs + REST_MS) this.#shrink();
+    this.#lone = this.#outstanding === 0 && nowMs > this.#addedMs + REST_MS;
+    if (this.#lone) this.#shrink();
     this.#addedMs = nowMs;
     this.#makeRoom();
     const slot = packetNumber & this.#mask;
@@ -157,6 +169,20 @@ export class SentLedger {
     if (packetNumber === this.#lowest) this.#advance();
   }
 
+  /** Gives the memory back if the only packet after a pause is settled. What was asked of packets before is known no more. */
+  rest(): void {
+    if (!this.#lone || this.#outstanding > 0) return;
+    this.#lone = false;
+    this.#mask = 0;
+    this.#sentMs = NO_NUMBERS;
+    this.#tag = NO_NUMBERS;
+    this.#control = NO_NUMBERS;
+    this.#ackFrame = NO_NUMBERS;
+    this.#bytes = NO_BYTES;
+    this.#flags = NO_FLAGS;
+    this.#state = NO_FLAGS;
+  }
+
   /** The lowest packet number that may still be remembered. */
   get oldest(): number {
     return Math.max(0, this.#next - this.#mask - 1);
@@ -172,7 +198,8 @@ export class SentLedger {
 
   /** For the next number. */
   #makeRoom(): void {
-    if (this.#outstanding > 0 && (this.#next + 1 - this.#lowest) * MEMORY > this.#mask + 1) this.#grow();
+    if (this.#state === NO_FLAGS) this.#resize(INITIAL_CAPACITY);
+    else if (this.#outstanding > 0 && (this.#next + 1 - this.#lowest) * MEMORY > this.#mask + 1) this.#grow();
   }
 
   #grow(): void {
