@@ -49,7 +49,8 @@ export class Incoming implements SessionFrameHandler {
   /** The session's credit to begin with. */
   readonly initialWindow: number;
   readonly #options: IncomingOptions;
-  readonly #messages: ReceiveMessages;
+  /** Made for the first message: most sessions have none. */
+  #messages: ReceiveMessages | null = null;
   #nowMs = 0;
   #roundTripMs = 0;
 
@@ -58,7 +59,6 @@ export class Incoming implements SessionFrameHandler {
     this.window = new ReceiveWindow(INITIAL_SESSION_WINDOW, options.window);
     this.initialWindow = this.window.ahead;
     this.credit = new CreditGrants(this.window, options.streams);
-    this.#messages = new ReceiveMessages(options.largestMessage, options.gaps);
   }
 
   /** Bytes that came, or must come before what came can be read, and were not read. */
@@ -85,7 +85,7 @@ export class Incoming implements SessionFrameHandler {
   }
 
   readMessage(): Uint8Array | null {
-    const message = this.#messages.read();
+    const message = this.#messages?.read() ?? null;
     if (message !== null) this.window.read += ReceiveMessages.creditOf(message);
     return message;
   }
@@ -170,14 +170,20 @@ export class Incoming implements SessionFrameHandler {
   }
 
   onMessage(frame: MessageFrame, data: Uint8Array): Fault | null {
-    const cost = this.#messages.costOf(frame);
+    const messages = this.#receiveMessages;
+    const cost = messages.costOf(frame);
     if (this.window.highest + cost > this.window.maximum) return BEYOND_SESSION_CREDIT;
-    const fault = this.#messages.take(frame, data, this.compressor);
+    const fault = messages.take(frame, data, this.compressor);
     if (fault !== null) return fault;
     this.window.highest += cost;
-    this.window.available += this.#messages.readied;
+    this.window.available += messages.readied;
     this.window.measure(data.length + MESSAGE_OVERHEAD, this.#nowMs, this.#roundTripMs);
-    if (this.#messages.readable) this.#options.events.message();
+    if (messages.readable) this.#options.events.message();
     return null;
+  }
+
+  get #receiveMessages(): ReceiveMessages {
+    this.#messages ??= new ReceiveMessages(this.#options.largestMessage, this.#options.gaps);
+    return this.#messages;
   }
 }

@@ -27,6 +27,7 @@ const NAME = 1;
 const OWNER = 2;
 const SYMBOL_FIELDS = 3;
 const STRIDE = FIRST_SYMBOL + SYMBOL_FIELDS * SYMBOLS_A_PACKET;
+const NO_NUMBERS = new Float64Array(0);
 
 /** Names of symbols within a batch: of a source symbol its index, of a repair a negative number. */
 export function repairName(covered: number, round: number): number {
@@ -52,7 +53,7 @@ export interface SymbolOwner {
 export class SentPackets {
   /** Owners are told apart by their place here. */
   readonly #owners: SymbolOwner[] = [];
-  #numbers = new Float64Array(FIRST_CAPACITY * STRIDE);
+  #numbers: Float64Array = NO_NUMBERS;
   /** SYMBOLS_A_PACKET of a tag. */
   readonly #batches: (SendBatch | null)[] = [];
   readonly #splits: (SplitRepair | null)[] = [];
@@ -153,7 +154,7 @@ export class SentPackets {
 
   /** Nothing is in flight: the memory of a flight that was long goes. */
   #clear(): void {
-    this.#numbers = new Float64Array(FIRST_CAPACITY * STRIDE);
+    this.#numbers = NO_NUMBERS;
     this.#batches.length = 0;
     this.#splits.length = 0;
     this.#free.length = 0;
@@ -169,7 +170,7 @@ export class SentPackets {
   #add(): number {
     const tag = this.#tags++;
     if (tag * STRIDE === this.#numbers.length) {
-      const larger = new Float64Array(2 * this.#numbers.length);
+      const larger = new Float64Array(Math.max(2 * this.#numbers.length, FIRST_CAPACITY * STRIDE));
       larger.set(this.#numbers);
       this.#numbers = larger;
     }

@@ -6,7 +6,7 @@
 import type { SymbolPool } from "../../codec/index.ts";
 import type { PacketFill } from "../link/link-user.ts";
 import { varintLengthAt } from "../link/varint.ts";
-import { BatchReceiver } from "./batch-receiver.ts";
+import { BatchReceiver, type BatchReceiverCounts } from "./batch-receiver.ts";
 import { BatchSender, type BatchSenderCounts } from "./batch-sender.ts";
 import {
   BATCH_STATUS,
@@ -78,6 +78,7 @@ export type ExchangeStats = Pick<
   | "redundancy"
 >;
 
+const NO_COUNTS: BatchReceiverCounts = { innovative: 0, redundant: 0, late: 0, invalid: 0, dropped: 0 };
 /** Read and written by one at a time. */
 const symbolFrame = new SymbolFrame();
 const statusFrame = new StatusFrame();
@@ -86,8 +87,12 @@ export class SymbolExchange {
   readonly path = new PathEstimate();
   readonly #sender: BatchSender;
   readonly #receiver: BatchReceiver;
-  readonly #unreliableSender: BatchSender;
-  readonly #unreliableReceiver: BatchReceiver;
+  /** Made for the first datagram that leaves, and for the first that comes: most sessions see none. */
+  #unreliableSender: BatchSender | null = null;
+  #unreliableReceiver: BatchReceiver | null = null;
+  readonly #pool: SymbolPool;
+  readonly #redundancy: RedundancyOptions;
+  #memoryShort = false;
   readonly #source: SymbolSource;
   readonly #datagrams: DatagramSource;
   readonly #sink: SymbolSink;
@@ -105,15 +110,10 @@ export class SymbolExchange {
   readonly #deliverUnreliable: (symbol: Uint8Array, batch: number) => void;
 
   constructor({ pool, batchSize, redundancy, source, datagrams, sink }: SymbolExchangeOptions) {
-    const { path } = this;
-    const packets = this.#packets;
-    const odds = this.#odds;
-    const sender = (unreliable: boolean, batchSize: number) =>
-      new BatchSender({ pool, batchSize, unreliable, packets, redundancy: new Redundancy(path, redundancy, odds) });
-    this.#sender = sender(false, batchSize);
-    this.#unreliableSender = sender(true, MOST_BATCH_SIZE);
+    this.#pool = pool;
+    this.#redundancy = redundancy;
+    this.#sender = this.#createSender(false, batchSize);
     this.#receiver = new BatchReceiver(pool, MOST_BATCH_SIZE);
-    this.#unreliableReceiver = new BatchReceiver(pool, MOST_BATCH_SIZE, MOST_UNRELIABLE_BATCHES);
     this.#source = source;
     this.#datagrams = datagrams;
     this.#sink = sink;
@@ -123,12 +123,12 @@ export class SymbolExchange {
 
   get stats(): ExchangeStats {
     const reliable = this.#sender.counts;
-    const unreliable = this.#unreliableSender.counts;
-    const sum = (name: keyof BatchSenderCounts) => reliable[name] + unreliable[name];
+    const unreliable = this.#unreliableSender?.counts;
+    const sum = (name: keyof BatchSenderCounts) => reliable[name] + (unreliable?.[name] ?? 0);
     const [margin, ahead, probe] = [sum("marginRepairs"), sum("aheadRepairs"), sum("probeRepairs")];
     const repairs = sum("repairs");
     const received = this.#receiver.counts;
-    const datagrams = this.#unreliableReceiver.counts;
+    const datagrams = this.#unreliableReceiver?.counts ?? NO_COUNTS;
     return {
       sentSymbols: sum("sourceSymbols"),
       sentRepairs: repairs,
@@ -138,8 +138,8 @@ export class SymbolExchange {
       liveBatches:
         this.#sender.liveBatches +
         this.#receiver.liveBatches +
-        this.#unreliableSender.liveBatches +
-        this.#unreliableReceiver.liveBatches,
+        (this.#unreliableSender?.liveBatches ?? 0) +
+        (this.#unreliableReceiver?.liveBatches ?? 0),
       redundancy: {
         sourceBytes: sum("sourceBytes"),
         repairBytes: sum("repairBytes"),
@@ -163,46 +163,49 @@ export class SymbolExchange {
 
   /** Batches of datagrams given up at their deadline with something missing. */
   get givenUpBatches(): number {
-    return this.#unreliableSender.counts.givenUp;
+    return this.#unreliableSender?.counts.givenUp ?? 0;
   }
 
   /** The process is short of memory: only what others wait for is taken. */
   set memoryShort(short: boolean) {
     this.#receiver.short = short;
-    this.#unreliableReceiver.short = short;
+    this.#memoryShort = short;
+    if (this.#unreliableReceiver !== null) this.#unreliableReceiver.short = short;
   }
 
   /** Whether a packet is worth sending. */
   ready(nowMs: number): boolean {
     if (nowMs >= this.#restMs) this.#rest();
-    this.#unreliableSender.expire(nowMs);
-    if (this.#requested > 0 || this.#sender.repairDue || this.#unreliableSender.repairDue) return true;
+    const unreliable = this.#unreliableSender;
+    unreliable?.expire(nowMs);
+    if (this.#requested > 0 || this.#sender.repairDue || unreliable?.repairDue === true) return true;
     if (this.#sender.requestDue(nowMs)) return true;
     return (
       this.#datagrams.ready(nowMs) ||
       this.#source.ready(nowMs) ||
-      this.#unreliableSender.aheadDue(nowMs) ||
+      unreliable?.aheadDue(nowMs) === true ||
       this.#sender.aheadDue(nowMs)
     );
   }
 
   /** When `ready` may turn true by itself. */
   get nextTimeoutMs(): number {
-    return Math.min(this.#sender.nextTimeoutMs, this.#unreliableSender.nextTimeoutMs, this.#restMs);
+    const nextMs = Math.min(this.#sender.nextTimeoutMs, this.#restMs);
+    return this.#unreliableSender === null ? nextMs : Math.min(nextMs, this.#unreliableSender.nextTimeoutMs);
   }
 
   /** Writes one packet's bytes. */
   fill(packet: PacketFill, nowMs: number): void {
     const { buffer, start } = packet;
     const end = start + packet.room;
-    this.#unreliableSender.expire(nowMs);
+    this.#unreliableSender?.expire(nowMs);
     const tag = this.#packets.begin(nowMs);
     let at = this.#writeStatus(tag, buffer, start, end);
     const waiting = this.#datagrams.ready(nowMs) || this.#source.ready(nowMs);
     let patient = waiting;
     while (!this.#packets.isFull(tag) && end - at >= LEAST_ROOM_AFTER) {
       const before = at;
-      at = this.#unreliableSender.writeRepair(tag, buffer, at, end, patient);
+      at = this.#unreliableSender?.writeRepair(tag, buffer, at, end, patient) ?? at;
       if (at === before) at = this.#sender.writeRepair(tag, buffer, at, end, patient);
       if (at > before) continue;
       // Where symbols fill packets, words of batches only fit before.
@@ -215,17 +218,17 @@ export class SymbolExchange {
     }
     // A repair beside the symbols that it covers is lost with them.
     if (this.#packets.count(tag) === 0) {
-      if (!this.#datagrams.ready(nowMs)) at = this.#unreliableSender.writeAhead(tag, buffer, at, end, nowMs);
+      if (!this.#datagrams.ready(nowMs)) at = this.#unreliableSender?.writeAhead(tag, buffer, at, end, nowMs) ?? at;
       if (this.#packets.count(tag) === 0 && !this.#source.ready(nowMs)) {
         at = this.#sender.writeAhead(tag, buffer, at, end, nowMs);
       }
     }
     const wordDue =
-      at > start || this.#sender.requestDue(nowMs) || this.#sender.parts || this.#unreliableSender.repairDue;
+      at > start || this.#sender.requestDue(nowMs) || this.#sender.parts || this.#unreliableSender?.repairDue;
     if (wordDue && end - at >= LEAST_ROOM_AFTER) at = this.#writeWords(tag, buffer, at, end);
     if (at === start && packet.probe) {
       at = this.#sender.writeProbe(tag, buffer, at, end);
-      if (at === start) at = this.#unreliableSender.writeProbe(tag, buffer, at, end);
+      if (at === start) at = this.#unreliableSender?.writeProbe(tag, buffer, at, end) ?? at;
     }
     packet.length = at - start;
     packet.tag = tag;
@@ -268,7 +271,7 @@ export class SymbolExchange {
       case GIVEN_UP: {
         const lowest = readNumberFrame(bytes, at, end);
         if (lowest < 0) return -1;
-        this.#unreliableReceiver.forgetBelow(lowest);
+        this.#datagramReceiver.forgetBelow(lowest);
         this.#sink.unreliableBelow(lowest);
         return at + 1 + varintLengthAt(bytes, at + 1);
       }
@@ -279,24 +282,24 @@ export class SymbolExchange {
 
   /** The most bytes of a symbol of datagrams in any packet of `payloadBytes` that carries nothing else, now and later. */
   datagramRoom(payloadBytes: number): number {
-    return Math.max(0, this.#unreliableSender.steadySymbolBytes(payloadBytes - 1));
+    return Math.max(0, this.#datagramSender.steadySymbolBytes(payloadBytes - 1));
   }
 
   /** The size of packets has changed: batches of larger symbols are sealed, so that their repairs do not outgrow packets. */
   seal(nowMs: number): void {
     this.#sender.seal(nowMs);
-    this.#unreliableSender.seal(nowMs);
+    this.#unreliableSender?.seal(nowMs);
   }
 
   /** Nothing was sent or received for long: what is kept for things to come goes. */
   #rest(): void {
     this.#restMs = Number.POSITIVE_INFINITY;
     this.#sender.rest();
-    this.#unreliableSender.rest();
+    this.#unreliableSender?.rest();
     this.#receiver.rest();
     // What their source has not given up it would have repaired by now.
-    this.#unreliableReceiver.forgetAll();
-    this.#unreliableReceiver.rest();
+    this.#unreliableReceiver?.forgetAll();
+    this.#unreliableReceiver?.rest();
     if (!this.#sender.outstanding) this.path.rest();
     this.#packets.rest();
     this.#odds.rest();
@@ -306,8 +309,26 @@ export class SymbolExchange {
   destroy(): void {
     this.#sender.destroy();
     this.#receiver.destroy();
-    this.#unreliableSender.destroy();
-    this.#unreliableReceiver.destroy();
+    this.#unreliableSender?.destroy();
+    this.#unreliableReceiver?.destroy();
+  }
+
+  get #datagramSender(): BatchSender {
+    this.#unreliableSender ??= this.#createSender(true, MOST_BATCH_SIZE);
+    return this.#unreliableSender;
+  }
+
+  get #datagramReceiver(): BatchReceiver {
+    if (this.#unreliableReceiver === null) {
+      this.#unreliableReceiver = new BatchReceiver(this.#pool, MOST_BATCH_SIZE, MOST_UNRELIABLE_BATCHES);
+      this.#unreliableReceiver.short = this.#memoryShort;
+    }
+    return this.#unreliableReceiver;
+  }
+
+  #createSender(unreliable: boolean, batchSize: number): BatchSender {
+    const redundancy = new Redundancy(this.path, this.#redundancy, this.#odds);
+    return new BatchSender({ pool: this.#pool, batchSize, unreliable, packets: this.#packets, redundancy });
   }
 
   #receiveSymbol(bytes: Uint8Array, at: number, end: number): number {
@@ -316,7 +337,7 @@ export class SymbolExchange {
     if (next < 0) return next;
     if (frame.unreliable) {
       this.#sink.unreliableBelow(frame.lowestLive);
-      this.#unreliableReceiver.take(frame, bytes, this.#deliverUnreliable);
+      this.#datagramReceiver.take(frame, bytes, this.#deliverUnreliable);
     } else {
       this.#receiver.take(frame, bytes, this.#deliver);
     }
@@ -339,7 +360,7 @@ export class SymbolExchange {
   #writeWords(tag: number, buffer: Uint8Array, at: number, end: number): number {
     let next = this.#sender.writeRequest(tag, buffer, at, end);
     next = this.#sender.writeParting(buffer, next, end);
-    return this.#unreliableSender.writeGivenUp(tag, buffer, next, end);
+    return this.#unreliableSender?.writeGivenUp(tag, buffer, next, end) ?? next;
   }
 
   /** A source symbol. Where datagrams and others wait, each gets as many bytes: neither starves the other. */
@@ -370,9 +391,10 @@ export class SymbolExchange {
   }
 
   #writeDatagrams(tag: number, buffer: Uint8Array, at: number, end: number, nowMs: number): number {
-    const sender = this.#unreliableSender;
+    if (!this.#datagrams.ready(nowMs)) return at;
+    const sender = this.#datagramSender;
     const room = sender.symbolBytes(end - at);
-    if (room < LEAST_SYMBOL_BYTES || !this.#datagrams.ready(nowMs)) return at;
+    if (room < LEAST_SYMBOL_BYTES) return at;
     const symbols = this.#datagrams.symbols(room, nowMs);
     const start = sender.sourceStart(at, symbols, nowMs);
     const length = this.#datagrams.write(buffer, start, room, nowMs);
