@@ -381,9 +381,9 @@ export class TransportEndpoint implements Endpoint {
     const destinationId = bytes.slice(header.destinationStart, header.destinationEnd);
     const sourceId = bytes.slice(header.sourceStart, header.sourceEnd);
     // It must open before anything is made of it. A copy, for the link opens it in place.
-    const { opener } = this.#options.protection.handshakeKeys(destinationId, "server");
+    const keys = this.#options.protection.handshakeKeys(destinationId, "server");
     const packetNumber = readPacketNumber(bytes, header.numberStart, header.numberBytes);
-    if (!opener.open(bytes.slice(), header.headerEnd, packetNumber)) {
+    if (!keys.opener.open(bytes.slice(), header.headerEnd, packetNumber)) {
       drops["no-first-packet"]++;
       return;
     }
@@ -399,7 +399,7 @@ export class TransportEndpoint implements Endpoint {
     }
     routed.handshaking = true;
     this.#handshakes++;
-    const accepted = { destinationId, sourceId, token, validated };
+    const accepted = { destinationId, sourceId, token, validated, keys };
     this.#make(routed, {
       ...wanted.settings,
       role: "server",

@@ -158,6 +158,7 @@ export class TlsHandshake implements Handshake {
     }
     // A server is done with TLS as soon as its tickets are written. A client waits for them, unless it has one that works.
     if (this.role === "server" || this.#resumed) this.#release();
+    this.#transcriptHash = null;
     return this.#keys;
   }
 

@@ -72,7 +72,8 @@ export class RemoteIds {
   #current: Uint8Array;
   #sequence = 0;
   #token: Uint8Array | null = null;
-  readonly #spare: { sequence: number; id: Uint8Array; token: Uint8Array }[] = [];
+  /** Each id with its token behind it, in one array: a small array costs several times its bytes. */
+  readonly #spare: { sequence: number; idAndToken: Uint8Array }[] = [];
   #largest = 0;
 
   constructor(first: Uint8Array) {
@@ -101,7 +102,10 @@ export class RemoteIds {
     if (sequence <= this.#largest) return false;
     if (this.#spare.length >= ACTIVE_IDS - 1) return false;
     this.#largest = sequence;
-    this.#spare.push({ sequence, id, token });
+    const idAndToken = new Uint8Array(id.length + RESET_TOKEN_BYTES);
+    idAndToken.set(id);
+    idAndToken.set(token, id.length);
+    this.#spare.push({ sequence, idAndToken });
     return true;
   }
 
@@ -110,9 +114,10 @@ export class RemoteIds {
     const next = this.#spare.shift();
     if (next === undefined) return -1;
     const retired = this.#sequence;
-    this.#current = next.id;
-    this.#sequence = next.sequence;
-    this.#token = next.token;
+    const { sequence, idAndToken } = next;
+    this.#current = idAndToken.slice(0, -RESET_TOKEN_BYTES);
+    this.#sequence = sequence;
+    this.#token = idAndToken.slice(-RESET_TOKEN_BYTES);
     return retired;
   }
 

@@ -7,6 +7,8 @@ import { RESET_TOKEN_BYTES } from "./connection-ids.ts";
 import { MAX_CONNECTION_ID_BYTES, MIN_CONNECTION_ID_BYTES } from "./packet-header.ts";
 import { readVarint, varintBytes, varintLengthAt, writeVarint } from "./varint.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /** Bytes of the handshake: a stretch of its stream, of any length. */
 export const RECORD_HANDSHAKE = 0;
 /** The sender's parameters: the first record of either end. */
@@ -63,7 +65,7 @@ export function encodeRetireId(sequence: number): Uint8Array {
 
 /** Puts records together from the stream's bytes, whatever their cuts. */
 export class RecordReader {
-  #held: Uint8Array = new Uint8Array(0);
+  #held: Uint8Array = NOTHING;
 
   /**
    * Takes the next bytes and calls `handler` for each record they complete; the body is the handler's for that call only.
@@ -95,7 +97,7 @@ export class RecordReader {
       handler(type, from.subarray(body, body + length));
       at = body + length;
     }
-    this.#held = from.slice(at);
+    this.#held = at === from.length ? NOTHING : from.slice(at);
     return true;
   }
 }

@@ -271,7 +271,7 @@ export type ControlVerdict = "taken" | "redundant" | "control-window" | "control
 export class ControlReceiver {
   readonly #coder: ControlCoder;
   readonly #decoders: (BatchDecoder | null)[] = new Array<BatchDecoder | null>(CONTROL_WINDOW).fill(null);
-  readonly #sizes = new Uint8Array(CONTROL_WINDOW);
+  readonly #sizes = new Array<number>(CONTROL_WINDOW).fill(0);
   #next = 0;
   readonly #handshake: boolean;
 

@@ -36,7 +36,7 @@ export class HandshakeEpoch {
   readonly #keys: KeySchedule;
   readonly #channel: ControlChannel;
   readonly #writer: PacketWriter;
-  readonly #localParameters: Uint8Array;
+  #localParameters: Uint8Array;
   /** The id from which the handshake's keys come: the client's first destination, or the server's in a retry. */
   #keyId: Uint8Array;
   /** What a client's packets bear until the server is heard. */
@@ -56,6 +56,7 @@ export class HandshakeEpoch {
     channel: ControlChannel,
     writer: PacketWriter,
     keyId: Uint8Array,
+    acceptedToken: Uint8Array | null,
   ) {
     const { options } = core;
     this.#core = core;
@@ -64,7 +65,7 @@ export class HandshakeEpoch {
     this.#channel = channel;
     this.#writer = writer;
     this.#keyId = keyId;
-    this.#token = options.accepted?.token.slice() ?? (options.token ?? NO_BYTES).slice(0, MAX_TOKEN_BYTES);
+    this.#token = acceptedToken?.slice() ?? (options.token ?? NO_BYTES).slice(0, MAX_TOKEN_BYTES);
     this.#saidToken = this.#token;
     this.deadlineMs = core.nowMs + (options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS);
     this.#localParameters = encodeParameters({
@@ -107,6 +108,10 @@ export class HandshakeEpoch {
     core.handshakeSpace!.destroy();
     core.handshakeSpace = null;
     if (!core.path.validated) core.path.validate();
+    // The transcript was hashed, and no packet of this epoch is taken in any more.
+    this.#localParameters = NO_BYTES;
+    this.#token = NO_BYTES;
+    this.#saidToken = NO_BYTES;
     this.#channel.issueIds();
   }
 

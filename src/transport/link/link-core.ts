@@ -31,7 +31,8 @@ const LARGEST_DATAGRAM_BYTES = 65_507;
 const PACKET_NUMBER_MOST = 4;
 
 export class LinkCore {
-  readonly options: LinkOptions;
+  /** Without what is of the first packet alone. */
+  readonly options: Omit<LinkOptions, "accepted">;
   readonly isClient: boolean;
   readonly user: LinkUser;
   readonly congestion: CongestionController;
@@ -77,8 +78,9 @@ export class LinkCore {
     handshakeId: Uint8Array,
     close: (reason: CloseReason, speaks: boolean, nowMs: number) => void,
   ) {
-    const { role, remote, nowMs, accepted, coder } = options;
-    this.options = options;
+    const { accepted, ...lasting } = options;
+    const { role, remote, nowMs, coder } = options;
+    this.options = lasting;
     this.isClient = role === "client";
     this.user = options.user;
     this.congestion = options.congestion;

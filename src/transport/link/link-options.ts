@@ -1,7 +1,7 @@
 /** Options of a link and their defaults. */
 import type { CongestionController } from "../../congestion/controller.ts";
 import type { Address } from "../address.ts";
-import type { PacketProtection, Role } from "./aead.ts";
+import type { LinkKeys, PacketProtection, Role } from "./aead.ts";
 import type { ControlCoder } from "./control-stream.ts";
 import type { Handshake } from "./handshake.ts";
 import type { ConnectionIdSource, LinkUser } from "./link-user.ts";
@@ -29,8 +29,14 @@ export interface LinkOptions {
   nowMs: number;
   /** A client's address token from an earlier link. Default none. */
   token?: Uint8Array;
-  /** A server's: the first packet's ids, and whether a token proved the client's address. */
-  accepted?: { destinationId: Uint8Array; sourceId: Uint8Array; token: Uint8Array; validated: boolean };
+  /** A server's: the first packet's ids, whether a token proved the client's address, and the keys that opened it, if they are there. */
+  accepted?: {
+    destinationId: Uint8Array;
+    sourceId: Uint8Array;
+    token: Uint8Array;
+    validated: boolean;
+    keys?: LinkKeys;
+  };
   /** The session layer's own parameters, at most 1024 bytes. Default none. */
   session?: Uint8Array;
   /** Silence after which the link is dead, ms; 0 never. Default 120 s. */

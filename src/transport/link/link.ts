@@ -61,10 +61,10 @@ export class Link implements Endpoint {
     if (accepted === undefined) options.random(keyId);
     const core = new LinkCore(options, localId, keyId, (reason, speaks, nowMs) => this.#close(reason, speaks, nowMs));
     const recovery = new Recovery(core);
-    const keys = new KeySchedule(core, recovery, protection.handshakeKeys(keyId, role));
+    const keys = new KeySchedule(core, recovery, accepted?.keys ?? protection.handshakeKeys(keyId, role));
     const writer = new PacketWriter(core, recovery, keys);
     this.#channel = new ControlChannel(core, (body) => this.#handshake.onParameters(body, core.nowMs));
-    this.#handshake = new HandshakeEpoch(core, recovery, keys, this.#channel, writer, keyId);
+    this.#handshake = new HandshakeEpoch(core, recovery, keys, this.#channel, writer, keyId, accepted?.token ?? null);
     this.#paths = new PathManager(core, recovery, this.#channel, writer);
     this.#data = new DataSender(core, recovery, writer);
     this.#receiver = new PacketReceiver(core, recovery, keys, this.#handshake, this.#paths, this.#channel, this.#flow);

@@ -18,6 +18,8 @@ const CHALLENGE_RESERVE_BYTES = 4 * LEAST_PATH_PACKET_BYTES;
 /** Challenges at an even pace before the pace slows. */
 const PACED_TRIES = 16;
 const SLOWEST_CHALLENGE_MS = 2000;
+/** What every path has before its first challenge. */
+const NO_CHALLENGE = new Uint8Array(PATH_DATA_BYTES);
 
 export class Path {
   remote: Address;
@@ -27,7 +29,7 @@ export class Path {
   #validated: boolean;
   #receivedBytes = 0;
   #sentBytes = 0;
-  readonly #challenge = new Uint8Array(PATH_DATA_BYTES);
+  #challenge: Uint8Array = NO_CHALLENGE;
   #challenging = false;
   #tries = 0;
   #nextChallengeMs = Number.POSITIVE_INFINITY;
@@ -73,7 +75,7 @@ export class Path {
 
   /** Starts to ask the peer for proof, until `deadlineMs`. `data` is 8 random bytes. */
   challenge(data: Uint8Array, nowMs: number, deadlineMs: number): void {
-    this.#challenge.set(data);
+    this.#challenge = data.slice();
     this.#challenging = true;
     this.#nextChallengeMs = nowMs;
     this.#deadlineMs = deadlineMs;
