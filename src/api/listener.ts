@@ -212,7 +212,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   onSession(session: Session): void {
     if (session.closed) return;
     this.#sessions.add(session);
-    session.once("close", () => this.#sessions.delete(session));
+    // Comes once; a listener that removes itself would take memory of every session.
+    session.on("close", () => this.#sessions.delete(session));
     this.#revocation.onSession(session);
     if (this.#closed !== null || this.listenerCount("session") === 0) session.destroy();
     else this.emit("session", session);

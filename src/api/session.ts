@@ -70,8 +70,9 @@ export class Session extends EventEmitter<SessionEvents> {
   readonly #carrier: StreamCarrier;
   /** Messages that were not taken over yet. */
   #messages: WaitingMessage[] = [];
-  readonly #closed: Promise<void>;
-  #resolveClosed!: () => void;
+  /** Of those who wait for the end; made for the first of them. */
+  #closed: Promise<void> | null = null;
+  #resolveClosed: () => void = () => {};
   #started = false;
   #closing = false;
   #closeTimer: NodeJS.Timeout | null = null;
@@ -83,9 +84,6 @@ export class Session extends EventEmitter<SessionEvents> {
     super();
     this.#holder = holder;
     this.#core = holder.session;
-    this.#closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
-    });
     this.#carrier = {
       session: this,
       core: holder.session,
@@ -209,12 +207,17 @@ export class Session extends EventEmitter<SessionEvents> {
    * Streams that are still open get an error at both ends. Resolves when it is over.
    */
   close({ timeoutMs = DEFAULT_CLOSE_TIMEOUT_MS }: CloseOptions = {}): Promise<void> {
-    if (this.#over || this.#closing) return this.#closed;
+    if (this.#over) return Promise.resolve();
+    this.#closed ??= new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    const closed = this.#closed;
+    if (this.#closing) return closed;
     this.#closing = true;
     this.#closeTimer = setTimeout(() => this.#finishClose(), timeoutMs);
     if (this.suspended) this.#finishClose();
     else this.#pump();
-    return this.#closed;
+    return closed;
   }
 
   /** Ends the session at once: streams at both ends get an error. */

@@ -16,7 +16,7 @@ export const OTHERS = "(others)";
 export interface MonitoredSession {
   readonly peer: { readonly address: Address };
   stats(): SessionStats;
-  once(event: "close", listener: () => void): unknown;
+  on(event: "close", listener: () => void): unknown;
 }
 
 /** What is asked of its forwards. */
@@ -63,7 +63,7 @@ export class Monitor {
   add(session: MonitoredSession, forwards: MonitoredForwards): void {
     const entry = { id: ++this.#totals.sessions, session, forwards, sinceMs: Date.now() };
     this.#open.add(entry);
-    session.once("close", () => {
+    session.on("close", () => {
       this.#open.delete(entry);
       this.#remember(entry);
     });

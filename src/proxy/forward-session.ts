@@ -87,7 +87,7 @@ export class ForwardSession {
     this.#flowIdleMs = flowIdleMs;
     this.#deadlineMs = datagramDeadlineMs;
     carrier.on("stream", (stream: CarrierStream) => void this.#serve(stream));
-    carrier.once("close", () => this.#end("session lost"));
+    carrier.on("close", () => this.#end("session lost"));
   }
 
   /** Connections that are open, of both ends. */

@@ -109,7 +109,7 @@ export class ServerForwards {
     const identity = identityOf(session);
     const own = this.#byIdentity.get(identity) ?? new Set();
     this.#byIdentity.set(identity, own.add(session));
-    carrier.once("close", () => {
+    carrier.on("close", () => {
       this.#sessions.delete(session);
       own.delete(session);
       if (own.size === 0) this.#byIdentity.delete(identity);
