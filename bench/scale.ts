@@ -6,10 +6,11 @@
  *     npm run bench:scale -- --clients 1000   # one number; three minutes
  *     npm run bench:scale -- --quick          # 30 clients, a smoke test of seconds that enforces no speed
  *
- * `--json FILE` also writes the results as JSON, `--chart` draws docs/scale.svg anew. Exits with 1 when a goal is missed: goals are those
+ * `--json FILE` also writes the results as JSON, `--chart` draws docs/scale.svg anew. With `--add` the results of other sizes that FILE
+ * holds are kept and drawn too: sizes may be measured one by one. Exits with 1 when a goal is missed: goals are those
  * of 1000 clients, and what a session costs among 3000 against what it costs among 1000.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -32,9 +33,10 @@ const { values } = parseArgs({
     clients: { type: "string" },
     json: { type: "string" },
     chart: { type: "boolean", default: false },
+    add: { type: "boolean", default: false },
   },
 });
-const { quick } = values;
+const { quick, json } = values;
 
 interface Result {
   clients: number;
@@ -146,6 +148,10 @@ const sizes = values.clients !== undefined ? [Number(values.clients)] : quick ? 
 const machine = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}`;
 console.log(`${machine}${quick ? ", quick: speeds are not enforced" : ""}`);
 const results: Result[] = [];
+if (values.add && json !== undefined && existsSync(json)) {
+  const earlier = JSON.parse(readFileSync(json, "utf8")) as { results: Result[] };
+  results.push(...earlier.results.filter(({ clients }) => !sizes.includes(clients)));
+}
 const reports: Report[] = [];
 for (const size of sizes) {
   const result = await measure(size);
@@ -153,13 +159,14 @@ for (const size of sizes) {
   reports.push(reportOf(result));
   print(reports[reports.length - 1]);
 }
-if (results.length > 1) {
+results.sort((a, b) => a.clients - b.clients);
+if (results.length > 1 && results.some(({ clients }) => clients === MAIN_SIZE)) {
   reports.push(linearity(results));
   print(reports[reports.length - 1]);
-  if (values.chart) drawChart(results);
 }
-if (values.json !== undefined) {
-  writeFileSync(values.json, `${JSON.stringify({ machine, quick, results, reports }, null, 2)}\n`);
+if (results.length > 1 && values.chart) drawChart(results);
+if (json !== undefined) {
+  writeFileSync(json, `${JSON.stringify({ machine, quick, results, reports }, null, 2)}\n`);
 }
 const missed = reports.flatMap(({ goals }) => goals.filter((goal) => !passes(goal) && !(quick && goal.speed)));
 if (missed.length > 0) console.error(`\n${missed.length} goal(s) missed`);
