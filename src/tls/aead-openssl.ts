@@ -18,19 +18,29 @@ interface Koffi {
   address(value: Uint8Array): bigint;
 }
 
-/** EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG. */
+/** EVP_CTRL_AEAD_GET_TAG. */
 const GET_TAG = 0x10;
-const SET_TAG = 0x11;
 const SEAL = 1;
 const OPEN = 0;
-/** For EVP_CipherInit_ex: the direction stays. */
+/** For EVP_CipherInit_ex2: the direction stays. */
 const KEEP = -1;
 
-/** Of `Libcrypto.scratch`: the nonce, and what OpenSSL writes of lengths and of the rest, which is never any. */
+/**
+ * Of `Libcrypto.scratch`: the nonce, what OpenSSL writes of lengths and of the rest, which is never any, and the parameters with which
+ * opening begins: the tag (an OSSL_PARAM of 40 bytes, and zeros for the one that ends them), and its name.
+ */
 const NONCE_AT = 0;
 const LENGTH_AT = 16;
 const REST_AT = 32;
+const PARAMETERS_AT = 128;
+const TAG_NAME_AT = 256;
 const SCRATCH_BYTES = 4096;
+/** OSSL_PARAM_OCTET_STRING. */
+const OCTET_STRING = 5;
+/** Of an OSSL_PARAM: name, type, address and length of the data, what was returned of them. */
+const PARAMETER_TYPE = 8;
+const PARAMETER_DATA = 16;
+const PARAMETER_LENGTH = 24;
 
 type Native = (...args: number[]) => number;
 
@@ -38,15 +48,18 @@ class Libcrypto {
   readonly newContext: Native;
   readonly freeContext: Native;
   readonly init: Native;
-  readonly update: Native;
+  readonly cipher: Native;
   readonly final: Native;
   readonly control: Native;
   readonly ciphers: Record<AeadName, number>;
   /** Its own memory, not on the garbage-collected heap, so that its address stays. */
   readonly scratch = new Uint8Array(new ArrayBuffer(SCRATCH_BYTES));
+  readonly #words = new DataView(this.scratch.buffer);
   readonly scratchAddress: number;
   readonly #koffi: Koffi;
-  // Packets of a burst lie in few buffers: the addresses of the last two are kept.
+  // Packets that leave are made in one array, those of a burst lie in few buffers: the addresses of the last ones are kept.
+  #bytes: Uint8Array = this.scratch;
+  #bytesAddress = 0;
   #buffer: ArrayBufferLike = this.scratch.buffer;
   #address: number;
   #earlierBuffer: ArrayBufferLike = this.scratch.buffer;
@@ -60,11 +73,10 @@ class Libcrypto {
     this.newContext = native("uintptr_t EVP_CIPHER_CTX_new()");
     this.freeContext = native("void EVP_CIPHER_CTX_free(uintptr_t context)");
     this.init = native(
-      "int EVP_CipherInit_ex(uintptr_t context, uintptr_t cipher, uintptr_t engine, uintptr_t key, uintptr_t iv, int seal)",
+      "int EVP_CipherInit_ex2(uintptr_t context, uintptr_t cipher, uintptr_t key, uintptr_t iv, int seal, uintptr_t parameters)",
     );
-    this.update = native(
-      "int EVP_CipherUpdate(uintptr_t context, uintptr_t out, uintptr_t outBytes, uintptr_t in, int inBytes)",
-    );
+    // EVP_CipherUpdate with less around it, which TLS uses for its records; -1 is failure.
+    this.cipher = native("int EVP_Cipher(uintptr_t context, uintptr_t out, uintptr_t in, uint32_t inBytes)");
     this.final = native("int EVP_CipherFinal_ex(uintptr_t context, uintptr_t out, uintptr_t outBytes)");
     this.control = native("int EVP_CIPHER_CTX_ctrl(uintptr_t context, int type, int number, uintptr_t pointer)");
     this.ciphers = {
@@ -74,10 +86,33 @@ class Libcrypto {
     this.scratchAddress = Number(koffi.address(this.scratch));
     this.#address = this.scratchAddress;
     this.#earlierAddress = this.scratchAddress;
+    this.#bytesAddress = this.scratchAddress;
+    this.scratch.set([0x74, 0x61, 0x67, 0], TAG_NAME_AT);
+    this.#setAddress(PARAMETERS_AT, this.scratchAddress + TAG_NAME_AT);
+    this.#words.setUint32(PARAMETERS_AT + PARAMETER_TYPE, OCTET_STRING, true);
+    this.#words.setUint32(PARAMETERS_AT + PARAMETER_LENGTH, TAG_BYTES, true);
+  }
+
+  /** Parameters that say that the tag is at `address`. */
+  tagAt(address: number): number {
+    this.#setAddress(PARAMETERS_AT + PARAMETER_DATA, address);
+    return this.scratchAddress + PARAMETERS_AT;
+  }
+
+  #setAddress(at: number, address: number): void {
+    this.#words.setUint32(at, address >>> 0, true);
+    this.#words.setUint32(at + 4, Math.floor(address / 2 ** 32), true);
   }
 
   /** Where `bytes` begins in memory: valid as long as `bytes.buffer` is neither detached nor collected. */
   addressOf(bytes: Uint8Array): number {
+    if (bytes === this.#bytes) return this.#bytesAddress;
+    this.#bytes = bytes;
+    this.#bytesAddress = this.#find(bytes);
+    return this.#bytesAddress;
+  }
+
+  #find(bytes: Uint8Array): number {
     const buffer = bytes.buffer;
     if (buffer !== this.#buffer) {
       const known = buffer === this.#earlierBuffer;
@@ -104,7 +139,7 @@ class OpensslAead implements Sealer, Opener {
     contexts.register(this, { library, context: this.#context });
     const { scratch, scratchAddress } = library;
     scratch.set(key, REST_AT);
-    const done = library.init(this.#context, library.ciphers[aead], 0, scratchAddress + REST_AT, 0, direction);
+    const done = library.init(this.#context, library.ciphers[aead], scratchAddress + REST_AT, 0, direction, 0);
     scratch.fill(0, REST_AT, REST_AT + key.length);
     if (done !== 1) throw new Error(`OpenSSL does not do ${aead}`);
   }
@@ -120,12 +155,12 @@ class OpensslAead implements Sealer, Opener {
     const lengthAt = library.scratchAddress + LENGTH_AT;
     writeNonce(library.scratch, NONCE_AT, this.#iv, packetNumber);
     const done =
-      library.init(context, 0, 0, 0, library.scratchAddress + NONCE_AT, KEEP) &
-      library.update(context, 0, lengthAt, address + start, headerBytes) &
-      library.update(context, address + payload, lengthAt, address + payload, end - payload) &
-      library.final(context, library.scratchAddress + REST_AT, lengthAt) &
-      library.control(context, GET_TAG, TAG_BYTES, address + end);
-    if (done !== 1) throw new Error("OpenSSL could not seal a packet");
+      library.init(context, 0, 0, library.scratchAddress + NONCE_AT, KEEP, 0) === 1 &&
+      library.cipher(context, 0, address + start, headerBytes) >= 0 &&
+      library.cipher(context, address + payload, address + payload, end - payload) >= 0 &&
+      library.final(context, library.scratchAddress + REST_AT, lengthAt) === 1 &&
+      library.control(context, GET_TAG, TAG_BYTES, address + end) === 1;
+    if (!done) throw new Error("OpenSSL could not seal a packet");
   }
 
   open(bytes: Uint8Array, headerBytes: number, packetNumber: number): boolean {
@@ -137,13 +172,12 @@ class OpensslAead implements Sealer, Opener {
     const payload = address + headerBytes;
     const lengthAt = library.scratchAddress + LENGTH_AT;
     writeNonce(library.scratch, NONCE_AT, this.#iv, packetNumber);
-    const done =
-      library.init(context, 0, 0, 0, library.scratchAddress + NONCE_AT, KEEP) &
-      library.control(context, SET_TAG, TAG_BYTES, address + end) &
-      library.update(context, 0, lengthAt, address, headerBytes) &
-      library.update(context, payload, lengthAt, payload, end - headerBytes) &
-      library.final(context, library.scratchAddress + REST_AT, lengthAt);
-    return done === 1;
+    return (
+      library.init(context, 0, 0, library.scratchAddress + NONCE_AT, KEEP, library.tagAt(address + end)) === 1 &&
+      library.cipher(context, 0, address, headerBytes) >= 0 &&
+      library.cipher(context, payload, payload, end - headerBytes) >= 0 &&
+      library.final(context, library.scratchAddress + REST_AT, lengthAt) === 1
+    );
   }
 }
 
