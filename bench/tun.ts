@@ -2,6 +2,7 @@
  * What a packet of a TUN device costs besides the system call: cutting a train of 64 KiB into packets with checksums, and
  * putting packets together. Needs no device and no privilege.
  */
+import { workMemory } from "../src/tun/byte-work.ts";
 import { COALESCER_BYTES, Coalescer } from "../src/tun/coalescer.ts";
 import { Segmenter } from "../src/tun/segmenter.ts";
 import { median, type Options, type Report } from "./harness.ts";
@@ -39,8 +40,9 @@ function microsecondsAPacket(run: () => void, rounds: number): number {
 export function benchTun({ quick }: Options): Report {
   const rounds = quick ? 400 : 4000;
   const whole = train();
-  const memory = new Uint8Array(whole.length);
-  const segmenter = new Segmenter(memory);
+  const input = workMemory(whole.length);
+  const memory = new Uint8Array(input.buffer, 0, whole.length);
+  const segmenter = new Segmenter(memory, input.work);
   const packets: Uint8Array[] = [];
   memory.set(whole);
   segmenter.begin(0, memory.length);
@@ -50,7 +52,8 @@ export function benchTun({ quick }: Options): Report {
     segmenter.begin(0, memory.length);
     while (segmenter.next());
   }, rounds);
-  const coalescer = new Coalescer(new Uint8Array(COALESCER_BYTES), () => {});
+  const output = workMemory(COALESCER_BYTES);
+  const coalescer = new Coalescer(new Uint8Array(output.buffer), () => {}, output.work);
   const join = microsecondsAPacket(() => {
     for (const packet of packets) coalescer.add(packet);
     coalescer.flush();

@@ -1,4 +1,4 @@
-// Builds the package: compiles the SIMD kernel to WebAssembly and the dashboard to one page, embeds both as modules, and compiles
+// Builds the package: compiles the SIMD kernels to WebAssembly and the dashboard to one page, embeds them as modules, and compiles
 // TypeScript to dist/.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,7 +9,6 @@ import asc from "assemblyscript/asc";
 import { buildSync, transformSync } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const source = "src/gf/assembly/kernel.ts";
 const pageFolder = "src/operate/dashboard";
 
 function writeGenerated(name, from, lines) {
@@ -18,19 +17,20 @@ function writeGenerated(name, from, lines) {
   if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 }
 
-async function compileKernel() {
-  const { error, stderr, binary } = await compileAssembly();
+/** Embeds what `source` compiles to as the module `name`. */
+async function compileKernel(source, name, constant) {
+  const { error, stderr, binary } = await compileAssembly(source);
   if (error) {
     process.stderr.write(stderr.toString());
     throw error;
   }
-  writeGenerated("src/gf/kernel-wasm.generated.ts", source, [
-    `export const KERNEL_WASM_BASE64: string =`,
+  writeGenerated(name, source, [
+    `export const ${constant}: string =`,
     `  ${JSON.stringify(Buffer.from(binary).toString("base64"))};`,
   ]);
 }
 
-async function compileAssembly() {
+async function compileAssembly(source) {
   let binary;
   const arguments_ = [source, "--outFile", "kernel.wasm", "--runtime", "stub", "--noAssert", "-O3", "--importMemory"];
   const result = await asc.main([...arguments_, "--enable", "simd", "--memoryBase", "1024"], {
@@ -64,7 +64,8 @@ function compilePage() {
   ]);
 }
 
-await compileKernel();
+await compileKernel("src/gf/assembly/kernel.ts", "src/gf/kernel-wasm.generated.ts", "KERNEL_WASM_BASE64");
+await compileKernel("src/tun/assembly/checksum.ts", "src/tun/checksum-wasm.generated.ts", "CHECKSUM_WASM_BASE64");
 compilePage();
 rmSync(join(root, "dist"), { recursive: true, force: true });
 mkdirSync(join(root, "dist"));

@@ -116,8 +116,9 @@ export class NativeMemory {
   readonly view: DataView;
   readonly address: bigint;
 
-  constructor(libc: Libc, byteLength: number) {
-    const buffer = new ArrayBuffer(byteLength);
+  /** `buffer`: memory to use, or how many bytes to take. */
+  constructor(libc: Libc, memory: number | ArrayBuffer) {
+    const buffer = typeof memory === "number" ? new ArrayBuffer(memory) : memory;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.address = libc.addressOf(buffer);

@@ -4,6 +4,7 @@
  * sequence number and length, each segment's checksum right, only the last one shorter. All else passes as it is. Packets of
  * a flow keep their order; those of different flows may overtake each other until `flush`. A hot path.
  */
+import { type ByteWork, scalarWork } from "./byte-work.ts";
 import { addBytes, addPseudoHeader, fold, writeIpv4Checksum } from "./checksum.ts";
 import { IpPacket, PROTOCOL_TCP } from "./ip-packet.ts";
 import {
@@ -67,6 +68,7 @@ export type Emit = (start: number, end: number) => void;
 export class Coalescer {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #work: ByteWork;
   readonly #emit: Emit;
   readonly #slots: readonly Slot[];
   readonly #passAt: number;
@@ -78,9 +80,10 @@ export class Coalescer {
   #flags = 0;
   #sequence = 0;
 
-  /** Works within `bytes`, of which it needs COALESCER_BYTES. */
-  constructor(bytes: Uint8Array, emit: Emit) {
+  /** Works within `bytes`, of which it needs COALESCER_BYTES. `work`: on them. */
+  constructor(bytes: Uint8Array, emit: Emit, work: ByteWork = scalarWork(bytes)) {
     this.#bytes = bytes;
+    this.#work = work;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#emit = emit;
     this.#slots = Array.from({ length: SLOTS }, (_, i) => new Slot(i * SLOT_BYTES));
@@ -173,12 +176,12 @@ export class Coalescer {
   /** Whether the TCP checksum of a packet at `at`, headers included, is right. */
   #rightChecksum(at: number, ipHeaderBytes: number, length: number): boolean {
     const sum = addPseudoHeader(this.#view, at, PROTOCOL_TCP) + length - ipHeaderBytes;
-    return fold(addBytes(sum, this.#view, at + ipHeaderBytes, at + length)) === 0xffff;
+    return fold(sum + this.#work.sum(at + ipHeaderBytes, at + length)) === 0xffff;
   }
 
   #open(slot: Slot, at: number, length: number): void {
     const ipHeaderBytes = this.#packet.headerBytes;
-    this.#bytes.copyWithin(slot.at + VIRTIO_HEADER_BYTES, at, at + length);
+    this.#work.move(slot.at + VIRTIO_HEADER_BYTES, at, length);
     slot.segments = 1;
     slot.bytes = length;
     slot.hash = this.#hash;
@@ -211,7 +214,7 @@ export class Coalescer {
       slot.verified = true;
     }
     if (!this.#rightChecksum(at, ipHeaderBytes, length)) return false;
-    this.#bytes.copyWithin(first + slot.bytes, at + headerBytes, at + length);
+    this.#work.move(first + slot.bytes, at + headerBytes, length - headerBytes);
     slot.segments++;
     slot.bytes += data;
     slot.nextSequence = (slot.nextSequence + data) >>> 0;

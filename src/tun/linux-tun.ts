@@ -5,6 +5,7 @@
 import { closeSync } from "node:fs";
 import { FdWatcher } from "../native/fd-watcher.ts";
 import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
+import { workMemory } from "./byte-work.ts";
 import { COALESCER_BYTES, Coalescer } from "./coalescer.ts";
 import { IpPacket } from "./ip-packet.ts";
 import { parseNetwork } from "./network.ts";
@@ -54,10 +55,12 @@ export class LinuxTun implements TunDevice {
     this.offloads = offloads;
     this.#configuration = configuration;
     this.#headerBytes = virtioHeader ? VIRTIO_HEADER_BYTES : 0;
-    this.#input = new NativeMemory(libc, VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
-    this.#segmenter = new Segmenter(this.#input.bytes);
-    this.#output = new NativeMemory(libc, offloads.tcp ? COALESCER_BYTES : VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
-    this.#coalescer = offloads.tcp ? new Coalescer(this.#output.bytes, this.#emit) : null;
+    const input = workMemory(VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
+    this.#input = new NativeMemory(libc, input.buffer);
+    this.#segmenter = new Segmenter(this.#input.bytes, input.work);
+    const output = workMemory(offloads.tcp ? COALESCER_BYTES : VIRTIO_HEADER_BYTES + LARGEST_PACKET + 1);
+    this.#output = new NativeMemory(libc, output.buffer);
+    this.#coalescer = offloads.tcp ? new Coalescer(this.#output.bytes, this.#emit, output.work) : null;
   }
 
   get name(): string {

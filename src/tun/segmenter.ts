@@ -3,7 +3,8 @@
  * network card would do. In place: each packet's header is written before its part of the data, over the end of the packet
  * before, so nothing is copied and a packet is gone when the next is asked for. A hot path.
  */
-import { addBytes, addPseudoHeader, fold, writeIpv4Checksum } from "./checksum.ts";
+import { type ByteWork, scalarWork } from "./byte-work.ts";
+import { addPseudoHeader, fold, writeIpv4Checksum } from "./checksum.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./ip-packet.ts";
 import {
   CWR,
@@ -42,6 +43,7 @@ export class Segmenter {
   end = 0;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #work: ByteWork;
   readonly #header = new Uint8Array(LARGEST_HEADER);
   #index = 0;
   #ipv4 = false;
@@ -57,9 +59,10 @@ export class Segmenter {
   #flags = 0;
   #pseudoSum = 0;
 
-  /** Works on packets within this memory. */
-  constructor(bytes: Uint8Array) {
+  /** Works on packets within this memory. `work`: on them. */
+  constructor(bytes: Uint8Array, work: ByteWork = scalarWork(bytes)) {
     this.#bytes = bytes;
+    this.#work = work;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
@@ -92,7 +95,7 @@ export class Segmenter {
 
   /** The field holds the sum of the pseudo-header; a UDP checksum that comes out as zero is sent as its other zero. */
   #completeChecksum(from: number, field: number, end: number): void {
-    const checksum = ~fold(addBytes(0, this.#view, from, end)) & 0xffff;
+    const checksum = ~this.#work.sum(from, end) & 0xffff;
     this.#view.setUint16(field, checksum === 0 ? 0xffff : checksum);
   }
 
@@ -162,7 +165,7 @@ export class Segmenter {
       view.setUint16(transport + UDP_LENGTH, transportBytes);
     }
     const field = transport + (this.#protocol === PROTOCOL_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
-    const checksum = ~fold(addBytes(this.#pseudoSum + transportBytes, view, transport, end)) & 0xffff;
+    const checksum = ~fold(this.#pseudoSum + transportBytes + this.#work.sum(transport, end)) & 0xffff;
     view.setUint16(field, checksum === 0 && this.#protocol === PROTOCOL_UDP ? 0xffff : checksum);
     return true;
   }
