@@ -11,6 +11,7 @@ import {
   SYMBOL_SOURCE,
   type SymbolFrame,
 } from "./frames.ts";
+import { Views } from "./views.ts";
 
 /** Halves of repairs that wait for their other half; the oldest gives way. */
 const MAX_HALVES = 64;
@@ -30,6 +31,9 @@ interface ReceiveBatch {
  */
 const LEAST_IDLE_DECODERS = 2;
 const MAX_IDLE_DECODERS = 32;
+
+/** Of packets. */
+const views = new Views();
 
 export interface BatchReceiverCounts {
   innovative: number;
@@ -91,7 +95,7 @@ export class BatchReceiver {
     const held = this.#live.get(batch) ?? this.#open(batch);
     const { decoder } = held;
     if (frame.finalSize > 0) held.finalSize = frame.finalSize;
-    const symbol = bytes.subarray(frame.start, frame.end);
+    const symbol = views.of(bytes, frame.start, frame.end);
     const whole = frame.type === SYMBOL_SOURCE || frame.type === SYMBOL_REPAIR ? symbol : this.#join(frame, symbol);
     if (whole === null) return;
     const verdict =

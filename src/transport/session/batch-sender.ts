@@ -31,6 +31,7 @@ import {
 import { PAUSE_MS, type Redundancy } from "./redundancy.ts";
 import { SendBatch, type SplitRepair } from "./send-batch.ts";
 import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } from "./sent-packets.ts";
+import { Views } from "./views.ts";
 
 /** What a repair has more than the symbols that it covers: their length. */
 const REPAIR_EXCESS_BYTES = 2;
@@ -73,6 +74,9 @@ export interface BatchSenderOptions {
   packets: SentPackets;
   redundancy: Redundancy;
 }
+
+/** Of the buffers that packets are made in. */
+const views = new Views();
 
 export class BatchSender implements SymbolOwner {
   readonly counts: BatchSenderCounts = {
@@ -158,12 +162,12 @@ export class BatchSender implements SymbolOwner {
 
   /** Whether a batch status is worth a packet of its own. */
   requestDue(nowMs: number): boolean {
-    return this.#requestMs <= nowMs;
+    return this.#requestMs() <= nowMs;
   }
 
   /** When `aheadDue` or `requestDue` may become true, or a deadline passes; Infinity when never. */
   get nextTimeoutMs(): number {
-    let next = Math.min(this.#requestMs, this.#expiryMs);
+    let next = Math.min(this.#requestMs(), this.#expiryMs);
     if (this.#open?.watched === true && this.#redundancy.affordsAhead)
       next = Math.min(next, this.#open.lastMs + PAUSE_MS);
     return next;
@@ -196,7 +200,7 @@ export class BatchSender implements SymbolOwner {
   /** The most bytes of source symbol that fit `room` bytes, so that its repairs fit too. */
   symbolBytes(room: number): number {
     // A repair says of the batch what its first symbol says; the lag only shrinks.
-    const header = lastRepairHeaderBytes(this.#nextBatch, this.#lowestLive);
+    const header = lastRepairHeaderBytes(this.#nextBatch, this.#lowestLive());
     return Math.min(this.#pool.symbolSize, room - header - REPAIR_EXCESS_BYTES - HEADER_GROWTH_BYTES);
   }
 
@@ -217,7 +221,7 @@ export class BatchSender implements SymbolOwner {
     if (old !== null && this.#together === 0 && symbols === 1 && this.#redundancy.isOld(old, this.#unreliable, nowMs))
       this.#seal(old, nowMs);
     const id = this.#open === null ? this.#nextBatch : this.#open.id;
-    return at + sourceHeaderBytes(id, this.#lowestLive, this.#pool.symbolSize, true);
+    return at + sourceHeaderBytes(id, this.#lowestLive(), this.#pool.symbolSize, true);
   }
 
   /**
@@ -240,7 +244,7 @@ export class BatchSender implements SymbolOwner {
     const last = lastBit(end - at - sourceHeaderBytes(batch.id, lowest, length, true), length);
     const from = at + sourceHeaderBytes(batch.id, lowest, length, last !== 0);
     if (from !== start) bytes.copyWithin(from, start, start + length);
-    const index = batch.encoder.add(bytes.subarray(from, from + length));
+    const index = batch.encoder.add(views.of(bytes, from, from + length));
     batch.sourceSent(index);
     batch.lastMs = nowMs;
     if (this.#unreliable) {
@@ -397,7 +401,7 @@ export class BatchSender implements SymbolOwner {
     this.#idle.length = 0;
   }
 
-  get #lowestLive(): number {
+  #lowestLive(): number {
     while (this.#lowest < this.#nextBatch && !this.#live.has(this.#lowest)) this.#lowest++;
     return this.#lowest;
   }
@@ -405,10 +409,10 @@ export class BatchSender implements SymbolOwner {
   /** The lowest live batch, which the peer is told of now. */
   #announceLowest(): number {
     this.#unannounced = false;
-    return this.#lowestLive;
+    return this.#lowestLive();
   }
 
-  get #requestMs(): number {
+  #requestMs(): number {
     if (this.#asked !== 0 || this.#unasked.size === 0) return Number.POSITIVE_INFINITY;
     return this.#unaskedMs + Math.min(REQUEST_PATIENCE_RTTS * this.#redundancy.path.rttMs, REQUEST_PATIENCE_MS);
   }
@@ -511,7 +515,7 @@ export class BatchSender implements SymbolOwner {
     const covered = batch.size;
     const length = batch.encoder.repairLength(covered);
     const { id, sealed } = batch;
-    const room = end - at - lastRepairHeaderBytes(id, this.#lowestLive);
+    const room = end - at - lastRepairHeaderBytes(id, this.#lowestLive());
     const fits = room >= length;
     const half = Math.ceil(length / 2);
     if (!fits) {

@@ -3,6 +3,7 @@
  * comes then, as with a full socket buffer; of what stays in parts the oldest gives way.
  */
 import { DatagramFrame } from "./datagram-frames.ts";
+import { Views } from "./views.ts";
 
 /** Bytes of whole datagrams that wait to be read, each counted with what it costs beside its data. */
 export const DATAGRAM_READ_BYTES = 4 * 2 ** 20;
@@ -15,6 +16,9 @@ const PARTIAL_BYTES = 4 * 2 ** 20;
  * did not take wait to be read. It must not call the session.
  */
 export type DatagramSink = (data: Uint8Array) => boolean;
+
+/** Of source symbols. */
+const views = new Views();
 
 interface Partial {
   readonly data: Uint8Array;
@@ -59,7 +63,7 @@ export class DatagramReceiver {
         this.counts.invalid++;
         return false;
       }
-      const bytes = symbol.subarray(frame.start, frame.end);
+      const bytes = views.of(symbol, frame.start, frame.end);
       if (frame.number < 0) this.#deliver(bytes, true);
       else this.#takePart(bytes, batch);
     }

@@ -6,6 +6,7 @@
  */
 import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../link/varint.ts";
 import { type Fault, MALFORMED_SYMBOL } from "./session-error.ts";
+import { Views } from "./views.ts";
 
 /** Bytes of a stream: 0x10 to 0x13. */
 export const FRAME_STREAM = 0x10;
@@ -176,6 +177,8 @@ export interface SessionFrameHandler {
 const FIELDS = [3, 3, 3, 3, 3, 2, 1, 2, 1, 1, 0, 0, 2, 2, 2, 2];
 
 const message = new MessageFrame();
+/** Of source symbols. */
+const views = new Views();
 
 /** Hands the frames of a source symbol over; returns what is wrong with it, or null. */
 export function readSessionFrames(symbol: Uint8Array, handler: SessionFrameHandler): Fault | null {
@@ -204,7 +207,7 @@ export function readSessionFrames(symbol: Uint8Array, handler: SessionFrameHandl
       const third = rest ? end - at : fields[2];
       if (rest || type < FRAME_RESET_STREAM) {
         if (at + third > end) return MALFORMED_SYMBOL;
-        const data = symbol.subarray(at, at + third);
+        const data = views.of(symbol, at, at + third);
         at += third;
         const fin = (type & STREAM_FIN) !== 0;
         fault = handler.onStreamData(first, second, data, fin, (type & STREAM_COMPRESSED) !== 0);
