@@ -43,6 +43,17 @@ export class QueuedPacket {
   sparse = false;
   sinceMs = 0;
   next: QueuedPacket | null = null;
+  #view: Uint8Array = this.bytes;
+  #viewed: Uint8Array = this.bytes;
+
+  /** The packet. What was made for one of the same length and buffer serves again. */
+  view(): Uint8Array {
+    const known = this.#view;
+    if (known.length === this.length && this.#viewed === this.bytes) return known;
+    this.#viewed = this.bytes;
+    this.#view = this.bytes.subarray(0, this.length);
+    return this.#view;
+  }
 }
 
 /** Buffers that queues share: what one does not need any more another can use. */

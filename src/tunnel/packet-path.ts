@@ -3,9 +3,11 @@
  * order. Sequence numbers are given when a packet leaves: what the queue drops leaves no hole. Knows no addresses.
  */
 import { randomInt } from "node:crypto";
+import { performance } from "node:perf_hooks";
 import { readVarint, varintBytes, varintLengthAt } from "../transport/link/varint.ts";
 import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
+import { Views } from "../transport/session/views.ts";
 import type { IpPacket } from "../tun/ip-packet.ts";
 import { FairQueue, FLOWS, type PacketPool, type QueuedPacket } from "./fair-queue.ts";
 import { hashFlow, isOrdered } from "./flow-key.ts";
@@ -44,6 +46,9 @@ const LARGEST_TWICE = 512;
 /** Before the round-trip time is known. */
 const ASSUMED_RTT_MS = 200;
 
+/** Of datagrams that come. */
+const views = new Views();
+
 export class PacketPath implements DatagramFeed {
   readonly counts = { sentPackets: 0, sentBytes: 0, sentTwice: 0, receivedPackets: 0, receivedBytes: 0, malformed: 0 };
   readonly queue: FairQueue;
@@ -59,6 +64,8 @@ export class PacketPath implements DatagramFeed {
   readonly #seen = new SeenNumbers();
   /** Of the datagram that `next` told of: whether it leaves for the second time, and when that was. */
   #isSecond = false;
+  /** What `next` answered last, and for when; -1 when that may have changed. */
+  #told = -1;
   #nowMs = 0;
   readonly #sequences = new Int32Array(FLOWS);
   #timer: NodeJS.Timeout | null = null;
@@ -97,11 +104,12 @@ export class PacketPath implements DatagramFeed {
     this.#mtu = Math.max(LEAST_MTU, packetDatagramBytes - mostOverheadBytes(this.#stream));
     if (!Number.isNaN(rttMs)) this.#rttMs = rttMs;
     this.queue.rttMs = this.#rttMs;
-    this.resequencer.patienceMs = this.#orderedLifeMs;
+    this.resequencer.patienceMs = this.#orderedLifeMs();
   }
 
   /** Queues a packet, which is copied. `wake` must follow. */
   send(packet: Uint8Array, ip: IpPacket, nowMs: number): void {
+    this.#told = -1;
     this.queue.push(packet, hashFlow(packet, ip, this.#seed), isOrdered(packet, ip), nowMs);
   }
 
@@ -110,7 +118,14 @@ export class PacketPath implements DatagramFeed {
   }
 
   next(nowMs: number): number {
+    // Asked several times for each packet.
+    if (nowMs === this.#nowMs && this.#told >= 0) return this.#told;
     this.#nowMs = nowMs;
+    this.#told = this.#look(nowMs);
+    return this.#told;
+  }
+
+  #look(nowMs: number): number {
     while (this.#seconds.isStale(nowMs)) this.queue.give(this.#seconds.shift()!);
     const second = this.#seconds.due(nowMs);
     this.#isSecond = second !== null;
@@ -121,6 +136,7 @@ export class PacketPath implements DatagramFeed {
 
   take(target: Uint8Array, at: number): void {
     const { queue } = this;
+    this.#told = -1;
     const isSecond = this.#isSecond;
     const packet = isSecond ? this.#seconds.due(this.#nowMs)! : queue.peek(this.#nowMs)!;
     const { bytes, length, flow, ordered } = packet;
@@ -135,8 +151,8 @@ export class PacketPath implements DatagramFeed {
       writeTwiceHeader(target, headerAt, this.#seconds.add(packet, this.#nowMs));
       queue.detach();
     }
-    target.set(bytes.length === length ? bytes : bytes.subarray(0, length), packetAt);
-    this.lifeMs = ordered ? this.#orderedLifeMs : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
+    target.set(bytes.length === length ? bytes : packet.view(), packetAt);
+    this.lifeMs = ordered ? this.#orderedLifeMs() : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
     if (isSecond) {
       this.counts.sentTwice++;
       queue.give(this.#seconds.shift()!);
@@ -163,24 +179,27 @@ export class PacketPath implements DatagramFeed {
   /** Takes a datagram, if it is this tunnel's. */
   #take(data: Uint8Array): boolean {
     if (this.#closed || readVarint(data, 0, data.length) !== this.#stream) return false;
-    this.#receive(data, varintLengthAt(data, 0), performance.now());
+    this.#receive(data, varintLengthAt(data, 0), Number.NaN);
     return true;
   }
 
+  /** `nowMs`: NaN where nobody has looked yet, for most packets need no time. */
   #receive(data: Uint8Array, at: number, nowMs: number): void {
     const frame = this.#frame;
     if (!frame.read(data, at)) {
       this.counts.malformed++;
       return;
     }
-    const packet = frame.packetAt === 0 ? data : data.subarray(frame.packetAt);
+    const packet = frame.packetAt === 0 ? data : views.of(data, frame.packetAt, data.length);
     if (frame.kind === "twice" && !this.#seen.isNew(frame.sequence)) return;
     if (frame.kind !== "ordered") {
       this.#deliver(packet);
       return;
     }
-    this.resequencer.take(frame.flow, frame.sequence, packet, nowMs);
-    if (this.#timer === null && this.resequencer.bytes > 0) this.#setTimer(nowMs);
+    if (this.resequencer.takeNext(frame.flow, frame.sequence, packet)) return;
+    const now = Number.isNaN(nowMs) ? performance.now() : nowMs;
+    this.resequencer.take(frame.flow, frame.sequence, packet, now);
+    if (this.#timer === null && this.resequencer.bytes > 0) this.#setTimer(now);
   }
 
   close(): void {
@@ -196,7 +215,7 @@ export class PacketPath implements DatagramFeed {
   /** Called after packets were released by the clock rather than by what came. */
   onReleased: () => void = () => {};
 
-  get #orderedLifeMs(): number {
+  #orderedLifeMs(): number {
     return Math.max(LEAST_ORDERED_LIFE_MS, ORDERED_LIFE_RTTS * this.#rttMs);
   }
 

@@ -9,10 +9,18 @@ class Node<T> {
   value: T | null = null;
 }
 
+/** Answers that are kept, by the last bits of the address: packets of few flows come one after another. */
+const KEPT = 64;
+const WORDS = 4;
+
 export class PrefixTable<T> {
   readonly #ipv4 = new Node<T>();
   readonly #ipv6 = new Node<T>();
   #size = 0;
+  /** Addresses by slot, their lengths (0: none is kept), and what they led to. */
+  readonly #keptWords = new Int32Array(KEPT * WORDS);
+  readonly #keptLengths = new Uint8Array(KEPT);
+  readonly #keptFound: (T | null)[] = new Array(KEPT).fill(null);
 
   get size(): number {
     return this.#size;
@@ -20,6 +28,7 @@ export class PrefixTable<T> {
 
   /** `address` has 4 or 16 bytes; what is beyond the prefix does not count. Takes the place of what the same network had. */
   set(address: Uint8Array, prefixLength: number, value: T): void {
+    this.#forget();
     let node = this.#root(address.length);
     for (let i = 0; i < prefixLength; i++) {
       if (bit(address, 0, i)) node = node.one ??= new Node();
@@ -37,6 +46,7 @@ export class PrefixTable<T> {
   }
 
   delete(address: Uint8Array, prefixLength: number): void {
+    this.#forget();
     const path: Node<T>[] = [this.#root(address.length)];
     for (let i = 0; i < prefixLength; i++) {
       const last = path[i];
@@ -58,6 +68,25 @@ export class PrefixTable<T> {
 
   /** Of the longest network that the address of `length` bytes, 4 or 16, at `at` is in; null if it is in none. */
   lookup(bytes: Uint8Array, at: number, length: number): T | null {
+    const slot = bytes[at + length - 1] % KEPT;
+    const words = this.#keptWords;
+    const from = slot * WORDS;
+    let kept = this.#keptLengths[slot] === length;
+    for (let i = 0; kept && i < length; i += 4) kept = words[from + i / 4] === word(bytes, at + i);
+    if (kept) return this.#keptFound[slot];
+    const found = this.#walk(bytes, at, length);
+    for (let i = 0; i < length; i += 4) words[from + i / 4] = word(bytes, at + i);
+    this.#keptLengths[slot] = length;
+    this.#keptFound[slot] = found;
+    return found;
+  }
+
+  #forget(): void {
+    this.#keptLengths.fill(0);
+    this.#keptFound.fill(null);
+  }
+
+  #walk(bytes: Uint8Array, at: number, length: number): T | null {
     let node: Node<T> | null = this.#root(length);
     let found: T | null = null;
     for (let i = 0; node !== null; i++) {
@@ -71,6 +100,10 @@ export class PrefixTable<T> {
   #root(length: number): Node<T> {
     return length === 4 ? this.#ipv4 : this.#ipv6;
   }
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
 }
 
 function bit(bytes: Uint8Array, at: number, index: number): boolean {

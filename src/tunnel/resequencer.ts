@@ -23,6 +23,9 @@ export class Resequencer {
   readonly counts = { inOrder: 0, heldBack: 0, late: 0, givenUp: 0 };
   readonly #release: (packet: Uint8Array) => void;
   readonly #flows: Map<number, Flow> = new Map();
+  /** The flow that was looked up last. */
+  #lastNumber = -1;
+  #last: Flow | null = null;
   /** Those that hold something. */
   readonly #waiting: Set<Flow> = new Set();
   #bytes = 0;
@@ -37,6 +40,22 @@ export class Resequencer {
   /** Bytes held back. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Takes packet `sequence` of a flow if it is the one that comes next and nothing waits behind it: mostly so. */
+  takeNext(number: number, sequence: number, packet: Uint8Array): boolean {
+    if (number !== this.#lastNumber) {
+      const found = this.#flows.get(number);
+      if (found === undefined) return false;
+      this.#lastNumber = number;
+      this.#last = found;
+    }
+    const flow = this.#last!;
+    if (sequence !== flow.expected || flow.held.size > 0) return false;
+    flow.expected = (sequence + 1) & SEQUENCE_MASK;
+    this.counts.inOrder++;
+    this.#release(packet);
+    return true;
   }
 
   /** Takes packet `sequence` of a flow, of which there are at most 65,536; copies it if it has to wait. */

@@ -3,6 +3,7 @@
  * addresses. The server is where all packets go; what it sends must be for an address that is here.
  */
 
+import { performance } from "node:perf_hooks";
 import { ipv6Bytes } from "../native/ip-text.ts";
 import type { CarrierStream } from "../proxy/carrier.ts";
 import { readHeader } from "../proxy/header-reader.ts";
@@ -55,6 +56,8 @@ export class TunnelClient {
   readonly #timer: NodeJS.Timeout;
   #reportMs = 0;
   #path: PacketPath | null = null;
+  /** When the burst began that is being read; NaN before its first packet. */
+  #burstMs = Number.NaN;
   #server: { ip: Uint8Array; port: number } | null = null;
   #closed = false;
 
@@ -66,7 +69,10 @@ export class TunnelClient {
       this.#here.set(address, prefixLength, true);
     }
     port.onPacket = (packet) => this.#fromInterface(packet);
-    port.onBatchEnd = () => this.#path?.wake();
+    port.onBatchEnd = () => {
+      this.#burstMs = Number.NaN;
+      this.#path?.wake();
+    };
     this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
     this.#timer.unref();
   }
@@ -166,7 +172,9 @@ export class TunnelClient {
         return;
       }
       clampMss(packet, ip, most);
-      path.send(packet, ip, performance.now());
+      // A burst is read in less than a millisecond.
+      if (Number.isNaN(this.#burstMs)) this.#burstMs = performance.now();
+      path.send(packet, ip, this.#burstMs);
     }
   }
 

@@ -2,6 +2,7 @@
  * The server's end of a tunnel: one interface, many clients. Each packet goes to who has its destination, by the longest prefix; who
  * may have what is decided by the rules when a client asks, and a packet must come from an address of its sender's.
  */
+import { performance } from "node:perf_hooks";
 import type { CarrierStream } from "../proxy/carrier.ts";
 import type { Refusal } from "../proxy/forward-session.ts";
 import { type CertificateNames, nameOf } from "../proxy/identity.ts";
