@@ -2,11 +2,12 @@
  * iperf3's TCP through `bats-proxy`, default settings, both ends built from this tree:
  *
  *     tsx bench/proxy/iperf.ts lossy [--quick] [--delay 10,50,110] [--loss 0,2,10,20] [--seconds 20] [--json FILE]
- *     tsx bench/proxy/iperf.ts cpu [--seconds 10] [--json FILE]
+ *     tsx bench/proxy/iperf.ts cpu [--reverse] [--seconds 10] [--json FILE]
  *
  * lossy: 100 Mbit/s through an emulated link (lab.ts); efficiency E is goodput after 3 s over rate x (1 - loss).
- * cpu: how much one machine carries on its loopback address, on each I/O path, beside kcptun (AES, fast3, no compression;
- * with its default windows and with large ones) where that is installed, taking turns. Exits with 1 when a goal is missed. Needs iperf3; lossy needs root.
+ * cpu: how much one machine carries on its loopback address after 3 s, on each I/O path, beside kcptun (AES, fast3, no compression;
+ * with its default windows and with large ones) where that is installed, taking turns; from the client to the server, or the other way.
+ * Exits with 1 when a goal is missed. Needs iperf3; lossy needs root.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -33,6 +34,7 @@ const { values, positionals } = parseArgs({
     delay: { type: "string", default: "10,50,110" },
     loss: { type: "string", default: "0,2,10,20" },
     seconds: { type: "string" },
+    reverse: { type: "boolean", default: false },
     json: { type: "string" },
   },
 });
@@ -158,7 +160,7 @@ function batsProxy(io: string, name: string, listen: number): Carrier {
   };
 }
 
-/** `windows`: packets that may be under way; null for its own default, 128 sent by the client. */
+/** `windows`: packets that may be under way; null for its own defaults, 128 sent by the client and 512 by the server. */
 function kcptun(name: string, windows: string | null, port: number): Carrier {
   return {
     name,
@@ -196,7 +198,8 @@ async function cpu(): Promise<boolean> {
       for (const carrier of carriers) {
         const { port, stop } = await carrier.start(join(folder, String(round)));
         try {
-          const args = ["-c", "127.0.0.1", "-p", String(port), "-t", String(seconds), "-O", "1", "-J"];
+          const args = ["-c", "127.0.0.1", "-p", String(port), "-t", String(seconds), "-O", String(OMIT_S), "-J"];
+          if (values.reverse) args.push("-R");
           const child = spawn("iperf3", args, { stdio: ["ignore", "pipe", "inherit"] });
           let output = "";
           child.stdout!.on("data", (text) => {

@@ -9,6 +9,7 @@
  *
  * Not here: noticing what happens to the network without a packet, which is `network-watch.ts`'s.
  */
+import { performance } from "node:perf_hooks";
 import type { Transmit } from "../transport/endpoint.ts";
 import type { UdpSocket } from "../udp/index.ts";
 import type { TransportEndpoint } from "./transport-endpoint.ts";

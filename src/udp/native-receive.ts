@@ -2,6 +2,7 @@
  * The receiving half of a native socket: one system call takes many datagrams, and trains of them that the kernel has
  * put together again (UDP_GRO), into memory that is used over and over. A hot path: nothing is allocated per datagram.
  */
+import { performance } from "node:perf_hooks";
 import { type Libc, NativeMemory } from "../native/libc.ts";
 import type { Address } from "../transport/address.ts";
 import type { EcnCodepoint, ReceivedDatagram } from "../transport/endpoint.ts";

@@ -2,6 +2,7 @@
  * A UDP socket over Linux's own system calls: trains in one call each way, ECN, don't-fragment, the local address of each
  * datagram. What the kernel lacks of these is missing from `features` and done without.
  */
+import { performance } from "node:perf_hooks";
 import { FdWatcher } from "../native/fd-watcher.ts";
 import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
 import type { Address } from "../transport/address.ts";

@@ -267,7 +267,7 @@ export class Link implements Endpoint {
     if (nowMs >= recovery.lossMs) recovery.detectLosses(nowMs);
     if (nowMs >= recovery.probeMs) recovery.probes.onTimeout(nowMs);
     if (core.confirmed && nowMs >= core.idle.keepAliveMs) core.pingWanted = true;
-    if (nowMs >= this.#flowSilentMs) {
+    if (nowMs >= this.#flowSilentMs()) {
       this.#flow.reset();
       recovery.probes.onTimeout(nowMs);
     }
@@ -301,7 +301,7 @@ export class Link implements Endpoint {
     let next = core.idle.deadMs(recovery.probeTimeoutMs);
     if (!core.confirmed) next = Math.min(next, this.#handshake.deadlineMs);
     next = Math.min(next, recovery.lossMs, recovery.probeMs, this.#data.paceMs);
-    next = Math.min(next, this.#paths.deadlineMs, this.#end.patienceEndMs, this.#flowSilentMs);
+    next = Math.min(next, this.#paths.deadlineMs, this.#end.patienceEndMs, this.#flowSilentMs());
     if (established && !core.draining) {
       const userMs = core.user.nextTimeoutMs();
       if (userMs > core.nowMs) next = Math.min(next, userMs);
@@ -325,7 +325,7 @@ export class Link implements Endpoint {
   }
 
   /** When a client's incoming flow has stopped; Infinity when there is none. */
-  get #flowSilentMs(): number {
+  #flowSilentMs(): number {
     if (!this.#core.isClient) return Number.POSITIVE_INFINITY;
     return this.#flow.silentMs(this.#recovery.rtt.estimateMs);
   }

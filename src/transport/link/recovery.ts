@@ -61,7 +61,8 @@ export class Recovery {
   };
   readonly #lossListener: LossListener = { packetLost: (n) => this.#onLost(n) };
   #inFlightBytes = 0;
-  #lossRate = 0;
+  /** Of fractions from the beginning: V8 compiles anew, at the first loss, all that was made for a whole number. */
+  #lossRate = -0;
 
   constructor(core: LinkCore) {
     const { options } = core;
@@ -101,16 +102,16 @@ export class Recovery {
 
   /** The probe timeout without back-off. */
   get probeTimeoutMs(): number {
-    return this.#loss.timeoutMs(this.#peerAckDelayMs);
+    return this.#loss.timeoutMs(this.#peerAckDelayMs());
   }
 
   /** When a probe is due; Infinity when nothing is waited for. */
   get probeMs(): number {
-    return this.probes.dueMs(this.#ledger.outstanding, this.#peerAckDelayMs);
+    return this.probes.dueMs(this.#ledger.outstanding, this.#peerAckDelayMs());
   }
 
   /** How long the peer may hold back an ACK: less than it said when it was asked for more. */
-  get #peerAckDelayMs(): number {
+  #peerAckDelayMs(): number {
     return this.frequency.latestDelayMs(this.#core.peer?.ackDelayMs ?? 0);
   }
 

@@ -37,8 +37,9 @@ export class PathEstimate {
   #next = 0;
   /** A ring by packet number; its length is a power of two. */
   #fates = new Uint8Array(FIRST_FATES);
-  #afterLoss = 0;
-  #bothLost = 0;
+  /** Of fractions from the beginning: V8 compiles anew, at the first loss, all that was made for whole numbers. */
+  #afterLoss = -0;
+  #bothLost = -0;
 
   /** Smoothed, from a packet's leaving to the word that it arrived; what is assumed before the first. */
   get rttMs(): number {

@@ -70,9 +70,14 @@ export class ReceiveBuffer {
     while (this.#blocks.length <= index) this.#blocks.push(null);
     let bytes = this.#blocks[index];
     if (bytes === null) {
-      bytes = new Uint8Array(blockStart(block + 1) - start);
+      bytes = newBlock(blockStart(block + 1) - start);
       this.#blocks[index] = bytes;
     }
     return bytes;
   }
+}
+
+/** Not zeroed: nothing is read but what came. */
+function newBlock(length: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
 }

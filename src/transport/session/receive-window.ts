@@ -45,20 +45,20 @@ export class ReceiveWindow {
   measure(bytes: number, nowMs: number, roundTripMs: number): void {
     if (Number.isNaN(this.#sinceMs)) this.#sinceMs = nowMs;
     this.#arrived += bytes;
-    const used = Math.min(this.#arrived, this.#progress - this.#sinceProgress);
+    const used = Math.min(this.#arrived, this.#progress() - this.#sinceProgress);
     const elapsedMs = nowMs - this.#sinceMs;
     const over = roundTripMs > 0 && elapsedMs >= roundTripMs;
     this.#widen(ROUND_TRIPS * (over ? (used * roundTripMs) / elapsedMs : used));
     if (!over) return;
     this.#sinceMs = nowMs;
-    this.#sinceProgress = this.#progress;
+    this.#sinceProgress = this.#progress();
     this.#arrived = 0;
   }
 
   /** The peer needs credit up to `maximum` at once, and may need as much again. */
   want(maximum: number): void {
     this.#wanted = Math.max(this.#wanted, maximum);
-    this.#widen(2 * (maximum - this.#progress));
+    this.#widen(2 * (maximum - this.#progress()));
   }
 
   /** Whether new credit is worth a frame. */
@@ -75,12 +75,12 @@ export class ReceiveWindow {
     return this.maximum;
   }
 
-  get #progress(): number {
+  #progress(): number {
     return this.highest - (this.available - this.read);
   }
 
   #target(): number {
-    return Math.min(Math.max(this.#progress + this.#ahead, this.#wanted), this.read + this.#limit);
+    return Math.min(Math.max(this.#progress() + this.#ahead, this.#wanted), this.read + this.#limit);
   }
 
   #widen(ahead: number): void {

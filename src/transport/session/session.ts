@@ -153,7 +153,7 @@ export class Session implements LinkUser {
       openStreams: this.#streams.size,
       waitingStreams: this.#streams.waiting,
       receiveWindow: this.#incoming.window.ahead,
-      waitingBytes: this.#waitingBytes,
+      waitingBytes: this.#waitingBytes(),
       creditBytes: this.#outgoing.creditBytes,
       memoryBytes: this.#memory.bytes,
     };
@@ -180,7 +180,7 @@ export class Session implements LinkUser {
 
   /** Whether all that was written was delivered. */
   get idle(): boolean {
-    if (this.#waitingBytes > 0) return false;
+    if (this.#waitingBytes() > 0) return false;
     return !this.#outgoing.ready && !this.#exchange.outstanding;
   }
 
@@ -210,7 +210,7 @@ export class Session implements LinkUser {
     const { send } = entry;
     const before = send.buffered;
     let taken = 0;
-    if (!this.#memory.mayBuffer(this.#waitingBytes)) {
+    if (!this.#memory.mayBuffer(this.#waitingBytes())) {
       this.#refused.add(entry);
     } else if (!entry.compress || this.#peer !== null) {
       if (entry.compress && send.offset + before === 0) send.compressor = this.#compressor;
@@ -285,7 +285,7 @@ export class Session implements LinkUser {
     }
     if (this.#state === "over") return false;
     const { messages } = this.#outgoing;
-    if (this.#peer === null || !messages.hasRoom(data.length) || !this.#memory.mayBuffer(this.#waitingBytes)) {
+    if (this.#peer === null || !messages.hasRoom(data.length) || !this.#memory.mayBuffer(this.#waitingBytes())) {
       this.#refusedMessageBytes = data.length;
       return false;
     }
@@ -485,7 +485,7 @@ export class Session implements LinkUser {
       this.#mergeSinceMs = Number.NaN;
       return false;
     }
-    if (mergeMs === 0 || this.#outgoing.controlWaits || this.#waitingBytes >= this.#symbolRoom) return true;
+    if (mergeMs === 0 || this.#outgoing.controlWaits || this.#waitingBytes() >= this.#symbolRoom) return true;
     if (Number.isNaN(this.#mergeSinceMs)) this.#mergeSinceMs = nowMs;
     return nowMs - this.#mergeSinceMs >= mergeMs;
   }
@@ -512,7 +512,7 @@ export class Session implements LinkUser {
 
   /** Tells of room those who were refused, once there is. */
   #sayRoom(nowMs: number): void {
-    if (!this.#memory.mayBuffer(2 * this.#waitingBytes)) {
+    if (!this.#memory.mayBuffer(2 * this.#waitingBytes())) {
       this.#memory.retryFrom(nowMs);
       return;
     }
@@ -531,12 +531,12 @@ export class Session implements LinkUser {
   }
 
   /** Bytes that wait to be put into symbols. */
-  get #waitingBytes(): number {
+  #waitingBytes(): number {
     return this.#buffered + this.#outgoing.messages.buffered;
   }
 
   #account(): void {
     const datagrams = this.#datagramsOut.bytes + this.#datagramsIn.bytes;
-    this.#memory.account(this.#waitingBytes + this.#incoming.unreadBytes + datagrams);
+    this.#memory.account(this.#waitingBytes() + this.#incoming.unreadBytes + datagrams);
   }
 }
