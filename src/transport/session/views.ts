@@ -12,16 +12,19 @@ const EMPTY = new Uint8Array(0);
 
 export class Views {
   readonly #arrays: Uint8Array[] = new Array(SLOTS).fill(EMPTY);
+  readonly #starts = new Uint32Array(SLOTS);
+  readonly #ends = new Uint32Array(SLOTS);
   readonly #views: Uint8Array[] = new Array(SLOTS).fill(EMPTY);
 
   /** `bytes` from `start` to `end`. */
   of(bytes: Uint8Array, start: number, end: number): Uint8Array {
-    const offset = bytes.byteOffset + start;
-    const slot = (offset >>> SLOT_BITS) & (SLOTS - 1);
-    const known = this.#views[slot];
-    if (this.#arrays[slot] === bytes && known.byteOffset === offset && known.length === end - start) return known;
+    const slot = ((bytes.byteOffset + start) >>> SLOT_BITS) & (SLOTS - 1);
+    if (this.#arrays[slot] === bytes && this.#starts[slot] === start && this.#ends[slot] === end)
+      return this.#views[slot];
     const made = bytes.subarray(start, end);
     this.#arrays[slot] = bytes;
+    this.#starts[slot] = start;
+    this.#ends[slot] = end;
     this.#views[slot] = made;
     return made;
   }
