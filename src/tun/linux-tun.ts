@@ -29,7 +29,7 @@ function ignore(): void {}
 export class LinuxTun implements TunDevice {
   readonly offloads: TunOffloads;
   readonly counters = emptyTunCounters();
-  onPacket: (packet: Uint8Array) => void = ignore;
+  onPacket: (packet: Uint8Array, follows: boolean) => void = ignore;
   onBatchEnd: () => void = ignore;
   onGone: (error: Error) => void = ignore;
   readonly #libc: Libc;
@@ -115,7 +115,7 @@ export class LinuxTun implements TunDevice {
       const packet = this.#viewOf(i, segmenter.start, segmenter.end - segmenter.start);
       counters.readPackets++;
       counters.readBytes += packet.length;
-      this.onPacket(packet);
+      this.onPacket(packet, i > 0);
       if (this.#closed) return;
     }
   }

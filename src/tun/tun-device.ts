@@ -42,8 +42,11 @@ export interface TunDevice {
    * Takes one packet no longer than the MTU, with its checksums complete, for the time of the call: the memory holds the next one
    * afterwards. It is what any program here sent into the interface: no more than `IpPacket` finds in it is sure. It may be written
    * to, and any method called. What the callback throws is a bug and reaches the top.
+   *
+   * `follows`: it is the next part of what the kernel left whole, so that of the packet before it has all but length, checksums,
+   * identification, sequence number and what TCP's flags say of a beginning and an end. What is true of that one's flow is of this.
    */
-  onPacket: (packet: Uint8Array) => void;
+  onPacket: (packet: Uint8Array, follows: boolean) => void;
   /** After the last packet of each turn of the event loop. Never without a packet before it. */
   onBatchEnd: () => void;
   /** The device is gone (someone deleted the interface): nothing else comes after it. Not called for `close`. */

@@ -68,6 +68,9 @@ export class PacketPath implements DatagramFeed {
   #told = -1;
   #nowMs = 0;
   readonly #sequences = new Int32Array(FLOWS);
+  /** Of the packet that was queued last. */
+  #lastHash = 0;
+  #lastOrdered = false;
   #timer: NodeJS.Timeout | null = null;
   #rttMs = ASSUMED_RTT_MS;
   #mtu = LEAST_MTU;
@@ -110,7 +113,15 @@ export class PacketPath implements DatagramFeed {
   /** Queues a packet, which is copied. `wake` must follow. */
   send(packet: Uint8Array, ip: IpPacket, nowMs: number): void {
     this.#told = -1;
-    this.queue.push(packet, hashFlow(packet, ip, this.#seed), isOrdered(packet, ip), nowMs);
+    this.#lastHash = hashFlow(packet, ip, this.#seed);
+    this.#lastOrdered = isOrdered(packet, ip);
+    this.queue.push(packet, this.#lastHash, this.#lastOrdered, nowMs);
+  }
+
+  /** Queues the next part of a train: of the flow of the packet that was queued before. */
+  sendFollowing(packet: Uint8Array, nowMs: number): void {
+    this.#told = -1;
+    this.queue.push(packet, this.#lastHash, this.#lastOrdered, nowMs);
   }
 
   wake(): void {

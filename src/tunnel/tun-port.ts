@@ -20,7 +20,7 @@ export interface TunPortOptions {
 
 export class TunPort {
   /** Of packets from this machine: lent for the time of the call, may be written to. Set before `open`. */
-  onPacket: (packet: Uint8Array) => void = () => {};
+  onPacket: TunDevice["onPacket"] = () => {};
   onBatchEnd: () => void = () => {};
   /** After the device was opened again. */
   onReopened: () => void = () => {};
@@ -70,7 +70,7 @@ export class TunPort {
       return;
     }
     this.#device = device;
-    device.onPacket = (packet) => this.onPacket(packet);
+    device.onPacket = (packet, follows) => this.onPacket(packet, follows);
     device.onBatchEnd = () => this.onBatchEnd();
     device.onGone = (error) => this.#onGone(error);
     device.unref();

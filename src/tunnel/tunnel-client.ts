@@ -56,6 +56,8 @@ export class TunnelClient {
   readonly #timer: NodeJS.Timeout;
   #reportMs = 0;
   #path: PacketPath | null = null;
+  /** Where the packet before went, if it went: the parts of a train follow it. */
+  #train: PacketPath | null = null;
   /** When the burst began that is being read; NaN before its first packet. */
   #burstMs = Number.NaN;
   #server: { ip: Uint8Array; port: number } | null = null;
@@ -68,8 +70,12 @@ export class TunnelClient {
     for (const { address, prefixLength } of [...port.addresses.map(hostOf), ...routes]) {
       this.#here.set(address, prefixLength, true);
     }
-    port.onPacket = (packet) => this.#fromInterface(packet);
+    port.onPacket = (packet, follows) => {
+      if (follows && this.#train !== null) this.#train.sendFollowing(packet, this.#burstMs);
+      else this.#fromInterface(packet);
+    };
     port.onBatchEnd = () => {
+      this.#train = null;
       this.#burstMs = Number.NaN;
       this.#path?.wake();
     };
@@ -149,6 +155,7 @@ export class TunnelClient {
 
   #fromInterface(packet: Uint8Array): void {
     const ip = this.#ip;
+    this.#train = null;
     const path = this.#path;
     if (!ip.parse(packet)) {
       this.drops.count("malformed", "");
@@ -175,6 +182,7 @@ export class TunnelClient {
       // A burst is read in less than a millisecond.
       if (Number.isNaN(this.#burstMs)) this.#burstMs = performance.now();
       path.send(packet, ip, this.#burstMs);
+      this.#train = path;
     }
   }
 

@@ -56,6 +56,9 @@ export class TunnelServer {
   readonly #pool = new PacketPool();
   readonly #ip = new IpPacket();
   readonly #touched: Member[] = [];
+  /** Where the packet before from the interface went, if it went, and when: the parts of a train follow it. */
+  #train: Member | null = null;
+  #trainMs = 0;
   readonly #errors = new TokenBucket(50, 100);
   readonly #timer: NodeJS.Timeout;
   #reportMs = 0;
@@ -64,8 +67,14 @@ export class TunnelServer {
     this.#options = options;
     this.drops = new TunnelDrops(options.log);
     const { port } = options;
-    port.onPacket = (packet) => this.#fromInterface(packet);
-    port.onBatchEnd = () => this.#wake();
+    port.onPacket = (packet, follows) => {
+      if (follows && this.#train !== null) this.#train.path.sendFollowing(packet, this.#trainMs);
+      else this.#fromInterface(packet);
+    };
+    port.onBatchEnd = () => {
+      this.#train = null;
+      this.#wake();
+    };
     this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
     this.#timer.unref();
   }
@@ -179,6 +188,7 @@ export class TunnelServer {
 
   #fromInterface(packet: Uint8Array): void {
     const ip = this.#ip;
+    this.#train = null;
     if (!ip.parse(packet)) {
       this.drops.count("malformed", "");
       return;
@@ -195,7 +205,9 @@ export class TunnelServer {
       this.#tell("no-route", packet, null);
       return;
     }
-    this.#forward(member, packet, null);
+    if (!this.#forward(member, packet, null)) return;
+    this.#train = member;
+    this.#trainMs = performance.now();
   }
 
   #fromMember(member: Member, lent: Uint8Array): void {
@@ -234,18 +246,19 @@ export class TunnelServer {
     }
   }
 
-  /** To a client, from another or (null) from this machine. */
-  #forward(target: Member, packet: Uint8Array, from: Member | null): void {
+  /** To a client, from another or (null) from this machine; whether it went. */
+  #forward(target: Member, packet: Uint8Array, from: Member | null): boolean {
     const ip = this.#ip;
     const { path } = target;
     const most = Math.max(path.mtu, this.#options.mtu ?? 0);
     if (ip.totalBytes > most && ip.dontFragment) {
       this.drops.count("tooBig", from?.peer ?? "");
       this.#tell("too-big", packet, from, path.mtu);
-      return;
+      return false;
     }
     clampMss(packet, ip, most);
     this.#send(target, packet);
+    return true;
   }
 
   #send(target: Member, packet: Uint8Array): void {

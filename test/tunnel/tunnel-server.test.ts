@@ -18,7 +18,7 @@ class FakePort {
   readonly addresses = own;
   written: Uint8Array[] = [];
   readonly routes = new Set<string>();
-  onPacket: (packet: Uint8Array) => void = () => {};
+  onPacket: (packet: Uint8Array, follows?: boolean) => void = () => {};
   onBatchEnd: () => void = () => {};
   address = (length: number) => own.find(({ address }) => address.length === length)!.address;
   write = (packet: Uint8Array) => this.written.push(packet.slice());
@@ -97,6 +97,17 @@ function setUp(clientToClient = false) {
 }
 
 describe("a tunnel's server", () => {
+  test("has the parts of a train go where the first went, or nowhere", () => {
+    const { port, open } = setUp();
+    const { carrier } = open("edge-1", ["10.0.0.1/24"]);
+    const parts = [0, 1, 2].map((i) => tcpPacket(counting(9, i), { from: 254, to: 1, sequence: 9 * i }));
+    for (const [i, part] of parts.entries()) port.onPacket(part, i > 0);
+    expect(carrier.take()).toEqual(parts);
+    for (const i of [0, 1, 2]) port.onPacket(tcpPacket(counting(9), { from: 254, to: 9 }), i > 0);
+    expect(server.drops.counts.noRoute).toBe(3);
+    expect(carrier.take()).toEqual([]);
+  });
+
   test("hands packets to who has their destination, and takes only those with a source of their sender's", () => {
     const { port, open } = setUp();
     const first = open("edge-1", ["10.0.0.1/24", "fd00::1"], ["192.168.7.0/24"]);
