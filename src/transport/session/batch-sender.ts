@@ -428,6 +428,7 @@ export class BatchSender implements SymbolOwner {
   #seal(batch: SendBatch, nowMs: number): void {
     batch.sealed = true;
     this.#open = null;
+    if (!this.#unreliable) this.#redundancy.batchSealed(batch.size, nowMs);
     if (this.#unreliable) batch.quota += this.#redundancy.prompt(batch);
     else if (batch.size === this.#batchSize) batch.quota += this.#redundancy.advance(batch.missing, batch.inFlight);
     this.#watch(batch);
@@ -471,7 +472,6 @@ export class BatchSender implements SymbolOwner {
     this.#lacking.delete(batch);
     this.#watched.delete(batch);
     this.#unasked.delete(batch);
-    if (batch.size === this.#batchSize) this.#redundancy.batchDone(batch.round);
     batch.end();
     this.#idle.push(batch);
     this.#keepIdle(Math.max(this.#live.size, LEAST_IDLE_BATCHES));
@@ -488,7 +488,10 @@ export class BatchSender implements SymbolOwner {
     if (!batch.sealed) return false;
     const { missing } = batch;
     if (missing === 0) return false;
-    if (batch.roundSettled) batch.nextRound(this.#redundancy.margin(missing, batch.repairsInFlight, batch.round));
+    if (batch.roundSettled) {
+      const { repairsInFlight, round } = batch;
+      batch.nextRound(this.#redundancy.margin(missing, repairsInFlight, round, this.#unreliable));
+    }
     return batch.quota > 0;
   }
 

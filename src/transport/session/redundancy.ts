@@ -3,10 +3,10 @@
  * sends asks each time something has become known.
  *
  * While the pipe is full every repair takes a new symbol's place, and one that turns out superfluous is waste. But a stream in
- * order waits for the slowest batch, and what few batches need may be dear: in each round of a batch's repair as many more are
- * sent than are known to miss as cost a given waste, averaged over all batches, those included that needed no such round. So the
- * first rounds have a small margin, and the last few batches a large one. Most of what a full batch will need leaves with it, before
- * its losses are known: the first round of repair then comes a round trip sooner, and costs no more.
+ * order waits for the slowest batch. So in each round of a batch's repair as many more are sent than are known to miss as are worth the
+ * round that they may save. Where there are many batches in a round trip, some of which need a second round whatever their margin, a
+ * first round has next to none, for failing costs little; a second one has several repairs. Most of what a full batch will need leaves
+ * with it, before its losses are known: the first round of repair then comes a round trip sooner, and costs no more.
  *
  * When the application sends less than the path carries, a byte budget buys repair ahead of losses: while symbols flow, as much as
  * makes it likely that what is under way completes the batch; when they pause or the batch is sealed, until that is nearly certain, and
@@ -19,20 +19,25 @@ import { type BudgetOptions, RepairBudget } from "./repair-budget.ts";
 import type { SendBatch } from "./send-batch.ts";
 import { SessionError } from "./session-error.ts";
 
-/** Superfluous repairs a batch that a round may cost on average where a round trip is short: waiting for one more costs little. */
-const LEAST_WASTE = 0.2;
-/** The same where it is long, in a batch's first round and in each later one. */
-const FIRST_WASTE = 0.6;
-const LATER_WASTE = 0.4;
+/**
+ * What it is worth that a batch is not another round of repair late, which delays all that come after it: packets, where round trips are
+ * long; less in proportion where not.
+ */
+const ROUND_WORTH = 30;
 const LONG_RTT_MS = 180;
-/** The same for what leaves in advance with a full batch, where a round trip is long. */
-const ADVANCE_WASTE = 0.2;
-/** No more repairs than make them fall short with this chance. */
-const LEAST_SHORTFALL = 0.0005;
+/** The same worth for a batch of datagrams that had a round already: the next may be its last. */
+const LAST_ROUND_WORTH = 200;
+/**
+ * With so many symbols lost twice in a round trip a stream hardly ever gets by without a second round of some batch. A limit, for what lies
+ * between pays for margins and waits all the same.
+ */
+const MANY_TWICE_LOST = 1.5;
+/** With a full batch repairs leave as long as they hardly ever complete it by themselves: with this chance where a round trip is long. */
+const ADVANCE_CHANCE = 0.12;
+/** Batches over which the rate of symbols is averaged. */
+const RATE_MEMORY = 16;
+const LEAST_SYMBOL_MS = 1e-5;
 const MOST_REPAIRS = 128;
-/** Rounds of repair that are told apart, the share of batches that come so far at first, and over how many it is averaged. */
-const INITIAL_SHARES = [1, 0.5, 0.1, 0.03, 0.01, 0.003];
-const SHARE_MEMORY = 100;
 
 /**
  * `latency`, `balanced` and `throughput` spend at most about 150, 30 and 5 % of bytes on repair ahead of losses. `adaptive` is
@@ -90,8 +95,9 @@ export class Redundancy {
   readonly #target: number;
   readonly #promptTarget: number;
   readonly #odds: LossOdds;
-  /** [round]: the share of batches that are not complete after so many rounds of repair. */
-  readonly #shares = Float64Array.from(INITIAL_SHARES);
+  /** Time from one symbol to the next in batches of the reliable class, and when the last of these was sealed. */
+  #symbolMs = Number.POSITIVE_INFINITY;
+  #sealedMs = Number.NEGATIVE_INFINITY;
 
   /** Throws a SessionError for options out of range. */
   constructor(path: PathEstimate, options: RedundancyOptions = {}, odds: LossOdds = new LossOdds()) {
@@ -153,36 +159,60 @@ export class Redundancy {
 
   /**
    * How many repairs leave at once with a full batch of which `missing` symbols are not known to have arrived and `inFlight` are under
-   * way: almost as many as its losses will make necessary.
+   * way: most of what its losses will make necessary.
    */
   advance(missing: number, inFlight: number): number {
     this.#odds.update(this.path.loss, this.path.persistence);
-    const waste = ADVANCE_WASTE * Math.min(this.path.rttMs / LONG_RTT_MS, 1);
+    const most = 1 - ADVANCE_CHANCE * Math.min(this.path.rttMs / LONG_RTT_MS, 1);
     let n = 0;
-    while (n < MOST_REPAIRS && this.#odds.surplus(missing, inFlight + n + 1) <= waste) n++;
+    while (n < MOST_REPAIRS && this.#odds.moreLost(inFlight + n + 1 - missing, inFlight + n + 1) >= most) n++;
     return n;
   }
 
-  /** A batch is complete after `rounds` rounds of repair. */
-  batchDone(rounds: number): void {
-    for (let round = 0; round < this.#shares.length; round++) {
-      this.#shares[round] += ((round < rounds ? 1 : 0) - this.#shares[round]) / SHARE_MEMORY;
-    }
+  /** A batch of `size` symbols, from 1, takes no more. */
+  batchSealed(size: number, nowMs: number): void {
+    // A pause says nothing of the rate.
+    const symbolMs = Math.max(Math.min(nowMs - this.#sealedMs, this.path.rttMs) / size, LEAST_SYMBOL_MS);
+    this.#sealedMs = nowMs;
+    if (this.#symbolMs === Number.POSITIVE_INFINITY) this.#symbolMs = symbolMs;
+    else this.#symbolMs += (symbolMs - this.#symbolMs) / RATE_MEMORY;
   }
 
   /** How many repairs to add to `repairs` under way for a batch that misses `missing` symbols after `round` rounds of repair. */
-  margin(missing: number, repairs: number, round: number): number {
+  margin(missing: number, repairs: number, round: number, unreliable = false): number {
     this.#odds.update(this.path.loss, this.path.persistence);
-    const most = round === 0 ? FIRST_WASTE : LATER_WASTE;
-    const all = LEAST_WASTE + (most - LEAST_WASTE) * Math.min(this.path.rttMs / LONG_RTT_MS, 1);
-    const waste = all / Math.max(this.#shares[Math.min(round, this.#shares.length - 1)], 0.001);
+    const cost = this.#failureCost(round, unreliable);
     let n = Math.max(missing, repairs);
-    while (n < MOST_REPAIRS) {
-      if (this.#odds.moreLost(n - missing, n) <= LEAST_SHORTFALL) break;
-      if (this.#odds.surplus(missing, n + 1) > waste) break;
-      n++;
-    }
+    while (n < MOST_REPAIRS && this.#worthMore(missing, n, cost)) n++;
     return n - repairs;
+  }
+
+  /**
+   * Whether one more than `n` repairs gain more than they waste: with one symbol lacking it saves a round of repair, with none it is
+   * superfluous.
+   */
+  #worthMore(missing: number, n: number, cost: number): boolean {
+    const incomplete = this.#odds.moreLost(n - missing, n);
+    const oneLacks = incomplete - this.#odds.moreLost(n - missing + 1, n);
+    return oneLacks * cost > 1 - incomplete;
+  }
+
+  /**
+   * What it costs, in packets, that the next round of repair does not complete a batch: delay, and what the round after it will waste.
+   * Exact repair takes a second round for each symbol that is lost twice: where there is one in every round trip the stream waits for a
+   * second round of some batch anyhow, and that of another one costs no delay.
+   */
+  #failureCost(round: number, unreliable: boolean): number {
+    const { loss, rttMs } = this.path;
+    const long = Math.min(rttMs / LONG_RTT_MS, 1);
+    const worth = ROUND_WORTH * long;
+    if (round > 0) return unreliable ? LAST_ROUND_WORTH * long : worth;
+    const twiceLost = (loss * loss * rttMs) / this.#symbolMs;
+    // The next round is mostly for one symbol.
+    let n = 1;
+    while (n < MOST_REPAIRS && this.#worthMore(1, n, worth)) n++;
+    const waste = this.#odds.surplus(1, n) + this.#odds.moreLost(n - 1, n) * worth;
+    return twiceLost < MANY_TWICE_LOST ? worth + waste : waste;
   }
 }
 

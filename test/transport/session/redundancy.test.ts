@@ -65,17 +65,31 @@ test("the odds of independent losses are binomial, and bursts make many losses l
   expect(odds.moreLost(6, 20)).toBeGreaterThan(5 * independent);
 });
 
-test("the margin of repair is nothing to speak of in a batch's first round and large in the last of a few batches", () => {
+test("the margin of repair is nothing to speak of in a batch's first round where many are in flight, and large in the next", () => {
   const path = new PathEstimate();
   travel(path, 5000, 0.1, 1 / 0.9);
-  const redundancy = new Redundancy(path);
-  for (let batch = 0; batch < 1000; batch++) redundancy.batchDone(batch % 50 === 0 ? 3 : 1);
-  expect(redundancy.margin(6, 6, 0)).toBeLessThanOrEqual(1);
-  expect(redundancy.margin(1, 1, 2)).toBeGreaterThanOrEqual(2);
+  const margin = (symbolMs: number, missing: number, round: number) => {
+    const redundancy = new Redundancy(path);
+    for (let batch = 0; batch < 100; batch++) redundancy.batchSealed(64, batch * 64 * symbolMs);
+    return redundancy.margin(missing, missing, round);
+  };
+  // 3000 symbols in a round trip: 30 are lost twice.
+  const many = path.rttMs / 3000;
+  expect(margin(many, 6, 0)).toBe(0);
+  expect(margin(many, 6, 1)).toBeGreaterThanOrEqual(1);
+  // With three there hardly ever is one, and a first round is worth as much as the next.
+  expect(margin(path.rttMs / 3, 6, 0)).toBeGreaterThanOrEqual(margin(path.rttMs / 3, 6, 1));
   // Nothing to gain where nothing is lost.
   const clean = new PathEstimate();
   travel(clean, 20_000, 0, 1);
   expect(new Redundancy(clean).margin(1, 1, 2)).toBe(0);
+});
+
+test("a second round of datagrams, which may be their last, has more margin", () => {
+  const path = new PathEstimate();
+  travel(path, 5000, 0.2, 1 / 0.8);
+  const redundancy = new Redundancy(path);
+  expect(redundancy.margin(2, 2, 1, true)).toBeGreaterThan(redundancy.margin(2, 2, 1));
 });
 
 test("most of the repair that a full batch will need leaves with it, and none in vain where little is lost", () => {
