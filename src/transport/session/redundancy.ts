@@ -32,6 +32,8 @@ const LAST_ROUND_WORTH = 200;
  * between pays for margins and waits all the same.
  */
 const MANY_TWICE_LOST = 1.5;
+/** There a third round is worth this share, for the wait grows by less in proportion. */
+const LATER_SHARE = 0.5;
 /** With a full batch repairs leave as long as they hardly ever complete it by themselves: with this chance where a round trip is long. */
 const ADVANCE_CHANCE = 0.12;
 /** Batches over which the rate of symbols is averaged. */
@@ -205,14 +207,15 @@ export class Redundancy {
   #failureCost(round: number, unreliable: boolean): number {
     const { loss, rttMs } = this.path;
     const long = Math.min(rttMs / LONG_RTT_MS, 1);
+    const many = (loss * loss * rttMs) / this.#symbolMs >= MANY_TWICE_LOST;
     const worth = ROUND_WORTH * long;
-    if (round > 0) return unreliable ? LAST_ROUND_WORTH * long : worth;
-    const twiceLost = (loss * loss * rttMs) / this.#symbolMs;
+    const later = many ? LATER_SHARE * worth : worth;
+    if (round > 0) return unreliable ? LAST_ROUND_WORTH * long : later;
     // The next round is mostly for one symbol.
     let n = 1;
-    while (n < MOST_REPAIRS && this.#worthMore(1, n, worth)) n++;
-    const waste = this.#odds.surplus(1, n) + this.#odds.moreLost(n - 1, n) * worth;
-    return twiceLost < MANY_TWICE_LOST ? worth + waste : waste;
+    while (n < MOST_REPAIRS && this.#worthMore(1, n, later)) n++;
+    const waste = this.#odds.surplus(1, n) + this.#odds.moreLost(n - 1, n) * later;
+    return many ? waste : worth + waste;
   }
 }
 
