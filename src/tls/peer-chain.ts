@@ -34,27 +34,56 @@ export interface PeerChain {
 export function chainOf(socket: TLSSocket, trusted: readonly X509Certificate[]): PeerChain | null {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
-  let endMs = Number.POSITIVE_INFINITY;
-  const authorities: X509Certificate[] = [];
-  let link: X509Certificate | undefined = certificate;
-  for (let depth = 0; link !== undefined && depth < MAX_CHAIN; depth++) {
-    endMs = Math.min(endMs, endOf(link));
-    // A root names itself as its issuer.
-    if (link.checkIssued(link)) break;
-    if (link !== certificate) authorities.push(link);
-    link = link.issuerCertificate ?? issuerAmong(trusted, link);
+  // Node calls the certificate that was sent next the issuer of the one before, whatever they are.
+  const shown: X509Certificate[] = [];
+  for (let next = certificate.issuerCertificate; next !== undefined; next = next.issuerCertificate) {
+    if (shown.push(next) === MAX_CHAIN) break;
   }
-  return { certificate, endMs, authorities };
+  return chainAbove(certificate, shown, trusted);
 }
 
-/** TLS has verified that one of them issued `certificate`: of several that may have, a CA that was renewed, the one that lasts longest. */
-function issuerAmong(trusted: readonly X509Certificate[], certificate: X509Certificate): X509Certificate | undefined {
-  let best: X509Certificate | undefined;
-  for (const candidate of trusted) {
-    if (!certificate.checkIssued(candidate)) continue;
-    if (best === undefined || endOf(candidate) > endOf(best)) best = candidate;
+/**
+ * The chain from `certificate` to one of `trusted`. Those of `shown` are the peer's word: some may be in another order, have nothing to do
+ * with it, or bear a CA's name, and even its key, without being that CA. None counts that the chain to a trusted one does not confirm.
+ */
+export function chainAbove(
+  certificate: X509Certificate,
+  shown: readonly X509Certificate[],
+  trusted: readonly X509Certificate[],
+): PeerChain {
+  const chain = pathToTrust(certificate, new Set(shown), trusted) ?? [];
+  const endMs = Math.min(...[certificate, ...chain].map(endOf));
+  return { certificate, endMs, authorities: chain.filter((authority) => !isIssuer(authority, authority)) };
+}
+
+/** What stands above `certificate`, up to a root; null when no trusted one does. Takes those of `shown` that it looked at out of it. */
+function pathToTrust(
+  certificate: X509Certificate,
+  shown: Set<X509Certificate>,
+  trusted: readonly X509Certificate[],
+): X509Certificate[] | null {
+  if (isIssuer(certificate, certificate)) return trusted.some((root) => isSame(root, certificate)) ? [] : null;
+  // Of several that may have issued it, a CA that was renewed, the one that lasts longest.
+  const issuers = trusted.filter((candidate) => isIssuer(candidate, certificate));
+  if (issuers.length > 0) {
+    const issuer = issuers.reduce((best, other) => (endOf(other) > endOf(best) ? other : best));
+    return [issuer, ...(pathToTrust(issuer, new Set(), trusted) ?? [])];
   }
-  return best;
+  for (const candidate of shown) {
+    if (!isIssuer(candidate, certificate)) continue;
+    shown.delete(candidate);
+    const above = pathToTrust(candidate, shown, trusted);
+    if (above !== null) return [candidate, ...above];
+  }
+  return null;
+}
+
+function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}
+
+function isSame(one: X509Certificate, other: X509Certificate): boolean {
+  return one.fingerprint256 === other.fingerprint256;
 }
 
 function endOf(certificate: X509Certificate): number {

@@ -25,10 +25,13 @@ export class RevocationLists {
   readonly #authorities: Map<string, X509Certificate> = new Map();
 
   private constructor(authorities: Iterable<X509Certificate>) {
-    for (const authority of authorities) this.#authorities.set(oneLine(authority.subject), authority);
+    for (const authority of authorities) {
+      const name = oneLine(authority.subject);
+      if (!this.#authorities.has(name)) this.#authorities.set(name, authority);
+    }
   }
 
-  /** `lists`: CRLs in PEM. `authorities`: CAs that are trusted or were part of a chain that was. */
+  /** `lists`: CRLs in PEM. `authorities`: CAs that are trusted or were part of a chain that was; of one name, the first counts. */
   static async read(lists: readonly string[], authorities: readonly X509Certificate[]): Promise<RevocationLists> {
     const made = new RevocationLists(authorities);
     for (const pem of lists) await made.#add(pem, authorities);

@@ -54,6 +54,20 @@ describe("a CRL that is loaded again", () => {
     expect(await text(stream)).toBe("still here");
   });
 
+  it("ends the session of a node that showed its chain in disorder, too", async () => {
+    // The server's own chain has not the CA that issued the node's certificate.
+    const own = await root.issue("CN=cloud", { usage: [SERVER_AUTH], ip: ["127.0.0.1"] });
+    const server = new Credentials(sourcesOf(own, await revoking()));
+    const to = await listenWith(server);
+    const disordered = { ...edge1, chain: `${edge1.pem}${root.pem}${issuer.pem}` };
+    const accepted = once(to, "session");
+    const near = await dialWith(to, new Credentials(sourcesOf(disordered, [])));
+    const end = closeError(near);
+    await accepted;
+    server.reload(sourcesOf(own, await revoking(edge1)));
+    expect(await end).toMatchObject({ message: expect.stringContaining("was revoked") });
+  });
+
   it("ends a client's session with a server that it names", async () => {
     const { client, near, far } = await open();
     const ends = Promise.all([closeError(near), closeError(far)]);

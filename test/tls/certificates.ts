@@ -92,6 +92,17 @@ export class Authority {
     return new Authority(certificate, keys, kind, `${certificate.toString("pem")}\n${this.#above}`);
   }
 
+  /** This CA's name and key in a certificate of another issuer, or of other dates. */
+  async certifiedBy(issuer: Authority, days: { toDays?: number } = {}): Promise<{ pem: string }> {
+    const certificate = await issuer.#create(
+      this.certificate.subject,
+      this.#keys.publicKey,
+      days,
+      authorityExtensions(),
+    );
+    return { pem: `${certificate.toString("pem")}\n` };
+  }
+
   async issue(subject: string, options: IssueOptions = {}): Promise<Issued> {
     const keys = await keyPair(options.kind ?? "P-256");
     const extensions: x509.Extension[] = [];
