@@ -194,6 +194,8 @@ export class LinuxTun implements TunDevice {
   #gone(errno: number): void {
     const code = errnoName(errno);
     const error = new TunError(`the TUN device ${this.name} is gone: someone deleted the interface (${code})`, code);
+    // What was read of a burst before is on its way.
+    this.onBatchEnd();
     void this.close();
     this.onGone(error);
   }
