@@ -16,6 +16,7 @@ import { writeNonce } from "./nonce.ts";
 interface Koffi {
   load(path: string | null): { func(prototype: string): (...args: number[]) => number | bigint };
   address(value: Uint8Array): bigint;
+  sizeof(type: string): number;
 }
 
 /** EVP_CTRL_AEAD_GET_TAG. */
@@ -37,10 +38,10 @@ const TAG_NAME_AT = 256;
 const SCRATCH_BYTES = 4096;
 /** OSSL_PARAM_OCTET_STRING. */
 const OCTET_STRING = 5;
-/** Of an OSSL_PARAM: name, type, address and length of the data, what was returned of them. */
-const PARAMETER_TYPE = 8;
-const PARAMETER_DATA = 16;
-const PARAMETER_LENGTH = 24;
+/** Words from the start of an OSSL_PARAM, each as long as an address: name, type, address and length of the data, what was returned of them. */
+const PARAMETER_TYPE = 1;
+const PARAMETER_DATA = 2;
+const PARAMETER_LENGTH = 3;
 
 type Native = (...args: number[]) => number;
 
@@ -57,6 +58,7 @@ class Libcrypto {
   readonly #words = new DataView(this.scratch.buffer);
   readonly scratchAddress: number;
   readonly #koffi: Koffi;
+  readonly #wordBytes: number;
   // Packets that leave are made in one array, those of a burst lie in few buffers: the addresses of the last ones are kept.
   #bytes: Uint8Array = this.scratch;
   #bytesAddress = 0;
@@ -67,6 +69,7 @@ class Libcrypto {
 
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
+    this.#wordBytes = koffi.sizeof("void *");
     const library = koffi.load(null);
     // Addresses are below 2^53 on every platform that Node runs on, so numbers hold them; each prototype takes them as such.
     const native = (prototype: string): Native => library.func(prototype) as Native;
@@ -89,26 +92,26 @@ class Libcrypto {
     this.#bytesAddress = this.scratchAddress;
     this.scratch.set([0x74, 0x61, 0x67, 0], TAG_NAME_AT);
     this.#setAddress(PARAMETERS_AT, this.scratchAddress + TAG_NAME_AT);
-    this.#words.setUint32(PARAMETERS_AT + PARAMETER_TYPE, OCTET_STRING, true);
-    this.#words.setUint32(PARAMETERS_AT + PARAMETER_LENGTH, TAG_BYTES, true);
+    this.#words.setUint32(PARAMETERS_AT + PARAMETER_TYPE * this.#wordBytes, OCTET_STRING, true);
+    this.#words.setUint32(PARAMETERS_AT + PARAMETER_LENGTH * this.#wordBytes, TAG_BYTES, true);
   }
 
   /** Parameters that say that the tag is at `address`. */
   tagAt(address: number): number {
-    this.#setAddress(PARAMETERS_AT + PARAMETER_DATA, address);
+    this.#setAddress(PARAMETERS_AT + PARAMETER_DATA * this.#wordBytes, address);
     return this.scratchAddress + PARAMETERS_AT;
   }
 
   #setAddress(at: number, address: number): void {
     this.#words.setUint32(at, address >>> 0, true);
-    this.#words.setUint32(at + 4, Math.floor(address / 2 ** 32), true);
+    if (this.#wordBytes === 8) this.#words.setUint32(at + 4, Math.floor(address / 2 ** 32), true);
   }
 
   /** Where `bytes` begins in memory: valid as long as `bytes.buffer` is neither detached nor collected. */
   addressOf(bytes: Uint8Array): number {
     if (bytes === this.#bytes) return this.#bytesAddress;
-    this.#bytes = bytes;
     this.#bytesAddress = this.#find(bytes);
+    this.#bytes = bytes;
     return this.#bytesAddress;
   }
 
