@@ -74,11 +74,11 @@ export const figure1: Figure = {
 
 export const figure2: Figure = {
   number: 2,
-  title: "Bulk: one stream, 1000 Mbit/s, 8 s, E and drops after 5 s",
+  title: "Bulk: one stream, 1000 Mbit/s, 20 s, E and drops after 5 s",
   measures: [E, WHOLE, DROPS, PACKETS],
   cells: (quick) =>
     (quick ? [10] : [10, 50, 100]).flatMap((delayMs) =>
-      (quick ? [0.02] : [0, 0.02, 0.1]).map((loss) => bulkCell(1000, delayMs, loss, quick ? 6 : 8, 5000, { E: 0.93 })),
+      (quick ? [0.02] : [0, 0.02, 0.1]).map((loss) => bulkCell(1000, delayMs, loss, quick ? 6 : 20, 5000, { E: 0.93 })),
     ),
 };
 
