@@ -9,7 +9,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { Role } from "../transport/link/aead.ts";
 import { preferredAeads } from "./aead.ts";
 import { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
-import type { PeerChain } from "./peer-chain.ts";
+import { type PeerChain, pathToTrust } from "./peer-chain.ts";
 import { subjectOf } from "./peer-identity.ts";
 import type { RevocationLists } from "./revocation.ts";
 import { SessionStore } from "./session-store.ts";
@@ -62,8 +62,6 @@ const USES = {
   client: { oid: "1.3.6.1.5.5.7.3.2", name: "clientAuth" },
 } as const;
 
-/** Certificates looked at in a chain. */
-const MAX_CHAIN = 16;
 /** CAs of peers' chains that are remembered. */
 const MAX_SEEN = 64;
 
@@ -179,7 +177,7 @@ function load(sources: CredentialSources): CredentialMaterial {
   };
   return {
     leaf,
-    isOwnCa: isIssuedBy(authorities, leaf, intermediates),
+    isOwnCa: pathToTrust(leaf, intermediates, authorities) !== null,
     trusted: authorities,
     authorities: [...authorities, ...intermediates],
     crl,
@@ -243,22 +241,6 @@ function checkUse({ cert }: CredentialSources, leaf: X509Certificate, role: Role
     `${placeOf("cert", cert)} (${subjectOf(leaf)}) is ${what}, no ${other} accepts it from a ${role}: ` +
       `its extended key usage must have ${name} in it`,
   );
-}
-
-function isIssuedBy(
-  authorities: readonly X509Certificate[],
-  leaf: X509Certificate,
-  intermediates: readonly X509Certificate[],
-): boolean {
-  const issued = (by: X509Certificate) => link.checkIssued(by) && link.verify(by.publicKey);
-  let link = leaf;
-  for (let depth = 0; depth < MAX_CHAIN; depth++) {
-    if (authorities.some(issued)) return true;
-    const next = intermediates.find(issued);
-    if (next === undefined) return false;
-    link = next;
-  }
-  return false;
 }
 
 function isValidNow(certificate: X509Certificate): boolean {

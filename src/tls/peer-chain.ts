@@ -51,28 +51,39 @@ export function chainAbove(
   shown: readonly X509Certificate[],
   trusted: readonly X509Certificate[],
 ): PeerChain {
-  const chain = pathToTrust(certificate, new Set(shown), trusted) ?? [];
+  const chain = pathToTrust(certificate, shown, trusted) ?? [];
   const endMs = Math.min(...[certificate, ...chain].map(endOf));
   return { certificate, endMs, authorities: chain.filter((authority) => !isIssuer(authority, authority)) };
 }
 
-/** What stands above `certificate`, up to a root; null when no trusted one does. Takes those of `shown` that it looked at out of it. */
-function pathToTrust(
+/** What stands above `certificate`, of `shown` and `trusted`, up to a root; null when no trusted one does. */
+export function pathToTrust(
+  certificate: X509Certificate,
+  shown: readonly X509Certificate[],
+  trusted: readonly X509Certificate[],
+): X509Certificate[] | null {
+  return climb(certificate, new Set(shown), trusted);
+}
+
+/** Takes those of `shown` that it looked at out of it. */
+function climb(
   certificate: X509Certificate,
   shown: Set<X509Certificate>,
   trusted: readonly X509Certificate[],
 ): X509Certificate[] | null {
-  if (isIssuer(certificate, certificate)) return trusted.some((root) => isSame(root, certificate)) ? [] : null;
-  // Of several that may have issued it, a CA that was renewed, the one that lasts longest.
   const issuers = trusted.filter((candidate) => isIssuer(candidate, certificate));
+  if (isIssuer(certificate, certificate)) return issuers.length > 0 ? [] : null;
   if (issuers.length > 0) {
+    // Of several that may have issued it, a CA that was renewed, the one that lasts longest.
     const issuer = issuers.reduce((best, other) => (endOf(other) > endOf(best) ? other : best));
-    return [issuer, ...(pathToTrust(issuer, new Set(), trusted) ?? [])];
+    // Without it, for CAs may have certified each other.
+    const others = trusted.filter((candidate) => candidate !== issuer);
+    return [issuer, ...(climb(issuer, new Set(), others) ?? [])];
   }
   for (const candidate of shown) {
     if (!isIssuer(candidate, certificate)) continue;
     shown.delete(candidate);
-    const above = pathToTrust(candidate, shown, trusted);
+    const above = climb(candidate, shown, trusted);
     if (above !== null) return [candidate, ...above];
   }
   return null;
@@ -80,10 +91,6 @@ function pathToTrust(
 
 function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
-}
-
-function isSame(one: X509Certificate, other: X509Certificate): boolean {
-  return one.fingerprint256 === other.fingerprint256;
 }
 
 function endOf(certificate: X509Certificate): number {

@@ -34,6 +34,12 @@ describe("the chain of a peer", () => {
     expect(namesOf([copy])).toEqual([]);
   });
 
+  it("ends where trusted CAs have certified each other", async () => {
+    const other = await Authority.root("other");
+    const mutual = [await issuer.certifiedBy(other), await other.certifiedBy(issuer)].map(({ pem }) => read(pem));
+    expect(namesOf([], mutual)).toEqual(mutual.map(({ serialNumber }) => serialNumber));
+  });
+
   it("goes by what is trusted before what was shown, and of two CAs that may have issued it, by the one that lasts longest", async () => {
     const renewed = read((await issuer.certifiedBy(root, { toDays: 25 })).pem);
     for (const anchors of [
