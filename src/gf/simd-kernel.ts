@@ -1,7 +1,7 @@
 /**
- * Loads the WebAssembly SIMD kernel: compiles it once a process, instantiates it on an arena's memory and writes
- * the tables that it reads. The kernel's bytes are embedded at build time, so that a bundle needs no second file.
+ * Loads the WebAssembly SIMD kernel: instantiates it on an arena's memory and writes the tables that it reads.
  */
+import { embeddedModule } from "../wasm/embedded-module.ts";
 import type { Kernel, LinearMemory } from "./kernel.ts";
 import { KERNEL_WASM_BASE64 } from "./kernel-wasm.generated.ts";
 import { PRODUCT } from "./tables.ts";
@@ -14,19 +14,7 @@ interface KernelExports
   readonly SCRATCH_END: WebAssembly.Global;
 }
 
-let compiled: WebAssembly.Module | null | undefined;
-
-function kernelModule(): WebAssembly.Module | null {
-  if (compiled === undefined) {
-    compiled = null;
-    if (typeof WebAssembly === "object") {
-      const bytes = Uint8Array.from(atob(KERNEL_WASM_BASE64), (character) => character.charCodeAt(0));
-      // A runtime without SIMD does not validate the module.
-      if (WebAssembly.validate(bytes)) compiled = new WebAssembly.Module(bytes);
-    }
-  }
-  return compiled;
-}
+const kernelModule = embeddedModule(KERNEL_WASM_BASE64);
 
 /** Whether this runtime has WebAssembly with SIMD. */
 export function simdSupported(): boolean {

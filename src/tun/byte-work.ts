@@ -2,6 +2,7 @@
  * What is done with every byte that crosses a device, checksums and copies, in WebAssembly with SIMD where there is any, else in
  * JavaScript: it is much of what a packet costs.
  */
+import { embeddedModule } from "../wasm/embedded-module.ts";
 import { addBytes, fold } from "./checksum.ts";
 import { CHECKSUM_WASM_BASE64 } from "./checksum-wasm.generated.ts";
 
@@ -15,19 +16,7 @@ export interface ByteWork {
 
 const PAGE_BYTES = 65_536;
 
-let compiled: WebAssembly.Module | null | undefined;
-
-function workModule(): WebAssembly.Module | null {
-  if (compiled === undefined) {
-    compiled = null;
-    if (typeof WebAssembly === "object") {
-      const bytes = Uint8Array.from(atob(CHECKSUM_WASM_BASE64), (character) => character.charCodeAt(0));
-      // A runtime without SIMD does not validate the module.
-      if (WebAssembly.validate(bytes)) compiled = new WebAssembly.Module(bytes);
-    }
-  }
-  return compiled;
-}
+const workModule = embeddedModule(CHECKSUM_WASM_BASE64);
 
 /** Memory of at least `byteLength` bytes that never moves, zeroed, and who works on it. */
 export function workMemory(byteLength: number): { buffer: ArrayBuffer; work: ByteWork } {
