@@ -32,6 +32,8 @@ export class LinuxTun implements TunDevice {
   onPacket: (packet: Uint8Array, follows: boolean) => void = ignore;
   onBatchEnd: () => void = ignore;
   onGone: (error: Error) => void = ignore;
+  /** A packet was handed over since the last batch ended. */
+  #inBatch = false;
   readonly #libc: Libc;
   readonly #fd: number;
   readonly #configuration: TunConfiguration;
@@ -101,8 +103,14 @@ export class LinuxTun implements TunDevice {
       this.#handOver(readAt + length);
       if (this.#closed || this.#paused) break;
     }
-    if (!this.#closed && counters.readPackets > before) this.onBatchEnd();
+    if (!this.#closed) this.#endBatch();
   };
+
+  #endBatch(): void {
+    if (!this.#inBatch) return;
+    this.#inBatch = false;
+    this.onBatchEnd();
+  }
 
   #handOver(end: number): void {
     const { counters } = this;
@@ -115,6 +123,7 @@ export class LinuxTun implements TunDevice {
       const packet = this.#viewOf(i, segmenter.start, segmenter.end - segmenter.start);
       counters.readPackets++;
       counters.readBytes += packet.length;
+      this.#inBatch = true;
       this.onPacket(packet, i > 0);
       if (this.#closed) return;
     }
@@ -194,8 +203,8 @@ export class LinuxTun implements TunDevice {
   #gone(errno: number): void {
     const code = errnoName(errno);
     const error = new TunError(`the TUN device ${this.name} is gone: someone deleted the interface (${code})`, code);
-    // What was read of a burst before is on its way.
-    this.onBatchEnd();
+    // What was read before is on its way.
+    this.#endBatch();
     void this.close();
     this.onGone(error);
   }
