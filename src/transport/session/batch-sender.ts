@@ -428,9 +428,12 @@ export class BatchSender implements SymbolOwner {
   #seal(batch: SendBatch, nowMs: number): void {
     batch.sealed = true;
     this.#open = null;
-    if (!this.#unreliable) this.#redundancy.batchSealed(batch.size, nowMs);
-    if (this.#unreliable) batch.quota += this.#redundancy.prompt(batch);
-    else if (batch.size === this.#batchSize) batch.quota += this.#redundancy.advance(batch.missing, batch.inFlight);
+    if (this.#unreliable) {
+      batch.quota += this.#redundancy.prompt(batch);
+    } else {
+      this.#redundancy.batchSealed(batch.size, nowMs);
+      if (batch.size === this.#batchSize) batch.quota += this.#redundancy.advance(batch.missing, batch.inFlight);
+    }
     this.#watch(batch);
     this.#settle(batch, nowMs);
   }
