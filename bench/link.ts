@@ -53,6 +53,7 @@ class Window implements CongestionController {
   readonly name = "window";
   readonly windowBytes = 64 * 1024 * 1024;
   readonly pacingRate = RATE;
+  readonly lateAckRate = 0;
   onPacketSent(): void {}
   onPacketAcked(): void {}
   onPacketLost(): void {}

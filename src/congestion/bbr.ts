@@ -122,6 +122,7 @@ export class Bbr implements CongestionController {
   readonly name = "bbr";
   windowBytes: number;
   pacingRate: number;
+  lateAckRate = -0;
 
   readonly #random: () => number;
   readonly #sampler = new RateSampler();
@@ -778,6 +779,8 @@ export class Bbr implements CongestionController {
     }
     // Into a path that answers nothing only feelers; the first answer opens it again.
     if (this.#outage) this.windowBytes = least;
+    // A drain and an experiment are over soon, and need a window that holds; in startup it is none too small.
+    this.lateAckRate = this.#phase === "cruise" && !this.#outage ? bandwidth : 0;
   }
 
   /** The window that what passed in a small round allows. The rates of the first are too low: they are means from before its first ACK. */

@@ -18,6 +18,8 @@ export interface CongestionController {
   readonly windowBytes: number;
   /** Bytes a millisecond, all that is reported as sent counted; Infinity when nothing limits. See `Pacer`. */
   readonly pacingRate: number;
+  /** Bytes a millisecond by which the flight is taken to shrink while an ACK is late (`late-ack.ts`); 0: only ACKs tell. */
+  readonly lateAckRate: number;
 
   /** `inFlightBytes` counts this packet. A packet sent into an empty flight after a pause restarts from idle. */
   onPacketSent(packet: number, bytes: number, inFlightBytes: number, nowMs: number): void;

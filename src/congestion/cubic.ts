@@ -24,6 +24,7 @@ export class Cubic implements CongestionController {
   readonly name = "cubic";
   windowBytes: number;
   pacingRate = Number.POSITIVE_INFINITY;
+  readonly lateAckRate = 0;
 
   #packetBytes: number;
   #threshold = Number.POSITIVE_INFINITY;

@@ -14,6 +14,7 @@ export class FixedRate implements CongestionController {
   readonly name = "fixed";
   windowBytes: number;
   readonly pacingRate: number;
+  readonly lateAckRate = 0;
   #minRtt = Number.POSITIVE_INFINITY;
   #spurious = 0;
 

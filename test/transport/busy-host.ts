@@ -54,7 +54,9 @@ export class BusyHost implements Endpoint {
   }
 
   #wake(wantedMs: number): void {
-    this.#wantedMs = Math.min(this.#wantedMs, wantedMs);
-    this.#wakeMs = Math.min(this.#wakeMs, wantedMs + this.#options.lateMs(wantedMs));
+    // Who comes late does not come earlier for what arrives meanwhile.
+    if (wantedMs >= this.#wantedMs) return;
+    this.#wantedMs = wantedMs;
+    this.#wakeMs = wantedMs + this.#options.lateMs(wantedMs);
   }
 }

@@ -34,6 +34,7 @@ export class FixedWindow implements CongestionController {
   readonly name = "fixed-window";
   readonly windowBytes: number;
   readonly pacingRate: number;
+  readonly lateAckRate = 0;
   readonly fates = new Map<number, "sent" | "acked" | "lost" | "forgotten" | "spurious">();
   readonly keep: boolean;
   lastSent = -1;

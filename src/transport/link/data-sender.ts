@@ -99,7 +99,7 @@ export class DataSender {
     const size = Math.min(path.mtu.current, path.allowanceForData);
     if (size < LEAST_PACKET_BYTES) return false;
     const probing = recovery.probes.wanted > 0;
-    const open = recovery.hasRoom(size);
+    const open = recovery.hasRoom(size, nowMs);
     const paced = open && recovery.paced(nowMs);
     const maySend = probing || paced;
     const ackDue = policy.due(nowMs);
@@ -107,7 +107,9 @@ export class DataSender {
     const controlReady = confirmed && sender.ready;
     const content = wants || controlReady;
     if (!maySend) {
-      if (open && (content || core.pingWanted)) this.#paceMs = recovery.pacedMs(nowMs) + PACING_QUANTUM_MS;
+      if (content || core.pingWanted) {
+        this.#paceMs = (open ? recovery.pacedMs(nowMs) : recovery.roomMs(size)) + PACING_QUANTUM_MS;
+      }
       if (!ackDue) return false;
     }
     const out = transmit.buffer;
@@ -198,7 +200,7 @@ export class DataSender {
       const size = path.mtu.current;
       if (start + size > MAX_TRAIN_BYTES || path.allowanceForData < size || recovery.probes.wanted > 0) return;
       if (core.closing !== null || core.draining || recovery.mark !== transmit.ecn || sender.ready) return;
-      if (!recovery.hasRoom(size) || !recovery.paced(nowMs) || !user.ready(nowMs)) return;
+      if (!recovery.hasRoom(size, nowMs) || !recovery.paced(nowMs) || !user.ready(nowMs)) return;
       const headerEnd = this.#writer.beginShort(transmit, nowMs);
       const limit = start + size - TAG_BYTES;
       const filled = this.#fillSession(out, headerEnd, limit, false, nowMs);

@@ -13,6 +13,7 @@ import { AckFrequency } from "./ack-frequency.ts";
 import { MAX_ACK_DELAY_MS } from "./ack-policy.ts";
 import { EcnValidator } from "./ecn.ts";
 import type { FrameReader } from "./frames.ts";
+import { LateAck } from "./late-ack.ts";
 import type { LinkCore } from "./link-core.ts";
 import { DEFAULT_PACING_BURST_MS } from "./link-options.ts";
 import { EPOCH_DATA, EPOCH_HANDSHAKE, type Epoch, LossDetector, type LossListener } from "./loss-detection.ts";
@@ -59,6 +60,7 @@ export class Recovery {
     inFlightBytes: 0,
     congestionMarks: 0,
   };
+  readonly #lateAck = new LateAck();
   readonly #lossListener: LossListener = { packetLost: (n) => this.#onLost(n) };
   #inFlightBytes = 0;
   /** Of fractions from the beginning: V8 compiles anew, at the first loss, all that was made for a whole number. */
@@ -142,9 +144,22 @@ export class Recovery {
     return this.#inFlightBytes + bytes + this.#overheadBytes <= windowBytes;
   }
 
-  /** Whether the congestion window and the ledger have room for a packet of `bytes`. */
-  hasRoom(bytes: number): boolean {
-    return this.fits(bytes, this.#congestion.windowBytes) && !this.#ledger.full;
+  /** Whether the congestion window, as far as it is open or ACKs are late, and the ledger have room for a packet of `bytes`. */
+  hasRoom(bytes: number, nowMs: number): boolean {
+    if (this.#ledger.full) return false;
+    const { windowBytes, lateAckRate } = this.#congestion;
+    if (this.fits(bytes, windowBytes)) return true;
+    return (
+      lateAckRate > 0 && this.fits(bytes, windowBytes + lateAckRate * this.#lateAck.latenessMs(this.rtt.minMs, nowMs))
+    );
+  }
+
+  /** When a packet of `bytes` that the window has no room for may leave, if no ACK comes before; Infinity when it may not. */
+  roomMs(bytes: number): number {
+    const { windowBytes, lateAckRate } = this.#congestion;
+    if (this.#ledger.full || lateAckRate === 0) return Number.POSITIVE_INFINITY;
+    const missing = this.#inFlightBytes + bytes + this.#overheadBytes - windowBytes;
+    return this.#lateAck.reachedMs(missing / lateAckRate, this.rtt.minMs);
   }
 
   /** The ECN mark of the next packet of the data epoch. */
@@ -260,6 +275,7 @@ export class Recovery {
       sampleMs = elapsed - delayMs >= this.rtt.minMs ? elapsed - delayMs : elapsed;
     }
     this.probes.onAnswered(epoch, nowMs);
+    this.#lateAck.onAck(nowMs - waitedMs);
     // An ACK that was overtaken has old counts.
     const marks = advanced
       ? this.#ecn.onAck(
