@@ -10,6 +10,8 @@
 /** Packets over which the loss is averaged: few, for the beginning of a thin flow, to many. */
 const LEAST_MEMORY = 8;
 const MEMORY = 800;
+/** With the fates of so many packets the loss is known. */
+const SETTLED_PACKETS = 300;
 /** Losses over which their persistence is averaged, and as how many the assumption of independence counts. */
 const PERSISTENCE_MEMORY = 200;
 const PERSISTENCE_PRIOR = 10;
@@ -52,6 +54,11 @@ export class PathEstimate {
 
   get loss(): number {
     return Math.min(this.#loss, MOST_LOSS);
+  }
+
+  /** Whether the loss is known well enough to be paid for before it happens. */
+  get settled(): boolean {
+    return this.#packets >= SETTLED_PACKETS;
   }
 
   get persistence(): number {

@@ -150,9 +150,9 @@ export class Redundancy {
     return batch.odds(this.#odds, true) > target;
   }
 
-  /** How many repairs of a batch that was just sealed leave at once. */
+  /** How many repairs of a batch that was just sealed leave at once; none for losses that are hardly known, in place of what waits. */
   prompt(batch: SendBatch): number {
-    if (this.#promptTarget === 1) return 0;
+    if (this.#promptTarget === 1 || !this.path.settled) return 0;
     this.#odds.update(this.path.loss, this.path.persistence);
     let n = 0;
     while (n < batch.size && batch.odds(this.#odds, false, n) > this.#promptTarget) n++;

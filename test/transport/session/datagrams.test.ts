@@ -323,6 +323,24 @@ describe("repair ahead of losses", () => {
     expect(late(2000, 6000)).toBeLessThan(0.02 * 4000);
   });
 
+  test("that is for losses to be expected waits until these are known: at first it would take the place of what is due", () => {
+    const late = [2, 5].map((seed) => {
+      const flow = paced({
+        hop: { rateMbps: 100, delayMs: 50, queueMs: 10, loss: 0.3 },
+        seed,
+        by: "datagram",
+        bytes: 1200,
+        intervalMs: 0.96,
+        count: 1500,
+        warmUpMs: 0,
+        redundancy: { promptTarget: 0.1, target: 0.002 },
+      });
+      expect([flow.wrong, flow.log]).toEqual([0, []]);
+      return flow.inOrderMs.slice(0, 1000).filter((delayMs) => delayMs > 50 + 40).length;
+    });
+    expect(Math.max(...late)).toBeLessThan(125);
+  });
+
   test("costs hardly anything where nothing is lost, and no more than the budget says where much is", () => {
     const flow = (loss: number, redundancy: { preset: "throughput" | "balanced" }) =>
       paced({
