@@ -21,6 +21,8 @@ export interface LinkSettings {
   lossPercent: number;
   /** Before the bottleneck. Default: what the rate drains in 10 ms, at least 150 kB. */
   queueKb?: number;
+  /** Packets are late by up to this, in order. Default 0. */
+  jitterMs?: number;
   seed?: number;
 }
 
@@ -67,12 +69,12 @@ export class Lab {
     return this.#folder;
   }
 
-  async up({ rateMbps, delayMs, lossPercent, queueKb, seed = 1 }: LinkSettings): Promise<void> {
+  async up({ rateMbps, delayMs, lossPercent, queueKb, jitterMs = 0, seed = 1 }: LinkSettings): Promise<void> {
     const program = join(this.#folder, "link-emulator");
     execFileSync("cc", ["-O2", "-o", program, fileURLToPath(new URL("link-emulator.c", import.meta.url))]);
     const queue = queueKb ?? Math.max(150, (rateMbps * 1000 * 10) / 8 / 1000);
     const devices = [`${this.#name}e`, `${this.#name}c`];
-    const settings = [rateMbps, delayMs, lossPercent, queue, seed].map(String);
+    const settings = [rateMbps, delayMs, lossPercent, queue, seed, jitterMs].map(String);
     this.#emulator = this.#spawn([program, ...devices, ...settings], LINK_PRIORITY, {
       stdio: ["ignore", "pipe", "inherit"],
     });
