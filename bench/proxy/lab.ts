@@ -21,8 +21,9 @@ export interface LinkSettings {
   lossPercent: number;
   /** Before the bottleneck. Default: what the rate drains in 10 ms, at least 150 kB. */
   queueKb?: number;
-  /** Packets are late by up to this, in order. Default 0. */
+  /** Packets are late by up to so much on each of so many hops, in order. Default 0, 1. */
   jitterMs?: number;
+  hops?: number;
   seed?: number;
 }
 
@@ -69,12 +70,12 @@ export class Lab {
     return this.#folder;
   }
 
-  async up({ rateMbps, delayMs, lossPercent, queueKb, jitterMs = 0, seed = 1 }: LinkSettings): Promise<void> {
+  async up({ rateMbps, delayMs, lossPercent, queueKb, jitterMs = 0, hops = 1, seed = 1 }: LinkSettings): Promise<void> {
     const program = join(this.#folder, "link-emulator");
     execFileSync("cc", ["-O2", "-o", program, fileURLToPath(new URL("link-emulator.c", import.meta.url))]);
     const queue = queueKb ?? Math.max(150, (rateMbps * 1000 * 10) / 8 / 1000);
     const devices = [`${this.#name}e`, `${this.#name}c`];
-    const settings = [rateMbps, delayMs, lossPercent, queue, seed, jitterMs].map(String);
+    const settings = [rateMbps, delayMs, lossPercent, queue, seed, jitterMs, hops].map(String);
     this.#emulator = this.#spawn([program, ...devices, ...settings], LINK_PRIORITY, {
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -2,9 +2,9 @@
  * A lossy link between two TUN devices, for machines whose kernel has no netem. Each direction: a drop-tail queue drained at the
  * link's rate, then independent loss, then a delay, fixed or with jitter that keeps the order. A packet that is lost has used its share of the rate, as on a radio link.
  *
- *     link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS]
+ *     link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS HOPS]
  *
- * Every packet is late by up to JITTER_MS, and no earlier than the one before it. Makes both devices in its own network namespace and prints "ready"; the caller moves and configures them. Ends on
+ * Every packet is late by up to JITTER_MS on each of so many hops, and no earlier than the one before it. Makes both devices in its own network namespace and prints "ready"; the caller moves and configures them. Ends on
  * SIGTERM with one line of JSON: per direction, packets and bytes that came, packets that the queue dropped, that the loss took, and
  * that left.
  * Not here: reordering, bursts. The simulator has these.
@@ -39,6 +39,7 @@ struct direction {
 };
 
 static double bits_per_ns, delay_ns, loss, queue_bytes, jitter_ns;
+static int hops;
 static volatile sig_atomic_t stopped;
 
 static void stop(int signal_number) {
@@ -106,7 +107,7 @@ static int take_in(struct direction *d) {
       continue;
     }
     double due = d->free_at_ns + delay_ns;
-    if (jitter_ns > 0) due += jitter_ns * draw(&d->random);
+    for (int hop = 0; hop < hops; hop++) due += jitter_ns * draw(&d->random);
     if (due < d->last_due_ns) due = d->last_due_ns;
     d->last_due_ns = d->due_ns[slot] = due;
     d->length[slot] = length;
@@ -127,8 +128,8 @@ static double let_out(struct direction *d, double now) {
 }
 
 int main(int count, char **words) {
-  if (count != 8 && count != 9) {
-    fprintf(stderr, "link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS]\n");
+  if (count != 8 && count != 10) {
+    fprintf(stderr, "link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS HOPS]\n");
     return 2;
   }
   bits_per_ns = atof(words[3]) / 1e3;
@@ -136,7 +137,10 @@ int main(int count, char **words) {
   loss = atof(words[5]) / 100;
   queue_bytes = atof(words[6]) * 1000;
   uint64_t seed = strtoull(words[7], NULL, 10);
-  if (count == 9) jitter_ns = atof(words[8]) * 1e6;
+  if (count == 10) {
+    jitter_ns = atof(words[8]) * 1e6;
+    hops = atoi(words[9]);
+  }
   signal(SIGTERM, stop);
   signal(SIGINT, stop);
   prctl(PR_SET_TIMERSLACK, 1000ul);

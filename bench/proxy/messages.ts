@@ -19,7 +19,8 @@ const HOPS = 3;
 const LINK = {
   rateMbps: 100,
   delayMs: HOPS * 5,
-  jitterMs: HOPS * 1,
+  jitterMs: 1,
+  hops: HOPS,
   lossPercent: 100 * (1 - (1 - 0.02) ** HOPS),
 };
 const BYTES = 1024;
