@@ -22,6 +22,9 @@ import { CLOUD_IP, Lab } from "./proxy/lab.ts";
 const PROBE = fileURLToPath(new URL("tunnel-probe.ts", import.meta.url));
 const RATE_MBPS = 100;
 const DELAY_MS = 50;
+const UDP_MS = 30_000;
+/** A flow of some Mbit/s begins with round trips in which neither the path's loss nor its rate is known. */
+const SETTLED_MS = 1000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -112,16 +115,18 @@ function probe(lab: Lab, host: "edge" | "cloud", args: (string | number)[]): Pro
 }
 
 async function udp(): Promise<void> {
-  const count = 10_000;
   const intervalMs = (1200 * 8) / 10_000;
+  const count = Math.round(UDP_MS / intervalMs);
   const came = await withTunnel(30, async (lab) => {
     const sink = probe(lab, "cloud", ["sink", "10.20.0.1", count, count * intervalMs + 6000]);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     await probe(lab, "edge", ["send", "10.20.0.1", count, intervalMs, 1200]);
-    const { sent, lost, delaysMs }: Delays = JSON.parse(await sink);
+    const { sent, lost, numbers, delaysMs }: Delays & { numbers: number[] } = JSON.parse(await sink);
+    const settled = delaysMs.filter((_, i) => numbers[i] >= SETTLED_MS / intervalMs);
     row("UDP, 10 Mbit/s, 30 % loss: lost", (100 * lost) / sent, "%", { most: 1 });
     row("  added delay, median", quantile(delaysMs, 0.5) - DELAY_MS, "ms");
     row("  added delay, p99", quantile(delaysMs, 0.99) - DELAY_MS, "ms", { most: 40 });
+    row("  the same, after the first second", quantile(settled, 0.99) - DELAY_MS, "ms", { most: 40 });
   });
   row("  packets on the path for each", came / count, "", { most: 2.2 });
 }

@@ -62,9 +62,12 @@ const PROMPT_TARGET = 0.1;
 /** One in so many sparse packets may need a second look at each end: a round trip is dear to who waits for an answer. */
 const TARGET = 0.002;
 
+/** Of repair ahead of losses, while the pipe is not full: datagrams of a steady flow come once, and what comes late is of no use to a call. */
+const BUDGET = 0.4;
+
 /** Of sessions that carry a tunnel. */
 export function sessionOptions({ tun }: TunnelOptions): SessionOptions {
-  return tun === undefined ? {} : { redundancy: { promptTarget: PROMPT_TARGET, target: TARGET } };
+  return tun === undefined ? {} : { redundancy: { promptTarget: PROMPT_TARGET, target: TARGET, budget: BUDGET } };
 }
 
 /** Opens the interface, or says in words why not. */
