@@ -1,7 +1,8 @@
-/** What benchmarks of `bats-proxy` share: certificates for its ends, and waiting for what it says. */
+/** What benchmarks of `bats-proxy` share: certificates for its ends, waiting for what it says, and a forward between the lab's hosts. */
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CLOUD_IP, type Host, type Lab } from "./lab.ts";
 
 /** The command, as built. */
 export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -33,4 +34,14 @@ export function said(child: ChildProcess, pattern: RegExp): Promise<void> {
       reject(new Error(`bats-proxy ended:\n${text}`));
     });
   });
+}
+
+/** Default settings at both ends: what connects to `listen` at the edge reaches `target` at the cloud. */
+export async function startForward(lab: Lab, listen: string, target: string): Promise<void> {
+  const certificates = issueCertificates(lab.folder);
+  const bats = (host: Host, ...words: string[]) =>
+    lab.start(host, process.execPath, [MAIN, ...words, ...certificates(host)]);
+  await said(bats("cloud", "server", "--listen", "4433", "--allow", `*=${target}`), /serving/);
+  const connect = ["--connect", `${CLOUD_IP}:4433`, "--server-name", "cloud"];
+  await said(bats("edge", "client", ...connect, "-L", `${listen}=${target}`), /connected/);
 }

@@ -10,14 +10,16 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { issueCertificates, MAIN, said } from "./commands.ts";
-import { CLOUD_IP, type Host, Lab } from "./lab.ts";
+import { startForward } from "./commands.ts";
+import { type Host, Lab } from "./lab.ts";
 
 const PROBE = fileURLToPath(new URL("../tunnel-probe.ts", import.meta.url));
 const RATE_MBPS = 100;
 const DELAY_MS = 50;
 const BYTES = 1200;
 const IP_UDP_BYTES = 28;
+/** Where the probe sends to at the edge, and listens at the cloud. */
+const FORWARD = "udp:127.0.0.1:7100";
 const GOAL_DELAY_MS = 40;
 /** What goals say of a share of loss on the path, %: the most that may be lost in the end, %, and bytes. */
 const GOALS: Record<number, { lost: number; bytes: number }> = {
@@ -50,13 +52,7 @@ async function measure(lossPercent: number, seed: number): Promise<Run> {
     lab.run(host, process.execPath, ["--import", "tsx", PROBE, ...words.map(String)], count + 60_000);
   try {
     await lab.up({ rateMbps: RATE_MBPS, delayMs: DELAY_MS, lossPercent, seed });
-    const certificates = issueCertificates(lab.folder);
-    const bats = (host: Host, ...words: string[]) =>
-      lab.start(host, process.execPath, [MAIN, ...words, ...certificates(host)]);
-    const target = "udp:127.0.0.1:7100";
-    await said(bats("cloud", "server", "--listen", "4433", "--allow", `*=${target}`), /serving/);
-    const connect = ["--connect", `${CLOUD_IP}:4433`, "--server-name", "cloud"];
-    await said(bats("edge", "client", ...connect, "-L", `${target}=${target}`), /connected/);
+    await startForward(lab, FORWARD, FORWARD);
     const sink = probe("cloud", "sink", "127.0.0.1", count, count + 6000);
     // The path's MTU is found meanwhile.
     await new Promise((resolve) => setTimeout(resolve, 2000));

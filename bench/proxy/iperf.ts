@@ -16,8 +16,8 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { issueCertificates, MAIN, said } from "./commands.ts";
-import { CLOUD_IP, type DirectionCounts, Lab } from "./lab.ts";
+import { issueCertificates, MAIN, said, startForward } from "./commands.ts";
+import { type DirectionCounts, Lab } from "./lab.ts";
 
 const RATE_MBPS = 100;
 const OMIT_S = 3;
@@ -58,28 +58,8 @@ async function measureCell(delayMs: number, lossPercent: number, seconds: number
   const lab = new Lab();
   try {
     await lab.up({ rateMbps: RATE_MBPS, delayMs, lossPercent });
-    const certificates = issueCertificates(lab.folder);
     lab.start("cloud", "iperf3", ["-s", "-p", "5201"], "ignore");
-    const server = lab.start("cloud", process.execPath, [
-      MAIN,
-      "server",
-      "--listen",
-      "4433",
-      ...certificates("cloud"),
-      "--allow",
-      "*=tcp:127.0.0.1:5201",
-    ]);
-    await said(server, /serving/);
-    const forward = ["-L", "tcp:127.0.0.1:5202=tcp:127.0.0.1:5201"];
-    const connect = ["--connect", `${CLOUD_IP}:4433`, "--server-name", "cloud"];
-    const client = lab.start("edge", process.execPath, [
-      MAIN,
-      "client",
-      ...connect,
-      ...certificates("edge"),
-      ...forward,
-    ]);
-    await said(client, /connected/);
+    await startForward(lab, "tcp:127.0.0.1:5202", "tcp:127.0.0.1:5201");
     const args = ["-c", "127.0.0.1", "-p", "5202", "-t", String(seconds), "-O", String(OMIT_S), "-J"];
     const bps = goodput(await lab.run("edge", "iperf3", args, (seconds + OMIT_S + 40) * 1000));
     const counts = await lab.down();

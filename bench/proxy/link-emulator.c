@@ -1,10 +1,11 @@
 /*
  * A lossy link between two TUN devices, for machines whose kernel has no netem. Each direction: a drop-tail queue drained at the
- * link's rate, then independent loss, then a delay, fixed or with jitter that keeps the order. A packet that is lost has used its share of the rate, as on a radio link.
+ * link's rate, then independent loss, then a delay: fixed, and up to JITTER_MS on each of so many hops, but packets keep their order. A
+ * packet that is lost has used its share of the rate, as on a radio link.
  *
- *     link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS HOPS]
+ *     link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED JITTER_MS HOPS
  *
- * Every packet is late by up to JITTER_MS on each of so many hops, and no earlier than the one before it. Makes both devices in its own network namespace and prints "ready"; the caller moves and configures them. Ends on
+ * Makes both devices in its own network namespace and prints "ready"; the caller moves and configures them. Ends on
  * SIGTERM with one line of JSON: per direction, packets and bytes that came, packets that the queue dropped, that the loss took, and
  * that left.
  * Not here: reordering, bursts. The simulator has these.
@@ -128,8 +129,8 @@ static double let_out(struct direction *d, double now) {
 }
 
 int main(int count, char **words) {
-  if (count != 8 && count != 10) {
-    fprintf(stderr, "link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED [JITTER_MS HOPS]\n");
+  if (count != 10) {
+    fprintf(stderr, "link-emulator DEVICE DEVICE RATE_MBPS DELAY_MS LOSS_PERCENT QUEUE_KB SEED JITTER_MS HOPS\n");
     return 2;
   }
   bits_per_ns = atof(words[3]) / 1e3;
@@ -137,10 +138,8 @@ int main(int count, char **words) {
   loss = atof(words[5]) / 100;
   queue_bytes = atof(words[6]) * 1000;
   uint64_t seed = strtoull(words[7], NULL, 10);
-  if (count == 10) {
-    jitter_ns = atof(words[8]) * 1e6;
-    hops = atoi(words[9]);
-  }
+  jitter_ns = atof(words[8]) * 1e6;
+  hops = atoi(words[9]);
   signal(SIGTERM, stop);
   signal(SIGINT, stop);
   prctl(PR_SET_TIMERSLACK, 1000ul);

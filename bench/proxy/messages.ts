@@ -11,8 +11,8 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { issueCertificates, MAIN, said } from "./commands.ts";
-import { CLOUD_IP, type Host, Lab } from "./lab.ts";
+import { startForward } from "./commands.ts";
+import { CLOUD_IP, Lab } from "./lab.ts";
 
 const PROBE = fileURLToPath(new URL("message-probe.ts", import.meta.url));
 const HOPS = 3;
@@ -70,14 +70,7 @@ async function measure(name: string, prepare: (lab: Lab) => Promise<{ host: stri
 }
 
 async function batsProxy(lab: Lab): Promise<{ host: string; port: number }> {
-  const certificates = issueCertificates(lab.folder);
-  const bats = (host: Host, ...words: string[]) =>
-    lab.start(host, process.execPath, [MAIN, ...words, ...certificates(host)]);
-  const target = `tcp:127.0.0.1:${TARGET_PORT}`;
-  await said(bats("cloud", "server", "--listen", "4433", "--allow", `*=${target}`), /serving/);
-  const forward = ["-L", `tcp:127.0.0.1:${FORWARD_PORT}=${target}`];
-  const connect = ["--connect", `${CLOUD_IP}:4433`, "--server-name", "cloud"];
-  await said(bats("edge", "client", ...connect, ...forward), /connected/);
+  await startForward(lab, `tcp:127.0.0.1:${FORWARD_PORT}`, `tcp:127.0.0.1:${TARGET_PORT}`);
   return { host: "127.0.0.1", port: FORWARD_PORT };
 }
 
