@@ -4,7 +4,7 @@
  *     tsx bench/tunnel.ts [cpu] [tcp] [udp] [ping] [queue] [clients] [--seconds 25] [--clients 50] [--realtime]
  *
  * cpu: two hosts joined by a veth pair, beside wireguard-go where that is installed, taking turns. tcp: CUBIC and BBR through 100 Mbit/s,
- * 50 ms one way, at 2 and 10 % loss; efficiency is goodput after 5 s over rate x (1 - loss). udp: 10 Mbit/s of 1200 bytes at 30 % loss.
+ * 50 ms one way, at 2 and 10 % loss; efficiency is goodput after 5 s over rate x (1 - loss). udp: 30 s of 10 Mbit/s, 1200 bytes, at 30 % loss.
  * ping: ten a second at 20 %. queue: what a bulk transfer adds to a ping where nothing is lost. clients: many at one server.
  * realtime: ends and link of `tcp`, `udp`, `ping` and `queue` get the processor first, where others use the machine.
  * Exits with 1 when a goal is missed. Needs root, iperf3, and a C compiler for the emulated link (proxy/lab.ts).
@@ -107,6 +107,7 @@ async function tcp(): Promise<void> {
 interface Delays {
   sent: number;
   lost: number;
+  numbers: number[];
   delaysMs: number[];
 }
 
@@ -121,7 +122,7 @@ async function udp(): Promise<void> {
     const sink = probe(lab, "cloud", ["sink", "10.20.0.1", count, count * intervalMs + 6000]);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     await probe(lab, "edge", ["send", "10.20.0.1", count, intervalMs, 1200]);
-    const { sent, lost, numbers, delaysMs }: Delays & { numbers: number[] } = JSON.parse(await sink);
+    const { sent, lost, numbers, delaysMs }: Delays = JSON.parse(await sink);
     const settled = delaysMs.filter((_, i) => numbers[i] >= SETTLED_MS / intervalMs);
     row("UDP, 10 Mbit/s, 30 % loss: lost", (100 * lost) / sent, "%", { most: 1 });
     row("  added delay, median", quantile(delaysMs, 0.5) - DELAY_MS, "ms");

@@ -6,7 +6,7 @@
  *
  * A message that waits for a lost one waits in its figures too. Bytes are those of IP packets from the edge to the cloud, over what
  * the messages would be in a TCP packet each. realtime: ends and link get the processor first, where others use the machine. Exits
- * with 1 when a goal is missed. Needs root, a C compiler and iproute2.
+ * with 1 when a goal is missed. Needs root, a C compiler, iproute2 and a kernel with BBR.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

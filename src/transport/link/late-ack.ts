@@ -4,6 +4,7 @@
  * late therefore counts as come, in the controller's own measure of what arrives meanwhile; in a path that is gone this costs
  * no more than that while. BBR allows for the same with a window that is always larger by what came at once of late
  * (draft-ietf-ccwg-bbr, section 5.5.9), which stands in the queue while ACKs come regularly.
+ * Where ACKs are always further apart, or after a pause, this one is larger too: by a packet or two, or as long as pacing has not filled it.
  */
 
 /** An ACK is late when none came for this long: a share of the RTT (a few of those asked for in it), and no less than ... */

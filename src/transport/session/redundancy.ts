@@ -58,7 +58,7 @@ export interface RedundancyOptions {
   target?: number;
   /**
    * The chance with which a full batch of datagrams may need a second look: repairs for the rest leave at once, whatever else waits,
-   * beyond the budget, and take the place of those that losses would make necessary. Default 1: none.
+   * beyond the budget, and take the place of those that losses would make necessary. Only once the path's loss is known. Default 1: none.
    */
   promptTarget?: number;
 }
