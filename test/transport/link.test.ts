@@ -409,6 +409,19 @@ describe("the handshake", () => {
     expect(sent).toBeLessThanOrEqual(3 * received);
   });
 
+  test("asks a server that does not answer less and less often, but never further apart than a round trip may be", () => {
+    const p = createPair({ forward: { delayMs: 50, loss: 1 } });
+    const sent: number[] = [];
+    p.network.observe((e) => {
+      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
+    });
+    p.network.run(9000);
+    // A server that is back hears as much from each of its clients.
+    expect(sent.filter((t) => t < 1000).length).toBeLessThan(24);
+    expect(sent.length).toBeLessThan(72);
+    for (let i = 1; i < sent.length; i++) expect(sent[i] - sent[i - 1]).toBeLessThan(334);
+  });
+
   test("gives up after its timeout", () => {
     const p = createPair({ forward: { delayMs: 50, loss: 1 } });
     p.network.run(60_000);

@@ -5,13 +5,16 @@
 
 import { FlowWatch } from "./flow-watch.ts";
 import type { LinkCore } from "./link-core.ts";
-import { EPOCH_DATA, type Epoch, type LossDetector } from "./loss-detection.ts";
+import { EPOCH_DATA, type Epoch, type LossDetector, PROBE_PACE_MS } from "./loss-detection.ts";
 import type { RttEstimator } from "./rtt.ts";
 
 /** Handshake packets that leave when a probe is due: one alone would be lost too often. */
 const HANDSHAKE_PROBES = 2;
-/** The first of them follows the client's first flight soon: nothing is known of the path but that it may lose. */
+/** The first of them follows the client's first flight so soon: nothing is known of the path but that it may lose. */
 const FIRST_PROBE_MS = 20;
+/** A round trip and the answer's making; then so far apart. */
+const HANDSHAKE_ANSWER_RTTS = 1.5;
+const HANDSHAKE_REPEAT_RTTS = 0.5;
 /** After this much silence a handshake is in no hurry any more. */
 const HASTE_MS = 3000;
 
@@ -56,13 +59,26 @@ export class ProbeTimer {
     const silentMs = this.#ackFlow.silentMs(this.#rtt.estimateMs);
     if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.unanswered === 0) return silentMs;
     const silence = nowMs - idle.waitingSinceMs;
-    let intervalMs = this.#loss.probeIntervalMs(this.unanswered, silence, peerAckDelayMs);
-    if (!confirmed && silence < HASTE_MS) {
-      // A handshake packet too many costs less than a round trip too many.
-      if (this.#rtt.sampled) intervalMs = Math.min(intervalMs, Math.max(1.5 * this.#rtt.smoothedMs, FIRST_PROBE_MS));
-      else if (isClient) intervalMs = Math.min(intervalMs, FIRST_PROBE_MS * 2 ** Math.min(this.unanswered, 10));
-    }
+    const intervalMs = confirmed
+      ? this.#loss.probeIntervalMs(this.unanswered, silence, peerAckDelayMs)
+      : this.#handshakeIntervalMs(silence);
     return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
+  }
+
+  /**
+   * A packet too many costs less than a round trip too many, but it is a whole datagram, and a server that many clients
+   * dial at once is the later the more each of them repeats.
+   */
+  #handshakeIntervalMs(silenceMs: number): number {
+    const { sampled, estimateMs } = this.#rtt;
+    const patientMs = Math.max(estimateMs, PROBE_PACE_MS);
+    if (silenceMs >= HASTE_MS) return patientMs;
+    if (sampled) {
+      const rtts = this.unanswered === 0 ? HANDSHAKE_ANSWER_RTTS : HANDSHAKE_REPEAT_RTTS;
+      return Math.max(rtts * estimateMs, FIRST_PROBE_MS);
+    }
+    const firstMs = this.#core.isClient ? FIRST_PROBE_MS : PROBE_PACE_MS;
+    return Math.min(firstMs * 2 ** Math.min(this.unanswered, 10), patientMs);
   }
 
   onTimeout(nowMs: number): void {
