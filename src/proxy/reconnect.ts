@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 
 /** The wait after a round of failures: doubled each time up to the longest, then half of it at random. */
 const BACKOFF_MIN_MS = 250;
-/** Short, because a server that restarts is missed by its clients: an attempt at a dead one costs three datagrams. */
+/** Short, because a server that restarts is missed by its clients: an attempt at a dead one costs six datagrams at once and six a second. */
 const BACKOFF_MAX_MS = 4000;
 
 /** After this long without an answer the log says so; then the attempt is given up. */

@@ -122,6 +122,24 @@ describe("a link", () => {
     expect(p.server.link!.stats.receivedPackets).toBeGreaterThan(received + 700);
   });
 
+  test("asks seldom enough when nothing but a ping goes unanswered", () => {
+    const p = createPair({
+      forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 3000, toMs: 1e9 }] },
+      client: { link: { keepAliveMs: 5000, idleTimeoutMs: 60_000 } },
+    });
+    p.clientUser.budget = 100;
+    const sent: number[] = [];
+    p.network.observe((e) => {
+      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
+    });
+    p.network.run(15_000);
+    const pings = sent.filter((t) => t > 3000);
+    expect(pings[0]).toBeGreaterThan(5000);
+    expect(pings.length).toBeGreaterThan(80);
+    expect(pings.length).toBeLessThan(115);
+    for (let i = 1; i < pings.length; i++) expect(pings[i] - pings[i - 1]).toBeLessThan(100.1);
+  });
+
   test("lets probes grow rarer after 30 s of silence, and dies of the idle timeout", () => {
     const p = createPair({
       forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 1e9 }] },

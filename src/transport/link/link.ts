@@ -269,7 +269,7 @@ export class Link implements Endpoint {
     if (core.confirmed && nowMs >= core.idle.keepAliveMs) core.pingWanted = true;
     if (nowMs >= this.#flowSilentMs()) {
       this.#flow.reset();
-      recovery.probes.onTimeout(nowMs);
+      recovery.probes.onFlowSilent(nowMs);
     }
     if (nowMs >= this.#paths.deadlineMs) this.#paths.onDeadline(nowMs);
     this.#end.proceed(nowMs);

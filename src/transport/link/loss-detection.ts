@@ -144,13 +144,16 @@ export class LossDetector {
     return rtt.smoothedMs + Math.max(4 * rtt.variationMs, GRANULARITY_MS) + peerAckDelayMs;
   }
 
-  /** How long after the last packet the next probe leaves, when `probes` went unanswered in `silenceMs` of silence. */
-  probeIntervalMs(probes: number, silenceMs: number, peerAckDelayMs: number): number {
+  /**
+   * How long after the last packet the next probe leaves, when `probes` went unanswered in `silenceMs` of silence. `urgent`: more than
+   * a ping waits.
+   */
+  probeIntervalMs(probes: number, silenceMs: number, urgent: boolean, peerAckDelayMs: number): number {
     const timeout = this.timeoutMs(peerAckDelayMs);
     if (probes === 0 && silenceMs <= PROBE_SILENCE_MS) return timeout;
     const backedOff = timeout * 2 ** Math.min(probes, 20);
     const { estimateMs } = this.#rtt;
-    const hasty = silenceMs <= HASTY_SILENCE_MS;
+    const hasty = urgent && silenceMs <= HASTY_SILENCE_MS;
     const pace = hasty ? Math.max(HASTY_RTTS * estimateMs, HASTY_PACE_MS) : Math.max(estimateMs, PROBE_PACE_MS);
     if (silenceMs <= PROBE_SILENCE_MS) return Math.min(backedOff, pace);
     return Math.min(backedOff, Math.max(pace, MAX_PROBE_INTERVAL_MS));

@@ -29,6 +29,8 @@ export class ProbeTimer {
   readonly #rtt: RttEstimator;
   readonly #ackFlow = new FlowWatch();
   #lastElicitingMs: number;
+  /** More than pings waits for an answer, or a flow has stopped: a thousand idle links must not flood a server that is away. */
+  #urgent = false;
 
   constructor(core: LinkCore, loss: LossDetector, rtt: RttEstimator) {
     this.#core = core;
@@ -37,9 +39,16 @@ export class ProbeTimer {
     this.#lastElicitingMs = core.nowMs;
   }
 
-  /** A packet that asks for an ACK left. */
-  onSent(nowMs: number): void {
+  /** A packet that asks for an ACK left, with something to deliver or not, when so many others were `outstanding`. */
+  onSent(delivers: boolean, outstanding: number, nowMs: number): void {
+    this.#urgent = delivers || (this.#urgent && outstanding > 0);
     this.#lastElicitingMs = nowMs;
+  }
+
+  /** A flow from the peer has stopped. */
+  onFlowSilent(nowMs: number): void {
+    this.onTimeout(nowMs);
+    this.#urgent = true;
   }
 
   /** Something that was sent was acknowledged. */
@@ -60,7 +69,7 @@ export class ProbeTimer {
     if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.unanswered === 0) return silentMs;
     const silence = nowMs - idle.waitingSinceMs;
     const intervalMs = confirmed
-      ? this.#loss.probeIntervalMs(this.unanswered, silence, peerAckDelayMs)
+      ? this.#loss.probeIntervalMs(this.unanswered, silence, this.#urgent, peerAckDelayMs)
       : this.#handshakeIntervalMs(silence);
     return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
   }

@@ -224,8 +224,8 @@ export class Recovery {
       this.#congestion.onPacketSent(this.#ledger.next, wireBytes, this.#inFlightBytes, nowMs);
       if (epoch === EPOCH_DATA) this.#pacer.onSent(wireBytes);
     }
+    this.probes.onSent((flags & (SENT_TAGGED | SENT_CONTROL)) !== 0, this.#ledger.outstanding, nowMs);
     this.#ledger.add(nowMs, bytes, sentFlags, tag, name, ackFrame);
-    this.probes.onSent(nowMs);
     this.#core.idle.onSent(nowMs);
     return ecn;
   }
