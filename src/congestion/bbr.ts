@@ -172,6 +172,8 @@ export class Bbr implements CongestionController {
   #highRtts = 0;
   #lossyRtts = 0;
   #fall = 0;
+  /** The delay beyond the least RTT that ended startup, taken for our queue, ms; 0 before, -1 once that was settled. */
+  #suspected = 0;
   /** In drain after startup: the last packet sent before; -1 once later ones are acknowledged. */
   #overshotUpTo = -1;
 
@@ -357,7 +359,7 @@ export class Bbr implements CongestionController {
     this.#smallRate = 0;
     this.#fullBandwidth = 0;
     this.#fullRounds = 0;
-    this.#fall = this.#highRtts = this.#lossyRtts = 0;
+    this.#fall = this.#highRtts = this.#lossyRtts = this.#suspected = 0;
     this.#deliveryRate.clear();
     this.#startupPassed = this.#startupDelivered = this.#pendingPassed = this.#pendingDelivered = 0;
     this.#limitedPassed = this.#limitedDelivered = 0;
@@ -406,15 +408,22 @@ export class Bbr implements CongestionController {
     }
     if (this.#phase === "startup" && !this.#thin) {
       const least = this.#minRtt.value;
-      const threshold = Math.min(Math.max(least / 8, 2.5), 4);
+      const threshold = this.#highRttMs();
       // A queue of ours only grows within a round; an RTT that falls again is the path's jitter.
       this.#fall = Math.max(this.#fall, this.#rttMax - rttMs);
       this.#highRtts = rttMs > least + threshold + 1.5 * this.#fall ? this.#highRtts + 1 : 0;
       this.#lossyRtts = rttMs > least + threshold && this.#lossJumps() ? this.#lossyRtts + 1 : 0;
       const large = this.windowBytes >= QUEUING_PACKETS * this.#packetBytes;
-      if (Math.max(large ? this.#highRtts : 0, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1)
+      if (Math.max(large ? this.#highRtts : 0, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1) {
+        if (this.#suspected === 0) this.#suspected = this.#lossyRtts < HIGH_RTTS ? rttMs - least : -1;
         this.#startDrain(nowMs);
+      }
     }
+  }
+
+  /** So much above the least an RTT is a queue's. */
+  #highRttMs(): number {
+    return Math.min(Math.max(this.#minRtt.value / 8, 2.5), 4);
   }
 
   /** In startup: whether this round has lost more so far than earlier ones that proved to be below capacity, chance allowed for. */
@@ -672,6 +681,7 @@ export class Bbr implements CongestionController {
       this.#drainedStay = this.#drainedSum / this.#drainedCount;
       this.#drainedLow = this.#experimentLow;
     }
+    if (this.#suspected > 0) this.#acquit(nowMs);
     if (this.#undoBandwidth > 0) {
       if (found > (before + this.#undoShare) / 2) {
         // Most of the loss remained though we had slowed down: it was none of our doing.
@@ -687,6 +697,18 @@ export class Bbr implements CongestionController {
       this.#queueScale = Math.min(1.1 * this.#queueScale, 1);
     }
     if (this.#loss.doubtful) this.#nextExperimentMs = nowMs + Math.max(APART_MS, 2 * this.#smoothedRttMs);
+  }
+
+  /** The delay that ended startup is still there though we have drained what we sent: it is the path's. Startup goes on, once. */
+  #acquit(nowMs: number): void {
+    const low = this.#experimentLow - this.#minRtt.value;
+    if (low > this.#highRttMs() && low < Number.POSITIVE_INFINITY && this.#phase === "cruise") {
+      this.#fall = Math.max(this.#fall, this.#suspected);
+      this.#phase = "startup";
+      this.#fullBandwidth = this.#fullRounds = this.#highRtts = 0;
+      this.#startRound(nowMs);
+    }
+    this.#suspected = -1;
   }
 
   /** Whether the queue was empty, so that no flow can have lost anything to it. */

@@ -69,6 +69,15 @@ describe("a stream over a session, a link and a lossy path", () => {
     expect(sender!.client.reorderingThreshold).toBe(3);
   });
 
+  test("does not stay slow for having taken a path's jitter for its own queue when it began", () => {
+    // One early packet comes through in 52 ms, all later ones take 70 to 90.
+    const hop = { rateMbps: 100, delayMs: 25, queueMs: 10, jitter: { spreadMs: 20 } };
+    const outcome = bulk({ hop, seconds: 5, fromMs: 2000, seed: 5 });
+    expect(outcome.log).toEqual([]);
+    expect(((outcome.total - outcome.early) * 8) / 3000 / 1000).toBeGreaterThan(85);
+    expect(outcome.queueDrops / outcome.packets).toBeLessThan(0.03);
+  });
+
   test("begins on a slow path without losing more than a window or two to its queue", () => {
     const hop = { rateMbps: 2, delayMs: 50, queueMs: 30, loss: 0.02 };
     const outcome = bulk({ hop, seconds: 8, fromMs: 3000, seed: 1 });
