@@ -49,7 +49,7 @@ interface Result {
   externalKib: number;
   /** Of one core, while nothing but keep-alives goes on. */
   idlePercent: number;
-  /** From the server's kill to the last client's first echo. */
+  /** From the server's kill to the last client's first echo; Infinity, which is null in JSON, when that takes longer than minutes. */
   backS: number;
 }
 
@@ -127,8 +127,10 @@ function linearity(results: readonly Result[]): Report {
 }
 
 function drawChart(results: readonly Result[]): void {
-  const series = (name: string, of: (result: Result) => number) => {
-    return { name, points: results.map((result) => ({ x: result.clients, y: of(result) })) };
+  const series = (name: string, of: (result: Result) => number | null) => {
+    const points = results.map((result) => ({ x: result.clients, y: of(result) ?? Number.POSITIVE_INFINITY }));
+    // Of those that were not all back in time there is no point.
+    return { name, points: points.filter(({ y }) => y < Number.POSITIVE_INFINITY) };
   };
   const svg = lineChart({
     title: "What idle clients cost one server",
