@@ -140,6 +140,18 @@ describe("a link", () => {
     for (let i = 1; i < pings.length; i++) expect(pings[i] - pings[i - 1]).toBeLessThan(100.1);
   });
 
+  test("asks in haste why a flow that it was taking in has stopped", () => {
+    const p = createPair({ forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 1e9 }] } });
+    p.serverUser.budget = 1_000_000;
+    p.serverUser.bytes = 1000;
+    const sent: number[] = [];
+    p.network.observe((e) => {
+      if (e.event === "send" && e.where === "a" && e.atMs > 1100) sent.push(e.atMs);
+    });
+    p.network.run(3000);
+    expect(sent.length).toBeGreaterThan(100);
+  });
+
   test("lets probes grow rarer after 30 s of silence, and dies of the idle timeout", () => {
     const p = createPair({
       forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 1e9 }] },

@@ -41,7 +41,7 @@ export class ProbeTimer {
 
   /** A packet that asks for an ACK left, with something to deliver or not, when so many others were `outstanding`. */
   onSent(delivers: boolean, outstanding: number, nowMs: number): void {
-    this.#urgent = delivers || (this.#urgent && outstanding > 0);
+    this.#urgent = delivers || (this.#urgent && (outstanding > 0 || this.unanswered > 0));
     this.#lastElicitingMs = nowMs;
   }
 
