@@ -49,7 +49,7 @@ interface Result {
   externalKib: number;
   /** Of one core, while nothing but keep-alives goes on. */
   idlePercent: number;
-  /** From the server's kill to the last client's first echo; Infinity, which is null in JSON, when that takes longer than minutes. */
+  /** From the server's kill to the last client's first echo; Infinity when that takes longer than minutes. */
   backS: number;
 }
 
@@ -127,8 +127,8 @@ function linearity(results: readonly Result[]): Report {
 }
 
 function drawChart(results: readonly Result[]): void {
-  const series = (name: string, of: (result: Result) => number | null) => {
-    const points = results.map((result) => ({ x: result.clients, y: of(result) ?? Number.POSITIVE_INFINITY }));
+  const series = (name: string, of: (result: Result) => number) => {
+    const points = results.map((result) => ({ x: result.clients, y: of(result) }));
     // Of those that were not all back in time there is no point.
     return { name, points: points.filter(({ y }) => y < Number.POSITIVE_INFINITY) };
   };
@@ -152,6 +152,8 @@ console.log(`${machine}${quick ? ", quick: speeds are not enforced" : ""}`);
 const results: Result[] = [];
 if (values.add && json !== undefined && existsSync(json)) {
   const earlier = JSON.parse(readFileSync(json, "utf8")) as { results: Result[] };
+  // JSON has no Infinity: it writes null.
+  for (const result of earlier.results) result.backS ??= Number.POSITIVE_INFINITY;
   results.push(...earlier.results.filter(({ clients }) => !sizes.includes(clients)));
 }
 const reports: Report[] = [];

@@ -18,6 +18,15 @@ function window(rttMs: number): number {
   return Math.max(12_500 * rttMs * 1.5, 64_000);
 }
 
+/** When packets leave the client, from here on, ms. */
+function departures({ network }: ReturnType<typeof createPair>): number[] {
+  const sent: number[] = [];
+  network.observe((e) => {
+    if (e.event === "send" && e.where === "a") sent.push(e.atMs);
+  });
+  return sent;
+}
+
 /** Has nothing to say for a while, as one that computes elsewhere. */
 class LateHandshake extends StandInHandshake {
   late = true;
@@ -108,10 +117,7 @@ describe("a link", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 21_000 }] } });
     p.clientUser.budget = 1_000_000;
     p.clientUser.bytes = 1000;
-    const sent: number[] = [];
-    p.network.observe((e) => {
-      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
-    });
+    const sent = departures(p);
     p.network.run(21_000);
     const received = p.server.link!.stats.receivedPackets;
     const silent = sent.filter((t) => t > 1300);
@@ -128,10 +134,7 @@ describe("a link", () => {
       client: { link: { keepAliveMs: 5000, idleTimeoutMs: 60_000 } },
     });
     p.clientUser.budget = 100;
-    const sent: number[] = [];
-    p.network.observe((e) => {
-      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
-    });
+    const sent = departures(p);
     p.network.run(15_000);
     const pings = sent.filter((t) => t > 3000);
     expect(pings[0]).toBeGreaterThan(5000);
@@ -144,12 +147,9 @@ describe("a link", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 1e9 }] } });
     p.serverUser.budget = 1_000_000;
     p.serverUser.bytes = 1000;
-    const sent: number[] = [];
-    p.network.observe((e) => {
-      if (e.event === "send" && e.where === "a" && e.atMs > 1100) sent.push(e.atMs);
-    });
+    const sent = departures(p);
     p.network.run(3000);
-    expect(sent.length).toBeGreaterThan(100);
+    expect(sent.filter((t) => t > 1100).length).toBeGreaterThan(100);
   });
 
   test("lets probes grow rarer after 30 s of silence, and dies of the idle timeout", () => {
@@ -160,10 +160,7 @@ describe("a link", () => {
     p.clientUser.budget = 1000;
     p.network.run(990);
     p.clientUser.budget = 10;
-    const sent: number[] = [];
-    p.network.observe((e) => {
-      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
-    });
+    const sent = departures(p);
     p.network.at(1100, () => {
       p.clientUser.budget = 10;
     });
@@ -441,10 +438,7 @@ describe("the handshake", () => {
 
   test("asks a server that does not answer less and less often, but never further apart than a round trip may be", () => {
     const p = createPair({ forward: { delayMs: 50, loss: 1 } });
-    const sent: number[] = [];
-    p.network.observe((e) => {
-      if (e.event === "send" && e.where === "a") sent.push(e.atMs);
-    });
+    const sent = departures(p);
     p.network.run(9000);
     // A server that is back hears as much from each of its clients.
     expect(sent.filter((t) => t < 1000).length).toBeLessThan(24);

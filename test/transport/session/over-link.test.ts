@@ -22,13 +22,13 @@ describe("a stream over a session, a link and a lossy path", () => {
 
   test.each([
     { stamps: true, delayMs: 10, loss: 0.1, least: 0.93 },
-    { stamps: true, delayMs: 50, loss: 0.1, least: 0.925 },
+    { stamps: true, delayMs: 50, loss: 0.1, least: 0.93 },
     { stamps: true, delayMs: 110, loss: 0.02, least: 0.91 },
     { stamps: false, delayMs: 50, loss: 0.1, least: 0.92 },
   ])("and nearly as much between hosts that come late to their work, stamps: $stamps, $delayMs ms", (cell) => {
     const { stamps, delayMs, loss, least } = cell;
     // One run alone differs by 0.01 with whatever moves its packets by a millisecond.
-    const seeds = [5, 6];
+    const seeds = [1, 2, 3];
     let goodputMbps = 0;
     for (const seed of seeds) {
       const random = new Random(seed, "hosts");
