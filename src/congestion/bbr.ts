@@ -699,10 +699,10 @@ export class Bbr implements CongestionController {
     if (this.#loss.doubtful) this.#nextExperimentMs = nowMs + Math.max(APART_MS, 2 * this.#smoothedRttMs);
   }
 
-  /** The delay that ended startup is still there though we have drained what we sent: it is the path's. Startup goes on, once. */
+  /** The delay that ended startup is still there though we have drained what we sent: it is the path's, or others'. Startup goes on, once. */
   #acquit(nowMs: number): void {
     const low = this.#experimentLow - this.#minRtt.value;
-    if (low > this.#highRttMs() && low < Number.POSITIVE_INFINITY && this.#phase === "cruise") {
+    if (low > this.#highRttMs() && low < Number.POSITIVE_INFINITY) {
       this.#fall = Math.max(this.#fall, this.#suspected);
       this.#phase = "startup";
       this.#fullBandwidth = this.#fullRounds = this.#highRtts = 0;

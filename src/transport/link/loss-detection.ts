@@ -146,7 +146,7 @@ export class LossDetector {
 
   /**
    * How long after the last packet the next probe leaves, when `probes` went unanswered in `silenceMs` of silence. `urgent`: more than
-   * a ping waits.
+   * a ping waits, or a flow has stopped.
    */
   probeIntervalMs(probes: number, silenceMs: number, urgent: boolean, peerAckDelayMs: number): number {
     const timeout = this.timeoutMs(peerAckDelayMs);
