@@ -344,7 +344,7 @@ export class Bbr implements CongestionController {
     this.#outage = this.#sampler.newestAcked < this.#lastLost;
     this.#lostPackets = this.#lostSquares = 0;
     this.#sampler.invalidate();
-    this.#experimentOpen = false;
+    this.#abandonExperiment();
     if (this.#phase !== "startup") this.#phase = "cruise";
     this.#setOutputs();
   }
@@ -415,8 +415,9 @@ export class Bbr implements CongestionController {
       this.#lossyRtts = rttMs > least + threshold && this.#lossJumps() ? this.#lossyRtts + 1 : 0;
       const large = this.windowBytes >= QUEUING_PACKETS * this.#packetBytes;
       if (Math.max(large ? this.#highRtts : 0, this.#lossyRtts) >= HIGH_RTTS && this.#round > 1) {
-        if (this.#suspected === 0) this.#suspected = this.#lossyRtts < HIGH_RTTS ? rttMs - least : -1;
+        const first = this.#suspected === 0 && this.#lossyRtts < HIGH_RTTS;
         this.#startDrain(nowMs);
+        this.#suspected = first ? rttMs - least : -1;
       }
     }
   }
@@ -538,9 +539,9 @@ export class Bbr implements CongestionController {
     return lost <= this.#startupLossAllowed(packets);
   }
 
-  /** The share lost in rounds that proved to be below the path's capacity. */
+  /** The share lost in rounds that proved to be below the path's capacity; before there are any, what experiments found. */
   #startupLoss(): number {
-    if (this.#startupPassed < 20 * this.#packetBytes) return 0;
+    if (this.#startupPassed < 20 * this.#packetBytes) return this.#loss.share;
     return Math.min(Math.max(1 - this.#startupDelivered / this.#startupPassed, 0), 0.5);
   }
 
@@ -626,7 +627,7 @@ export class Bbr implements CongestionController {
     this.#phase = "drain";
     this.#phaseStartMs = nowMs;
     this.#experimentRate = this.#deliveryRate.value;
-    this.#experimentOpen = false;
+    this.#abandonExperiment();
   }
 
   /** `passive`: the application sends too little to congest anything; there is nothing to slow down. */
@@ -664,6 +665,12 @@ export class Bbr implements CongestionController {
     if (this.#experimentOpen && packet >= this.#experimentFirst && packet <= this.#experimentLast) {
       this.#experimentAcked += bytes;
     }
+  }
+
+  /** What it would have told is not known: of the delay that ended startup neither, after a drain that others' packets may have filled. */
+  #abandonExperiment(): void {
+    this.#experimentOpen = false;
+    if (this.#suspected > 0) this.#suspected = -1;
   }
 
   #closeExperiment(nowMs: number): void {
@@ -706,6 +713,10 @@ export class Bbr implements CongestionController {
       this.#fall = Math.max(this.#fall, this.#suspected);
       this.#phase = "startup";
       this.#fullBandwidth = this.#fullRounds = this.#highRtts = 0;
+      // What the first startup found is in the estimate; what it did not get to prove stays unproved.
+      this.#startupPassed = this.#startupDelivered = this.#pendingPassed = this.#pendingDelivered = 0;
+      this.#provenPackets = this.#pendingPackets = this.#lostPackets;
+      this.#provenSquares = this.#pendingSquares = this.#lostSquares;
       this.#startRound(nowMs);
     }
     this.#suspected = -1;
@@ -724,7 +735,7 @@ export class Bbr implements CongestionController {
   /** The path is back, or was never gone: on as before. */
   #resume(nowMs: number): void {
     this.#outage = this.#blackout = false;
-    this.#experimentOpen = false;
+    this.#abandonExperiment();
     this.#undoBandwidth = 0;
     this.#startRound(nowMs);
     if (this.#phase !== "startup") this.#startCruise(nowMs);

@@ -3,7 +3,17 @@ import { Bbr } from "../../src/congestion/bbr.ts";
 import type { CongestionUpdate } from "../../src/congestion/controller.ts";
 import { Cubic } from "../../src/congestion/cubic.ts";
 import { FixedRate } from "../../src/congestion/fixed.ts";
-import { makeBbr, RATE_STEPS, runCell, runCrowd, runFairness, runRecovery, safetyCells, usualLink } from "./cells.ts";
+import {
+  type Cell,
+  makeBbr,
+  RATE_STEPS,
+  runCell,
+  runCrowd,
+  runFairness,
+  runRecovery,
+  safetyCells,
+  usualLink,
+} from "./cells.ts";
 
 /** What an ideal transport would reach: 1400 bytes of payload in packets of 1500. */
 const CEILING = 1400 / 1500;
@@ -79,6 +89,19 @@ describe("bbr on a path that changes", () => {
   it("is back within 3 round trips of an outage of five seconds", () => {
     const forward = usualLink(0, { delayMs: 50, outages: [{ fromMs: 5000, toMs: 10_000 }] });
     expect(runRecovery(1, forward, 10_000, 100)).toBeLessThanOrEqual(3);
+  });
+
+  it("does not start up again because of a delay after an outage that cut its first drain short", () => {
+    const jitter = { spreadMs: 20 };
+    for (const seed of [8, 11, 12, 16]) {
+      const drained = phases({ seed, durationMs: 3000, forward: usualLink(0, { jitter }) });
+      expect(drained.map(({ state }) => state)).toEqual(expect.arrayContaining(["startup", "drain", "cruise"]));
+      const fromMs = drained.find(({ state }) => state === "drain")!.sinceMs + 10;
+      const outages = [{ fromMs, toMs: fromMs + 1000 }];
+      const cut = phases({ seed, durationMs: 5000, forward: usualLink(0, { jitter, outages }) });
+      expect(cut.filter(({ state }) => state === "startup")).toHaveLength(1);
+      expect(cut.at(-1)!.sinceMs).toBeGreaterThan(fromMs + 1000);
+    }
   });
 
   it("leaves room in the queue when it is marked", () => {
@@ -202,6 +225,17 @@ describe("bbr and an application with little to send", () => {
     expect(run()).toEqual(run());
   });
 });
+
+/** What a controller went through, and since when. */
+function phases(cell: Cell): { state: string; sinceMs: number }[] {
+  const found: { state: string; sinceMs: number }[] = [];
+  const watch: Cell["watch"] = (sinceMs, { controller }) => {
+    const { state } = controller.metrics();
+    if (found.at(-1)?.state !== state) found.push({ state, sinceMs });
+  };
+  runCell({ ...cell, watchMs: 5, watch });
+  return found;
+}
 
 /** One packet every `everyMs` (0: two a ms), acknowledged after 30 ms; every tenth is lost. */
 function drive(bbr: Bbr, everyMs: number, packets: number, each = () => {}): void {
