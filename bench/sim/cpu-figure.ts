@@ -8,6 +8,7 @@ import { createTwoHosts } from "../../src/simulator/index.ts";
 import { type LinkKeys, type PacketProtection, StandInHandshake } from "../../src/transport/link/index.ts";
 import { MOST_BATCH_SIZE } from "../../src/transport/session/session-options.ts";
 import { Transfer } from "../../test/transport/session/bulk.ts";
+import { median } from "../harness.ts";
 import type { Cell, Figure } from "./figure.ts";
 
 const KEYS: LinkKeys = {
@@ -32,7 +33,7 @@ class Unprotected extends StandInHandshake {
 
 let collect: (() => void) | null = null;
 
-/** Bytes in use after everything that is garbage was collected. */
+/** Bytes held after everything that is garbage was collected. */
 function heapBytes(): number {
   if (collect === null) {
     setFlagsFromString("--expose-gc");
@@ -76,17 +77,21 @@ function packetsPerSecond(seed: number, batchSize: number, endMs: number): numbe
   return ((flow.client.stats.sentPackets - packetsBefore) * 1e6) / (user + system);
 }
 
-/** How much more bytes are in use in the second half than in the first. A run of its own: forced collections cost compiled code, too. */
+/**
+ * How much more bytes are held in the second half than in the first, by the medians of samples: what grows with time moves these as it
+ * does means, but a moment with many live batches, for which the arena doubles once, does not. A run of its own: forced collections
+ * cost compiled code, too.
+ */
 function heapGrowth(seed: number, batchSize: number, endMs: number): number {
   const { network, flow } = start(seed, batchSize);
   // What waits in receive buffers comes and goes by megabytes: two samples would say nothing of what grows.
-  const meanBytes = [0, 0];
+  const halves: number[][] = [[], []];
   for (let sample = 0; sample < 2 * SAMPLES_A_HALF; sample++) {
     network.run(WARM_UP_MS + ((sample + 1) * (endMs - WARM_UP_MS)) / (2 * SAMPLES_A_HALF));
-    meanBytes[sample < SAMPLES_A_HALF ? 0 : 1] += heapBytes() / SAMPLES_A_HALF;
+    halves[sample < SAMPLES_A_HALF ? 0 : 1].push(heapBytes());
   }
   flow.check();
-  return (meanBytes[1] - meanBytes[0]) / 1e6;
+  return (median(halves[1]) - median(halves[0])) / 1e6;
 }
 
 function cell(batchSize: number, quick: boolean, goals: Record<string, number>): Cell {
