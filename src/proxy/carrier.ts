@@ -11,6 +11,10 @@ export interface CarrierStream extends Duplex {
   readonly id: number;
   /** Ends both directions now; the peer gets an error, never a clean end. */
   reset(code: number): void;
+  /** Chunks from now on are released. */
+  startReleasing(): void;
+  /** A chunk is not looked at any more: its memory may be used again. In the order in which they came. */
+  release(chunk: Uint8Array): void;
 }
 
 /**

@@ -33,6 +33,12 @@ export class Splice {
   #localEnded = false;
   #peerEnded = false;
   #down = false;
+  /** On their way from the stream into the socket, oldest first. */
+  readonly #leaving: Buffer[] = [];
+  readonly #onWritten = (error?: Error | null) => {
+    const chunk = this.#leaving.shift();
+    if (chunk !== undefined && !error) this.#stream.release(chunk);
+  };
 
   constructor(socket: Socket, stream: CarrierStream, done: (result: SpliceResult) => void) {
     this.#socket = socket;
@@ -69,9 +75,11 @@ export class Splice {
     const socket = this.#socket;
     const stream = this.#stream;
     if (this.#over) return;
+    stream.startReleasing();
     stream.on("data", (chunk: Buffer) => {
       this.#result.bytesOut += chunk.length;
-      if (!socket.write(chunk)) stream.pause();
+      this.#leaving.push(chunk);
+      if (!socket.write(chunk, this.#onWritten)) stream.pause();
     });
     socket.on("drain", () => stream.resume());
     this.#down = true;

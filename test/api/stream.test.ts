@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -31,6 +32,37 @@ describe("a stream over real sockets", () => {
     });
     await Promise.all(echoes);
     await expect.poll(() => [client.streamCount, server.streamCount]).toEqual([0, 0]);
+  });
+
+  it("carries 20 MB whole to a reader that releases chunks, beside one that keeps its own", async () => {
+    const { client, server } = await pair();
+    const bytes = 20_000_000;
+    const kept: Buffer[] = [];
+    const carry = async ({ near, far }: { near: Stream; far: Stream }, keep: boolean): Promise<void> => {
+      const hash = createHash("sha1");
+      const held: Buffer[] = [];
+      const read = () => {
+        const chunk = held.shift()!;
+        hash.update(chunk);
+        if (keep) kept.push(chunk);
+        else far.release(chunk);
+      };
+      if (!keep) far.startReleasing();
+      far.on("data", (chunk: Buffer) => {
+        held.push(chunk);
+        if (held.length > 5) read();
+      });
+      const [sent] = await Promise.all([pour(near, bytes, keep ? 1 : 2), once(far, "end")]);
+      while (held.length > 0) read();
+      expect(hash.digest("hex")).toBe(sent);
+      if (!keep) return;
+      const again = createHash("sha1");
+      for (const chunk of kept) again.update(chunk);
+      expect(again.digest("hex")).toBe(sent);
+    };
+    const keeping = await streamPair(client, server);
+    const releasing = await streamPair(client, server);
+    await Promise.all([carry(keeping, true), carry(releasing, false)]);
   });
 
   it("ends one half while the other goes on", async () => {

@@ -29,22 +29,30 @@ it("a socket would be reset until all that the peer sent, and its end, has left 
     slow!.destroy();
     server.close();
   });
-  const stream = Object.assign(new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() }), {
+  const sent = { pushed: 0, released: 0 };
+  const stream: CarrierStream = Object.assign(new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() }), {
     id: 0,
     reset: () => {},
-  }) as CarrierStream;
+    startReleasing: () => {},
+    release(chunk: Uint8Array) {
+      sent.released += chunk.length;
+    },
+  });
   const splice = new Splice(socket, stream, () => {});
   splice.openDown();
   // Until the kernel takes no more: what is written now waits in this process.
   while (socket.writableLength === 0) {
     stream.push(Buffer.alloc(8192));
+    sent.pushed += 8192;
     await new Promise((resolve) => setImmediate(resolve));
   }
   stream.push(null);
   await once(stream, "end");
   expect(socket.writableLength).toBeGreaterThan(0);
   expect(linger.resets).toEqual([true]);
+  expect(sent.released).toBeLessThanOrEqual(sent.pushed - socket.writableLength);
   slow!.resume();
   await once(socket, "finish");
   expect(linger.resets).toEqual([true, false]);
+  expect(sent.released).toBe(sent.pushed);
 });

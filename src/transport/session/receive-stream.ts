@@ -87,6 +87,16 @@ export class ReceiveStream {
     return data;
   }
 
+  /** What is read from now on is released when nobody looks at it any more. Of a compressed stream there is nothing to release. */
+  startReleasing(): void {
+    this.#buffer.releasing = this.#blocks == null;
+  }
+
+  /** A view that `read` returned is not looked at any more: its memory may be used again. */
+  release(view: Uint8Array): void {
+    this.#buffer.release(view);
+  }
+
   /** New credit is worth a frame. */
   get creditDue(): boolean {
     return this.finalSize === Number.POSITIVE_INFINITY && this.window.due;

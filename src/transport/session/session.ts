@@ -263,6 +263,19 @@ export class Session implements LinkUser {
     return data;
   }
 
+  /**
+   * What is read of a stream from now on is released when nobody looks at it any more: its memory is used again, which spares a fast
+   * stream most of the garbage collector's work.
+   */
+  startReleasing(stream: number): void {
+    this.#streams.get(stream)?.receive?.startReleasing();
+  }
+
+  /** A view that `read` returned is not looked at any more. In the order in which they were read. */
+  release(stream: number, view: Uint8Array): void {
+    this.#streams.get(stream)?.receive?.release(view);
+  }
+
   /** Whether a stream's end was reached: all was read. A stream that is forgotten has ended. */
   ended(stream: number): boolean {
     return this.#streams.get(stream)?.receive?.done ?? true;

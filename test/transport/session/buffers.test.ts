@@ -69,6 +69,87 @@ describe("a receive buffer", () => {
   });
 });
 
+describe("receive buffers whose readers release what they read", () => {
+  interface Reader {
+    buffer: ReceiveBuffer;
+    written: number;
+    held: { view: Uint8Array; offset: number }[];
+  }
+  const byteOf = (reader: number, offset: number) => (offset + 101 * reader) % 253;
+  const create = (): Reader => ({ buffer: new ReceiveBuffer(), written: 0, held: [] });
+
+  test("never write over what is held, of their own or of each other's", () => {
+    const step = fc.record({
+      reader: fc.integer({ min: 0, max: 1 }),
+      write: fc.nat(90_000),
+      reads: fc.nat(4),
+      releases: fc.nat(5),
+      begin: fc.boolean(),
+      // A part that its reader joined with others, or keeps for good.
+      skip: fc.integer({ min: 0, max: 9 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 40 }), (list) => {
+        const readers = [create(), create()];
+        const check = (index: number, { view, offset }: Reader["held"][number]) => {
+          for (let i = 0; i < view.length; i += 97)
+            if (view[i] !== byteOf(index, offset + i)) throw new Error(`reader ${index}, byte ${offset + i}`);
+        };
+        const kept: { index: number; part: Reader["held"][number] }[] = [];
+        for (const { reader: index, write, reads, releases, begin, skip } of list) {
+          const reader = readers[index];
+          const { buffer, held } = reader;
+          const { written } = reader;
+          buffer.write(
+            written,
+            Uint8Array.from({ length: write }, (_, i) => byteOf(index, written + i)),
+          );
+          reader.written += write;
+          if (begin) buffer.releasing = true;
+          for (let i = 0; i < reads; i++) {
+            const offset = buffer.readOffset;
+            const view = buffer.read(reader.written);
+            if (view !== null) held.push({ view, offset });
+          }
+          for (let i = 0; i < releases && held.length > 0; i++) {
+            const part = held.shift()!;
+            check(index, part);
+            if (i === skip) kept.push({ index, part });
+            else buffer.release(part.view);
+          }
+        }
+        for (const [index, { held }] of readers.entries()) for (const part of held) check(index, part);
+        for (const { index, part } of kept) check(index, part);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("use a block again that was released whole, and none of a reader that does not release", () => {
+    const fill = (buffer: ReceiveBuffer, from: number) => buffer.write(from, new Uint8Array(1 << 16));
+    const [releasing, other] = [new ReceiveBuffer(), new ReceiveBuffer()];
+    releasing.releasing = true;
+    for (const buffer of [releasing, other]) {
+      fill(buffer, 0);
+      while (buffer.read(1 << 16) !== null);
+    }
+    const blocks: ArrayBufferLike[] = [];
+    for (let block = 1; block <= 4; block++) {
+      fill(releasing, block << 16);
+      const view = releasing.read((block + 1) << 16)!;
+      blocks.push(view.buffer);
+      // In two parts: the first alone frees nothing.
+      releasing.release(view.subarray(0, 1000));
+      fill(other, block << 16);
+      const others = other.read((block + 1) << 16)!;
+      expect(blocks).not.toContain(others.buffer);
+      other.release(others);
+      releasing.release(view.subarray(1000));
+    }
+    expect(new Set(blocks).size).toBe(1);
+  });
+});
+
 describe("a set of ranges", () => {
   test("takes what is new, refuses what overlaps, and joins what touches", () => {
     const action = fc.record({ start: fc.nat(120), length: fc.integer({ min: 1, max: 12 }), take: fc.boolean() });
