@@ -28,7 +28,7 @@ import {
   writeRepairHeader,
   writeSourceHeader,
 } from "./frames.ts";
-import { PAUSE_MS, type Redundancy } from "./redundancy.ts";
+import type { Redundancy } from "./redundancy.ts";
 import { SendBatch, type SplitRepair } from "./send-batch.ts";
 import { coveredOf, repairName, roundOf, type SentPackets, type SymbolOwner } from "./sent-packets.ts";
 import { Views } from "./views.ts";
@@ -169,7 +169,7 @@ export class BatchSender implements SymbolOwner {
   get nextTimeoutMs(): number {
     let next = Math.min(this.#requestMs(), this.#expiryMs);
     if (this.#open?.watched === true && this.#redundancy.affordsAhead)
-      next = Math.min(next, this.#open.lastMs + PAUSE_MS);
+      next = Math.min(next, this.#open.lastMs + this.#redundancy.pauseMs);
     return next;
   }
 
@@ -502,11 +502,12 @@ export class BatchSender implements SymbolOwner {
   #nextAhead(nowMs: number): SendBatch | null {
     if (!this.#redundancy.affordsAhead) return null;
     const staleMs = nowMs - STALE_RTTS * this.#redundancy.path.rttMs;
+    const { pauseMs } = this.#redundancy;
     let stale: SendBatch | null = null;
     for (const batch of this.#watched) {
       const late = batch.lastMs < staleMs;
       if (late && stale !== null) continue;
-      const flowing = !batch.sealed && nowMs < batch.lastMs + PAUSE_MS;
+      const flowing = !batch.sealed && nowMs < batch.lastMs + pauseMs;
       if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing)) {
         if (!late) return batch;
         stale = batch;

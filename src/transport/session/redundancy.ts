@@ -74,8 +74,16 @@ const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset
   throughput: { budget: 0.05, freeBps: 0, target: 0.02 },
 };
 
-/** Symbols have paused when none has left for this long. */
-export const PAUSE_MS = 3;
+/**
+ * Symbols have paused when none has left for this long. Where they mostly come so far apart the next one is not waited for: the pause only
+ * keeps the repair from being lost with its symbol.
+ */
+const PAUSE_MS = 3;
+const SPARSE_GAP_MS = 6;
+const SPARSE_PAUSE_MS = 1;
+/** Symbols over which the time between two is averaged, and the most that one pause counts. */
+const GAP_MEMORY = 8;
+const MOST_GAP_MS = 30;
 /** While symbols flow, a batch may be incomplete with this chance. */
 const FLOWING_TARGET = 0.1;
 /** One of datagrams with this: repairs that leave before its last symbols help these not, and it is sealed soon. */
@@ -100,6 +108,9 @@ export class Redundancy {
   /** Time from one symbol to the next in batches of the reliable class, and when the last of these was sealed. */
   #symbolMs = Number.POSITIVE_INFINITY;
   #sealedMs = Number.NEGATIVE_INFINITY;
+  /** Time from one symbol to the next, of fractions from the beginning. */
+  #gapMs = -0;
+  #sentMs = Number.NEGATIVE_INFINITY;
 
   /** Throws a SessionError for options out of range. */
   constructor(path: PathEstimate, options: RedundancyOptions = {}, odds: LossOdds = new LossOdds()) {
@@ -134,7 +145,14 @@ export class Redundancy {
     return this.#budget.affords;
   }
 
+  /** After so long without a symbol they have paused. */
+  get pauseMs(): number {
+    return this.#gapMs > SPARSE_GAP_MS ? SPARSE_PAUSE_MS : PAUSE_MS;
+  }
+
   sourceSent(bytes: number, nowMs: number): void {
+    this.#gapMs += (Math.min(nowMs - this.#sentMs, MOST_GAP_MS) - this.#gapMs) / GAP_MEMORY;
+    this.#sentMs = nowMs;
     this.#budget.earn(bytes, this.path.loss, nowMs);
   }
 

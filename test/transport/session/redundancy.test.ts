@@ -104,3 +104,19 @@ test("most of the repair that a full batch will need leaves with it, and none in
   expect(advance(0.01)).toBe(0);
   expect(advance(0)).toBe(0);
 });
+
+test("symbols that mostly come far apart have paused after a millisecond, others after three, and one long pause changes nothing", () => {
+  const redundancy = new Redundancy(new PathEstimate());
+  let nowMs = 1000;
+  const flow = (symbols: number, gapMs: number) => {
+    for (let i = 0; i < symbols; i++) {
+      nowMs += gapMs;
+      redundancy.sourceSent(1000, nowMs);
+    }
+    return redundancy.pauseMs;
+  };
+  expect(flow(50, 1)).toBe(3);
+  expect(flow(1, 10_000)).toBe(3);
+  expect(flow(50, 10)).toBe(1);
+  expect(flow(50, 4)).toBe(3);
+});
