@@ -6,6 +6,7 @@
  * an error.
  */
 import { Duplex } from "node:stream";
+import { BLOCK_BYTES } from "../transport/session/block-pool.ts";
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import { BatsError } from "./errors.ts";
 import type { Session } from "./session.ts";
@@ -276,9 +277,9 @@ export class Stream extends Duplex {
     this.#carrier.wake();
     if (this.#timer !== null) this.#activeMs = performance.now();
     this.#count(first);
-    // What is released is handed over as it is.
-    if (first.length >= WHOLE_BYTES || this.#releasing)
-      return Buffer.from(first.buffer, first.byteOffset, first.length);
+    // What is released is handed over as it is; blocks that are smaller are never used again.
+    const lent = this.#releasing && first.buffer.byteLength === BLOCK_BYTES;
+    if (first.length >= WHOLE_BYTES || lent) return Buffer.from(first.buffer, first.byteOffset, first.length);
     const pieces = [first];
     let length = first.length;
     while (length < CHUNK_BYTES) {

@@ -374,6 +374,7 @@ export class Bbr implements CongestionController {
     this.#outage = this.#blackout = false;
     this.#thin = false;
     this.#lostPackets = this.#lostSquares = this.#provenPackets = this.#provenSquares = 0;
+    this.#pendingPackets = this.#pendingSquares = 0;
     this.#runsFrom = this.#largestSent + 1;
     this.#startRound(nowMs);
     this.windowBytes = INITIAL_WINDOW_PACKETS * this.#packetBytes;
@@ -539,9 +540,9 @@ export class Bbr implements CongestionController {
     return lost <= this.#startupLossAllowed(packets);
   }
 
-  /** The share lost in rounds that proved to be below the path's capacity; before there are any, what experiments found. */
+  /** The share lost in rounds that proved to be below the path's capacity; before there are any, what experiments found for certain. */
   #startupLoss(): number {
-    if (this.#startupPassed < 20 * this.#packetBytes) return this.#loss.share;
+    if (this.#startupPassed < 20 * this.#packetBytes) return this.#loss.provisional ? 0 : this.#loss.share;
     return Math.min(Math.max(1 - this.#startupDelivered / this.#startupPassed, 0), 0.5);
   }
 
@@ -713,7 +714,7 @@ export class Bbr implements CongestionController {
       this.#fall = Math.max(this.#fall, this.#suspected);
       this.#phase = "startup";
       this.#fullBandwidth = this.#fullRounds = this.#highRtts = 0;
-      // What the first startup found is in the estimate; what it did not get to prove stays unproved.
+      // What the first startup found is in the estimate, if it was much; what it did not get to prove stays unproved.
       this.#startupPassed = this.#startupDelivered = this.#pendingPassed = this.#pendingDelivered = 0;
       this.#provenPackets = this.#pendingPackets = this.#lostPackets;
       this.#provenSquares = this.#pendingSquares = this.#lostSquares;

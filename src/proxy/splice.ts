@@ -36,8 +36,10 @@ export class Splice {
   /** On their way from the stream into the socket, oldest first. */
   readonly #leaving: Buffer[] = [];
   readonly #onWritten = (error?: Error | null) => {
+    // Nothing leaves any more, and what was refused may be heard of before what is under way.
+    if (error) this.#leaving.length = 0;
     const chunk = this.#leaving.shift();
-    if (chunk !== undefined && !error) this.#stream.release(chunk);
+    if (chunk !== undefined) this.#stream.release(chunk);
   };
 
   constructor(socket: Socket, stream: CarrierStream, done: (result: SpliceResult) => void) {

@@ -28,10 +28,15 @@ export class ReceiveBuffer {
   readonly #blocks: (Uint8Array | null)[] = [];
   #first = 0;
   #read = 0;
-  /** Whether the reader releases what it reads from now on. */
-  releasing = false;
+  #releasing = false;
   /** Blocks that reading has begun, oldest first, until all of their bytes are released. */
   readonly #lent: { block: Uint8Array; left: number }[] = [];
+
+  /** Whether the reader releases what it reads from now on. When it stops, what it has not released is left to the garbage collector. */
+  set releasing(on: boolean) {
+    this.#releasing = on;
+    if (!on) this.#lent.length = 0;
+  }
 
   /** Where reading goes on. */
   get readOffset(): number {
@@ -65,7 +70,7 @@ export class ReceiveBuffer {
     const to = Math.min(end, blockEnd);
     const block = this.#blocks[0]!;
     this.#read = to;
-    if (this.releasing && at === start && block.length === BLOCK_BYTES) this.#lend(block);
+    if (this.#releasing && at === start && block.length === BLOCK_BYTES) this.#lend(block);
     if (to === blockEnd) {
       this.#blocks.shift();
       this.#first++;

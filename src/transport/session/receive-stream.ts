@@ -61,6 +61,7 @@ export class ReceiveStream {
     if (this.#blocks === undefined) {
       if (compressed && compressor === null) return NO_COMPRESSION;
       this.#blocks = compressed ? new BlockReader(compressor!) : null;
+      if (compressed) this.releasing = false;
     } else if ((this.#blocks !== null) !== compressed) {
       return BAD_COMPRESSION;
     }
@@ -80,16 +81,16 @@ export class ReceiveStream {
     return null;
   }
 
-  /** The next bytes in order, or null when there are none. A view that nothing is written to any more. */
+  /** The next bytes in order, or null when there are none. A view that nothing is written to any more, until it is released. */
   read(): Uint8Array | null {
     const data = this.#blocks == null ? this.#buffer.read(this.#next) : this.#readBlock(this.#blocks);
     this.window.read = this.#buffer.readOffset;
     return data;
   }
 
-  /** What is read from now on is released when nobody looks at it any more. Of a compressed stream there is nothing to release. */
-  startReleasing(): void {
-    this.#buffer.releasing = this.#blocks == null;
+  /** Whether what is read from now on is released when nobody looks at it any more. Of a compressed stream there is nothing to release. */
+  set releasing(on: boolean) {
+    this.#buffer.releasing = on && this.#blocks == null;
   }
 
   /** A view that `read` returned is not looked at any more: its memory may be used again. */

@@ -75,15 +75,15 @@ const PRESETS: Record<RedundancyPreset, Required<Omit<RedundancyOptions, "preset
 };
 
 /**
- * Symbols have paused when none has left for this long. Where they mostly come so far apart the next one is not waited for: the pause only
- * keeps the repair from being lost with its symbol.
+ * Symbols have paused when none has left for this long. Where most come so far apart that their mean gap is above `SPARSE_GAP_MS` the next
+ * one is not waited for: the pause only keeps the repair from being lost with its symbol.
  */
 const PAUSE_MS = 3;
 const SPARSE_GAP_MS = 6;
 const SPARSE_PAUSE_MS = 1;
-/** Symbols over which the time between two is averaged, and the most that one pause counts. */
+/** Gaps that are averaged, and the most that one counts: little more than the limit, so that pauses between bursts make no flow sparse. */
 const GAP_MEMORY = 8;
-const MOST_GAP_MS = 30;
+const MOST_GAP_MS = 8;
 /** While symbols flow, a batch may be incomplete with this chance. */
 const FLOWING_TARGET = 0.1;
 /** One of datagrams with this: repairs that leave before its last symbols help these not, and it is sealed soon. */

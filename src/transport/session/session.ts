@@ -249,7 +249,10 @@ export class Session implements LinkUser {
   /** Asks the peer to give up sending on a stream. */
   stop(stream: number, code: number): void {
     const entry = this.#streams.get(stream);
-    if (entry?.receive == null || entry.receive.done || !entry.open) return;
+    if (entry?.receive == null) return;
+    // What still comes is thrown away, not released.
+    entry.receive.releasing = false;
+    if (entry.receive.done || !entry.open) return;
     this.#outgoing.pushControl(FRAME_STOP_SENDING, stream, code);
   }
 
@@ -268,7 +271,8 @@ export class Session implements LinkUser {
    * stream most of the garbage collector's work.
    */
   startReleasing(stream: number): void {
-    this.#streams.get(stream)?.receive?.startReleasing();
+    const receive = this.#streams.get(stream)?.receive;
+    if (receive != null) receive.releasing = true;
   }
 
   /** A view that `read` returned is not looked at any more. In the order in which they were read. */

@@ -105,7 +105,7 @@ test("most of the repair that a full batch will need leaves with it, and none in
   expect(advance(0)).toBe(0);
 });
 
-test("symbols that mostly come far apart have paused after a millisecond, others after three, and one long pause changes nothing", () => {
+test("symbols most of which come far apart have paused after a millisecond, others, bursts too, after three", () => {
   const redundancy = new Redundancy(new PathEstimate());
   let nowMs = 1000;
   const flow = (symbols: number, gapMs: number) => {
@@ -119,4 +119,15 @@ test("symbols that mostly come far apart have paused after a millisecond, others
   expect(flow(1, 10_000)).toBe(3);
   expect(flow(50, 10)).toBe(1);
   expect(flow(50, 4)).toBe(3);
+  expect(flow(1, 10_000)).toBe(3);
+  for (const [burst, gapMs] of [
+    [2, 18],
+    [3, 16],
+    [5, 25],
+  ]) {
+    for (let i = 0; i < 20; i++) {
+      flow(1, gapMs);
+      expect(flow(burst - 1, 2)).toBe(3);
+    }
+  }
 });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { repairTable } from "../../../src/codec/coefficients.ts";
 import { TinyMt32 } from "../../../src/codec/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
+import { takeBlock } from "../../../src/transport/session/block-pool.ts";
 import {
   SYMBOL_REPAIR,
   SYMBOL_SOURCE,
@@ -290,6 +291,29 @@ describe("a session", () => {
         examples: [[{ seed: 0, loss: 0.33, delay: 20, jitter: 14, window: 1, packetBytes: 200 }, 0, true]],
       },
     );
+  });
+
+  test("what is read of a stream that was given up is not used again, and not kept for it", () => {
+    const { client, server } = pair();
+    const pipe = new Pipe(client, server, perfect);
+    const stream = client.openStream();
+    const data = content(500_000, 3);
+    const views: Uint8Array[] = [];
+    let written = 0;
+    for (let step = 0; step < 3000; step++) {
+      written += client.write(stream, data.subarray(written));
+      pipe.step();
+      server.startReleasing(stream);
+      for (let view = server.read(stream); view !== null; view = server.read(stream)) views.push(view);
+    }
+    expect(views.reduce((sum, { length }) => sum + length, 0)).toBe(data.length);
+    server.stop(stream, 5);
+    for (const view of views) server.release(stream, view);
+    const blocks = new Set(views.map(({ buffer }) => buffer));
+    const taken = Array.from({ length: 40 }, () => takeBlock().buffer);
+    expect(taken.filter((buffer) => blocks.has(buffer))).toEqual([]);
+    client.destroy();
+    server.destroy();
   });
 
   test("any bytes from the peer end it with an error at most, never with an exception", () => {
