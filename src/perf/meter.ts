@@ -22,7 +22,11 @@ export class Meter {
       session.on("stream", (stream) => {
         if (stream === control) return;
         stream.on("error", () => {});
-        stream.on("data", (chunk: Buffer) => this.#take(chunk.length));
+        stream.startReleasing();
+        stream.on("data", (chunk: Buffer) => {
+          this.#take(chunk.length);
+          stream.release(chunk);
+        });
         stream.on("end", () => stream.end());
       });
     }
