@@ -1,6 +1,6 @@
 /** `bats-proxy client`: keeps a session to a server and forwards over it. */
 import { type Command, Option } from "commander";
-import { connect } from "../api/connect.ts";
+import { connect, DEFAULT_RESUME_TIMEOUT_MS } from "../api/connect.ts";
 import type { Session } from "../api/session.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
 import { type Forward, parseForward, syntax } from "../proxy/forward-endpoint.ts";
@@ -37,8 +37,13 @@ interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOp
   local: Forward[];
   remote: Forward[];
   keepAlive: number;
+  resumeTimeout?: number;
   failFast?: boolean;
 }
+
+/** How long a session waits for its server, s; where there are others to go to, longer than the minute that connections outlive. */
+const RESUME_S = DEFAULT_RESUME_TIMEOUT_MS / 1000;
+const SWITCH_S = 75;
 
 const HELP: HelpText = {
   notes: `LISTEN and TARGET are tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; IPv6 addresses stand in brackets.
@@ -95,6 +100,12 @@ export function configureClient(command: Command): Command {
           .argParser(readNumber(0, 3600))
           .default(3),
       )
+      .addOption(
+        new Option(
+          "--resume-timeout <seconds>",
+          `how long connections wait for a silent server before they are given up (default: ${RESUME_S}; with several --connect ${SWITCH_S}, then the next is tried)`,
+        ).argParser(readNumber(0, 86_400)),
+      )
       .option(
         "--fail-fast",
         "exit when a certificate file is missing or no server answers at first, instead of waiting",
@@ -149,6 +160,7 @@ async function run(options: ClientOptions): Promise<void> {
   });
   operations.started();
   const keepAliveMs = options.keepAlive * 1000;
+  const resumeTimeoutMs = 1000 * (options.resumeTimeout ?? (options.connect.length > 1 ? SWITCH_S : RESUME_S));
   let session = null as Session | null;
   const names = {
     ...(options.serverName === undefined ? {} : { serverName: options.serverName }),
@@ -163,6 +175,7 @@ async function run(options: ClientOptions): Promise<void> {
         ...sessionOptions(options),
         io: options.io,
         keepAliveMs,
+        resumeTimeoutMs,
         signal: attempt,
         ...names,
       });

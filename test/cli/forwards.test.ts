@@ -188,6 +188,22 @@ describe("bats-proxy", () => {
     talker.close();
   });
 
+  it("goes to another server when its own stays silent for too long", async () => {
+    const allow = ["--allow", `edge-1=tcp:127.0.0.1:${echoPort}`];
+    const [first, second] = [await startServer(allow), await startServer(allow)];
+    const { client, ports } = await startClient(first.port, [
+      ...["--connect", `localhost:${second.port}`, "--keep-alive", "0.5", "--resume-timeout", "2"],
+      ...["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`],
+    ]);
+    expect(String(await exchange(ports[0], "by the first"))).toBe("by the first");
+    first.server.child.kill("SIGSTOP");
+    await client.line(new RegExp(`localhost:${first.port}: does not answer; connections wait`));
+    await client.line(new RegExp(`localhost:${first.port}: the session is over: .*no link to the server for 2 s`));
+    await client.line(new RegExp(`localhost:${second.port}: connected to`));
+    expect(String(await exchange(ports[0], "by the second"))).toBe("by the second");
+    first.server.child.kill("SIGCONT");
+  });
+
   it("holds connections through an outage, and goes on where they were", async () => {
     const { port } = await startServer(["--allow", `*=tcp:127.0.0.1:${echoPort}`]);
     const path = await startPath(port);
