@@ -1,6 +1,6 @@
 /**
  * A rate given by the user, for a path whose rate is known and not shared. Controls no congestion: it never slows down,
- * whatever is lost. The window only bounds what may be unaccounted for; flow control bounds the rest.
+ * whatever is lost. The window only bounds what may be unaccounted for; flow control bounds the rest. No source: it is the user's word.
  */
 import type { CongestionController, CongestionMetrics, CongestionUpdate } from "./controller.ts";
 
