@@ -128,6 +128,22 @@ describe("a link", () => {
     expect(p.server.link!.stats.receivedPackets).toBeGreaterThan(received + 700);
   });
 
+  test.each([40, 200, 400])("probes through 30 s of silence at most max(1 RTT, 100 ms) apart, RTT %i ms", (rttMs) => {
+    const p = createPair({
+      forward: { rateMbps: 100, delayMs: rttMs / 2, outages: [{ fromMs: 3000, toMs: 1e9 }] },
+      client: { link: { idleTimeoutMs: 60_000 } },
+    });
+    p.clientUser.budget = 1_000_000;
+    p.clientUser.bytes = 1000;
+    const sent = departures(p);
+    p.network.run(33_000);
+    // The first waits a probe timeout for what left last.
+    const probes = sent.filter((t) => t > 3000 + 3 * rttMs);
+    expect(probes.at(-1)).toBeGreaterThan(33_000 - Math.max(rttMs, 100) - 1);
+    for (let i = 1; i < probes.length; i++)
+      expect(probes[i] - probes[i - 1]).toBeLessThan(Math.max(1.01 * rttMs, 100.1));
+  });
+
   test("asks seldom enough when nothing but a ping goes unanswered", () => {
     const p = createPair({
       forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 3000, toMs: 1e9 }] },

@@ -98,6 +98,43 @@ describe("an attacker who forges the source", () => {
     expect(p.network.counters.dropped.unreachable.packets).toBe(0);
   });
 
+  test("moves nothing with a packet that was overtaken, though it is new and genuine", () => {
+    const p = createPair({ forward: { rateMbps: 10, delayMs: 10 } });
+    p.network.run(500);
+    const link = p.server.link!;
+    const out = createTransmit();
+    const next = () => {
+      p.clientUser.budget = 1;
+      p.client.pollTransmit(out, p.network.nowMs);
+      return out.buffer.slice(0, out.length);
+    };
+    const [held, newer] = [next(), next()];
+    const { receivedPackets } = link.stats;
+    const deliver = (bytes: Uint8Array, source: { ip: string; port: number }) =>
+      link.handleDatagram({ bytes, source, destination: p.serverSocket.localAddress, ecn: 0 }, p.network.nowMs);
+    deliver(newer, p.clientSocket.outerAddress);
+    deliver(held, { ip: "198.51.100.7", port: 53 });
+    expect(link.stats.receivedPackets).toBe(receivedPackets + 2);
+    expect(link.remote).toEqual(p.clientSocket.outerAddress);
+    expect(link.stats.pathChanges).toBe(0);
+  });
+
+  test("sees the link go back by itself when the address does not answer, though its peer says nothing", () => {
+    const p = createPair({ forward: { rateMbps: 10, delayMs: 10, outages: [{ fromMs: 501, toMs: 1e9 }] } });
+    p.network.run(500);
+    const link = p.server.link!;
+    const out = createTransmit();
+    p.clientUser.budget = 1;
+    p.client.pollTransmit(out, p.network.nowMs);
+    const victim = { ip: "198.51.100.7", port: 53 };
+    const bytes = out.buffer.slice(0, out.length);
+    link.handleDatagram({ bytes, source: victim, destination: p.serverSocket.localAddress, ecn: 0 }, p.network.nowMs);
+    expect(link.remote).toEqual(victim);
+    p.network.run(6000);
+    expect(link.stats.failedValidations).toBe(1);
+    expect(link.remote).toEqual(p.clientSocket.outerAddress);
+  });
+
   test("who holds back a packet and sends it from a victim's address gets three times its bytes sent there, no more", () => {
     const p = createPair({ forward: { rateMbps: 10, delayMs: 10 } });
     p.network.run(500);

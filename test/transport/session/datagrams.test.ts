@@ -342,7 +342,7 @@ describe("repair ahead of losses", () => {
   });
 
   test("costs hardly anything where nothing is lost, and no more than the budget says where much is", () => {
-    const flow = (loss: number, redundancy: { preset: "throughput" | "balanced" }) =>
+    const flow = (loss: number, redundancy: { preset: "throughput" | "balanced" | "latency" }) =>
       paced({
         hop: { rateMbps: 100, delayMs: 20, queueMs: 10, loss },
         seed: 2,
@@ -360,6 +360,10 @@ describe("repair ahead of losses", () => {
     const more = flow(0.2, { preset: "balanced" });
     expect(more.packets / more.symbols).toBeLessThan(1.32 / 0.8);
     expect(percentile(more, 0.99)).toBeLessThan(percentile(little, 0.99));
+    const most = flow(0.2, { preset: "latency" });
+    expect(most.packets / most.symbols).toBeGreaterThan((1.1 * more.packets) / more.symbols);
+    expect(most.packets / most.symbols).toBeLessThan(2.52 / 0.8);
+    expect(percentile(most, 0.999)).toBeLessThan(percentile(more, 0.999));
     expect(() => new Session({ isClient: true, redundancy: { budget: -1 } })).toThrow(/budget is -1, wanted 0 to 10/);
   });
 });

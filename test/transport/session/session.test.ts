@@ -316,6 +316,15 @@ describe("a session", () => {
     server.destroy();
   });
 
+  test("windows may be 64 KiB to 1 GiB", () => {
+    for (const sessionWindow of [2 ** 16, 2 ** 30]) new Session({ isClient: true, sessionWindow }).destroy();
+    for (const sessionWindow of [2 ** 16 - 1, 2 ** 30 + 1]) {
+      expect(() => new Session({ isClient: true, sessionWindow })).toThrow(
+        /sessionWindow is \d+, wanted a whole number from 65536 to 1073741824/,
+      );
+    }
+  });
+
   test("any bytes from the peer end it with an error at most, never with an exception", () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 20 }), fc.boolean(), (packets, valid) => {
