@@ -15,12 +15,16 @@ export function readAddress(what: string, text: string, parse: (text: string) =>
   }
 }
 
-/** Where a host is now. The first address that the system names. */
+/** By host, the last of its addresses that gave no answer. */
+const silent = new Map<string, string>();
+
+/** Where a host is now: the first address that the system names, or the one after that which gave no answer last. */
 export async function resolveHost({ host, port }: HostPort): Promise<Address> {
   if (isIP(host) !== 0) return { ip: host, port };
   try {
-    const { address } = await lookup(host, { verbatim: true });
-    return { ip: address, port };
+    const addresses = await lookup(host, { verbatim: true, all: true });
+    const passed = addresses.findIndex(({ address }) => address === silent.get(host));
+    return { ip: addresses[(passed + 1) % addresses.length].address, port };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new BatsError(
@@ -31,4 +35,9 @@ export async function resolveHost({ host, port }: HostPort): Promise<Address> {
       },
     );
   }
+}
+
+/** An address that `resolveHost` gave does not answer: a name that has several is looked up to the next one. */
+export function noteSilence({ host }: HostPort, { ip }: Address): void {
+  silent.set(host, ip);
 }

@@ -8,7 +8,7 @@ import { CarrierSocket, FallbackPath } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
 import { parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
-import { readAddress, resolveHost } from "./address.ts";
+import { noteSilence, readAddress, resolveHost } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
@@ -87,6 +87,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
     revocation.onSession(session);
     return session;
   } catch (error) {
+    if (!(error instanceof BatsError) || error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
     void host.close();
     throw error;
   }

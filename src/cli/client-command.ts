@@ -206,7 +206,8 @@ async function run(options: ClientOptions): Promise<void> {
         "close",
         monitor.watchFallback(() => established.fallbackStats()),
       );
-      log.info({ server: target }, `${target}: connected to ${forwarding.peer}`);
+      const { io } = established.stats();
+      log.info({ server: target, io }, `${target}: connected to ${forwarding.peer}, sockets by ${io}`);
       tunnel?.attach(established, forwarding);
     },
     log,

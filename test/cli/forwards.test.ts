@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { renameSync } from "node:fs";
 import { createServer as createHttpServer, get } from "node:http";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -24,6 +25,8 @@ import {
 const SHORT_CONNECTIONS = process.env["BATS_LONG"] === undefined ? 1000 : 10_000;
 const OUTAGE_MS = process.env["BATS_LONG"] === undefined ? 1000 : 60_000;
 const AT_ONCE = process.env["BATS_LONG"] === undefined ? 200 : 500;
+
+const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === "::1"));
 
 let certificates: Certificates;
 let echo: Server;
@@ -58,7 +61,7 @@ async function startServer(args: string[], port = 0): Promise<{ server: Command;
 /** A client that is connected, and the ports where its forwards listen. */
 async function startClient(port: number, args: string[]): Promise<{ client: Command; ports: number[] }> {
   const client = startCommand(["client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...args]);
-  await client.line(/connected to localhost/);
+  await client.line(/connected to localhost, sockets by (native|dgram)/);
   const remotes = args.filter((word) => word === "-R").length;
   while (client.lines.filter((line) => line.includes("the server listens at")).length < remotes) {
     await client.line(/the server listens at/, client.lines.length);
@@ -186,6 +189,38 @@ describe("bats-proxy", () => {
     expect(await own).toEqual(reset);
     expect(await fates[0]).toEqual(reset);
     talker.close();
+  });
+
+  it.skipIf(!hasIpv6)("forwards TCP and UDP over IPv6, on portable sockets, which both ends say", async () => {
+    const target = createServer((socket) => socket.pipe(socket)).listen(0, "::1");
+    await once(target, "listening");
+    const udp = createSocket("udp6").bind(0, "::1");
+    await once(udp, "listening");
+    udp.on("message", (payload, { port }) => udp.send(payload, port, "::1"));
+    const tcpTarget = `tcp:[::1]:${(target.address() as AddressInfo).port}`;
+    const udpTarget = `udp:[::1]:${udp.address().port}`;
+    const server = startCommand([
+      ...["server", "--listen", "[::1]:0", "--io", "dgram", ...certificates.of("localhost")],
+      ...["--allow", `*=${tcpTarget}`, "--allow", `*=${udpTarget}`],
+    ]);
+    const port = /UDP \[::1\]:(\d+), sockets by dgram/.exec(await server.line(/serving on UDP/))![1];
+    const client = startCommand([
+      ...["client", "--connect", `[::1]:${port}`, "--server-name", "localhost", "--io", "dgram"],
+      ...[...certificates.of("edge-1"), "-L", `tcp:[::1]:0=${tcpTarget}`, "-L", `udp:[::1]:0=${udpTarget}`],
+    ]);
+    await client.line(/connected to localhost, sockets by dgram/);
+    const [tcpPort, udpPort] = ["tcp", "udp"].map((kind) =>
+      Number(
+        client.lines.flatMap((line) => new RegExp(`listening at ${kind}:\\[::1\\]:(\\d+)`).exec(line)?.[1] ?? [])[0],
+      ),
+    );
+    const socket = connect({ port: tcpPort, host: "::1" });
+    socket.end("over IPv6");
+    expect(String(Buffer.concat(await socket.toArray()))).toBe("over IPv6");
+    const asking = createSocket("udp6");
+    asking.send("a datagram", udpPort, "::1");
+    expect(String((await once(asking, "message"))[0])).toBe("a datagram");
+    for (const one of [asking, udp, target]) one.close();
   });
 
   it("goes to another server when its own stays silent for too long", async () => {
