@@ -17,6 +17,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { median } from "../harness.ts";
 import { issueCertificates, MAIN, said, startForward } from "./commands.ts";
 import { type DirectionCounts, Lab } from "./lab.ts";
 
@@ -197,7 +198,6 @@ async function cpu(): Promise<boolean> {
     iperf.kill("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
   }
-  const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
   const medians = Object.fromEntries(Object.entries(results).map(([name, runs]) => [name, median(runs)]));
   for (const [name, mbps] of Object.entries(medians))
     console.log(

@@ -2,12 +2,9 @@
  * Bytes that wait to be put into symbols, first in, first out: copied once when they come and once when they leave. Blocks that a
  * bulk sender fills come from a few that the process keeps; one who writes little has a small one.
  */
+import { giveBlock, takeBlock } from "./block-pool.ts";
 
 const SMALL_BLOCK_BYTES = 1 << 10;
-const BLOCK_BYTES = 1 << 16;
-const MAX_SPARE_BLOCKS = 64;
-
-const spare: Uint8Array[] = [];
 
 export class SendBuffer {
   #length = 0;
@@ -59,13 +56,13 @@ export class SendBuffer {
     this.#length = 0;
     this.#head = 0;
     this.#tail = 0;
-    for (const block of this.#blocks) giveBack(block);
+    for (const block of this.#blocks) giveBlock(block);
     this.#blocks.length = 0;
   }
 
   #newBlock(wanted: number): Uint8Array {
     if (this.#blocks.length === 0 && wanted <= SMALL_BLOCK_BYTES) return new Uint8Array(SMALL_BLOCK_BYTES);
-    return spare.pop() ?? new Uint8Array(BLOCK_BYTES);
+    return takeBlock();
   }
 
   #dropFirst(block: Uint8Array): void {
@@ -76,10 +73,6 @@ export class SendBuffer {
       if (block.length === SMALL_BLOCK_BYTES) return;
     }
     this.#blocks.shift();
-    giveBack(block);
+    giveBlock(block);
   }
-}
-
-function giveBack(block: Uint8Array): void {
-  if (block.length === BLOCK_BYTES && spare.length < MAX_SPARE_BLOCKS) spare.push(block);
 }
