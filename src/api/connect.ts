@@ -6,7 +6,8 @@ import type { LinkSecurity } from "../endpoint/link-security.ts";
 import type { SessionEnd, SessionHolder } from "../endpoint/session-holder.ts";
 import { CarrierSocket, FallbackPath } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
-import { parseHostPort } from "../transport/host-port.ts";
+import type { Address } from "../transport/address.ts";
+import { type HostPort, parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { noteSilence, readAddress, resolveHost } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
@@ -78,7 +79,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
     };
     const fallback = socket instanceof CarrierSocket ? openFallback?.(socket) : undefined;
     const holder = clientHolder(host, security, hostPort, options, settings, rebind, fallback);
-    await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
+    await dial(holder, { target, hostPort, remote, timeoutMs: connectTimeoutMs, signal });
     const session = startSession(holder, () => {
       revocation.stop();
       void host.close();
@@ -87,7 +88,6 @@ export async function connect(target: string, options: ConnectOptions): Promise<
     revocation.onSession(session);
     return session;
   } catch (error) {
-    if (!(error instanceof BatsError) || error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
     void host.close();
     throw error;
   }
@@ -116,7 +116,7 @@ function fallbackOf(
 export function clientHolder(
   { driver }: Host,
   security: LinkSecurity,
-  hostPort: { host: string; port: number },
+  hostPort: HostPort,
   options: ClientOptions,
   settings: ReturnType<typeof linkSettings>,
   rebind?: () => Promise<void>,
@@ -138,18 +138,24 @@ export function clientHolder(
   });
 }
 
+interface Dialling {
+  target: string;
+  hostPort: HostPort;
+  /** What `hostPort` was looked up to. */
+  remote: Address;
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+}
+
 /** @internal Waits until the holder has its first link. */
-export function dial(
-  holder: SessionHolder,
-  target: string,
-  begin: () => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+export function dial(holder: ClientHolder, { target, hostPort, remote, timeoutMs, signal }: Dialling): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => holder.end({ cause: "timeout", text: "aborted" });
     const onEnd = (end: SessionEnd): void => {
       signal?.removeEventListener("abort", onAbort);
-      reject(signal?.aborted === true ? signal.reason : connectError(target, end));
+      const error = connectError(target, end);
+      if (error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
+      reject(signal?.aborted === true ? signal.reason : error);
     };
     const onOpen = (): void => {
       signal?.removeEventListener("abort", onAbort);
@@ -165,7 +171,7 @@ export function dial(
       pathChanged: () => {},
     };
     signal?.addEventListener("abort", onAbort);
-    begin();
+    holder.dial(remote, timeoutMs);
   });
 }
 

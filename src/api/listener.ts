@@ -191,7 +191,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     signal?.throwIfAborted();
     const remote = await resolveHost(hostPort);
     const holder = clientHolder(this.#host, this.#security, hostPort, merged, settings);
-    await dial(holder, target, () => holder.dial(remote, connectTimeoutMs), signal);
+    await dial(holder, { target, hostPort, remote, timeoutMs: connectTimeoutMs, signal });
     const session = startSession(holder, () => this.#sessions.delete(session));
     this.#sessions.add(session);
     this.#revocation.onSession(session);
