@@ -15,16 +15,35 @@ export function readAddress(what: string, text: string, parse: (text: string) =>
   }
 }
 
-/** By host, the last of its addresses that gave no answer. */
+/** Where a host is now: the first address that the system names. */
+export async function resolveHost(hostPort: HostPort): Promise<Address> {
+  return (await addressesOf(hostPort))[0];
+}
+
+/** By "HOST:PORT", the last of a server's addresses that gave no answer. */
 const silent = new Map<string, string>();
 
-/** Where a host is now: the first address that the system names, or the one after that which gave no answer last. */
-export async function resolveHost({ host, port }: HostPort): Promise<Address> {
-  if (isIP(host) !== 0) return { ip: host, port };
+/** Where a server is now: the first address that the system names, or the one after that which gave no answer last. */
+export async function resolveServer(server: HostPort): Promise<Address> {
+  const addresses = await addressesOf(server);
+  const passed = addresses.findLastIndex(({ ip }) => ip === silent.get(keyOf(server)));
+  return addresses[(passed + 1) % addresses.length];
+}
+
+/** An address that `resolveServer` gave does not answer. */
+export function noteSilence(server: HostPort, { ip }: Address): void {
+  silent.set(keyOf(server), ip);
+}
+
+function keyOf({ host, port }: HostPort): string {
+  return `${host}:${port}`;
+}
+
+async function addressesOf({ host, port }: HostPort): Promise<Address[]> {
+  if (isIP(host) !== 0) return [{ ip: host, port }];
   try {
     const addresses = await lookup(host, { verbatim: true, all: true });
-    const passed = addresses.findIndex(({ address }) => address === silent.get(host));
-    return { ip: addresses[(passed + 1) % addresses.length].address, port };
+    return addresses.map(({ address }) => ({ ip: address, port }));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new BatsError(
@@ -35,9 +54,4 @@ export async function resolveHost({ host, port }: HostPort): Promise<Address> {
       },
     );
   }
-}
-
-/** An address that `resolveHost` gave does not answer: a name that has several is looked up to the next one. */
-export function noteSilence({ host }: HostPort, { ip }: Address): void {
-  silent.set(host, ip);
 }

@@ -9,7 +9,7 @@ import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
-import { noteSilence, readAddress, resolveHost } from "./address.ts";
+import { noteSilence, readAddress, resolveServer } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
@@ -67,7 +67,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const serverName = options.serverName ?? hostPort.host;
   const openFallback = fallbackOf(options.fallback, serverName, credentials);
   signal?.throwIfAborted();
-  const remote = await resolveHost(hostPort);
+  const remote = await resolveServer(hostPort);
   const udp = await openSocket(options, {});
   const socket = openFallback === null ? udp : new CarrierSocket(udp, true);
   const host = new Host(socket, security);
@@ -130,7 +130,7 @@ export function clientHolder(
     driver,
     security,
     serverName: options.serverName ?? hostPort.host,
-    resolve: () => resolveHost(hostPort),
+    resolve: () => resolveServer(hostPort),
     ...(rebind === undefined ? {} : { rebind }),
     settings,
     resumeTimeoutMs,
@@ -149,12 +149,15 @@ interface Dialling {
 
 /** @internal Waits until the holder has its first link. */
 export function dial(holder: ClientHolder, { target, hostPort, remote, timeoutMs, signal }: Dialling): Promise<void> {
+  const startMs = performance.now();
   return new Promise((resolve, reject) => {
     const onAbort = (): void => holder.end({ cause: "timeout", text: "aborted" });
     const onEnd = (end: SessionEnd): void => {
       signal?.removeEventListener("abort", onAbort);
       const error = connectError(target, end);
-      if (error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
+      // Who gives up at once learns nothing of the address.
+      const waited = performance.now() - startMs > timeoutMs / 2;
+      if (waited && error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
       reject(signal?.aborted === true ? signal.reason : error);
     };
     const onOpen = (): void => {

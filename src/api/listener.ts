@@ -9,7 +9,7 @@ import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort, parseListenAddress } from "../transport/host-port.ts";
 import { openError } from "../udp/index.ts";
-import { readAddress, resolveHost } from "./address.ts";
+import { readAddress, resolveHost, resolveServer } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
@@ -189,7 +189,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     const settings = linkSettings(merged);
     credentialsOf({ credentials: this.#credentials }, "client");
     signal?.throwIfAborted();
-    const remote = await resolveHost(hostPort);
+    const remote = await resolveServer(hostPort);
     const holder = clientHolder(this.#host, this.#security, hostPort, merged, settings);
     await dial(holder, { target, hostPort, remote, timeoutMs: connectTimeoutMs, signal });
     const session = startSession(holder, () => this.#sessions.delete(session));
