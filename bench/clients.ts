@@ -6,14 +6,15 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { connect } from "../src/api/connect.ts";
 import type { Session } from "../src/api/session.ts";
 import { ALPN } from "../src/cli/server-command.ts";
 import { issueCertificate, type Pem } from "../src/pki/certificates.ts";
-import { ClientForwards } from "../src/proxy/client-forwards.ts";
 import { parseForward } from "../src/proxy/forward-endpoint.ts";
-import { keepConnected } from "../src/proxy/reconnect.ts";
-import { Credentials } from "../src/tls/index.ts";
+
+// What works is the built code, which is what people run; its declarations leave out what is internal.
+const { Credentials, connect }: typeof import("../src/index.ts") = await load("index");
+const { ClientForwards }: typeof import("../src/proxy/client-forwards.ts") = await load("proxy/client-forwards");
+const { keepConnected }: typeof import("../src/proxy/reconnect.ts") = await load("proxy/reconnect");
 
 export interface ClientsOptions {
   /** The number of the first, and how many. */
@@ -34,6 +35,10 @@ export type ClientsReport = { type: "ready" } | { type: "works"; client: number;
 /** Between two attempts of an echo. */
 const RETRY_MS = 100;
 
+function load(module: string) {
+  return import(`../dist/${module}.js`);
+}
+
 function report(message: ClientsReport): void {
   process.send!(message);
 }
@@ -53,7 +58,11 @@ function echo(port: number): Promise<boolean> {
 }
 
 /** Resolves when the first session works. */
-async function startClient(client: number, options: ClientsOptions, credentials: Credentials): Promise<void> {
+async function startClient(
+  client: number,
+  options: ClientsOptions,
+  credentials: InstanceType<typeof Credentials>,
+): Promise<void> {
   const { server, target, keepAliveMs } = options;
   let port = 0;
   const log = {

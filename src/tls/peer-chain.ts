@@ -1,5 +1,5 @@
 /** The certificates that the peer showed: whether they bear the name expected, and when the first of them expires. */
-import type { X509Certificate } from "node:crypto";
+import type { KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 
@@ -53,7 +53,7 @@ export function chainAbove(
 ): PeerChain {
   const chain = pathToTrust(certificate, shown, trusted) ?? [];
   const endMs = Math.min(...[certificate, ...chain].map(endOf));
-  return { certificate, endMs, authorities: chain.filter((authority) => !isIssuer(authority, authority)) };
+  return { certificate, endMs, authorities: chain.filter((authority) => !isRoot(authority)) };
 }
 
 /** What stands above `certificate`, of `shown` and `trusted`, up to a root; null when no trusted one does. */
@@ -72,7 +72,7 @@ function climb(
   trusted: readonly X509Certificate[],
 ): X509Certificate[] | null {
   const issuers = trusted.filter((candidate) => isIssuer(candidate, certificate));
-  if (isIssuer(certificate, certificate)) return issuers.length > 0 ? [] : null;
+  if (isRoot(certificate)) return issuers.length > 0 ? [] : null;
   if (issuers.length > 0) {
     // Of several that may have issued it, a CA that was renewed, the one that lasts longest.
     const issuer = issuers.reduce((best, other) => (endOf(other) > endOf(best) ? other : best));
@@ -90,7 +90,29 @@ function climb(
 }
 
 function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  return certificate.checkIssued(issuer) && certificate.verify(keyOf(issuer));
+}
+
+/** Keys that were read: a CA that is trusted is asked at every handshake, and Node reads its key anew each time. */
+const keys = new WeakMap<X509Certificate, KeyObject>();
+
+function keyOf(certificate: X509Certificate): KeyObject {
+  const known = keys.get(certificate);
+  if (known !== undefined) return known;
+  const { publicKey } = certificate;
+  keys.set(certificate, publicKey);
+  return publicKey;
+}
+
+/** Whether a certificate is its own issuer, of those for which it was asked. */
+const roots = new WeakMap<X509Certificate, boolean>();
+
+function isRoot(certificate: X509Certificate): boolean {
+  const known = roots.get(certificate);
+  if (known !== undefined) return known;
+  const root = isIssuer(certificate, certificate);
+  roots.set(certificate, root);
+  return root;
 }
 
 function endOf(certificate: X509Certificate): number {
