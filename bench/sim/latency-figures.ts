@@ -9,16 +9,24 @@ const DATAGRAM_BYTES = 1200;
 /** 10 Mbit/s of datagrams. */
 const DATAGRAM_INTERVAL_MS = 0.96;
 const DATAGRAMS_ONE_WAY_MS = 50;
+/** Leaves no time to hear of losses first. */
+const SHORT_DEADLINE_MS = 70;
+
+/** The share of pieces that took longer, or never came. */
+function shareAbove(delaysMs: Float64Array, mostMs: number): number {
+  return delaysMs.filter((delayMs) => delayMs > mostMs).length / delaysMs.length;
+}
 
 function run(options: PacedOptions, oneWayMs: number): Record<string, number> {
   const outcome = paced(options);
-  const { lost, wrong, packets, symbols, log } = outcome;
+  const { delaysMs, lost, wrong, packets, symbols, log } = outcome;
   if (wrong > 0 || log.length > 0) throw new Error(`${wrong} wrong pieces; ${log.join(", ")}`);
   return {
     "p50 beyond one way": percentile(outcome, 0.5) - oneWayMs,
     "p99 beyond one way": percentile(outcome, 0.99) - oneWayMs,
     "p99.9 beyond one way": percentile(outcome, 0.999) - oneWayMs,
     "never delivered": lost / options.count,
+    ...(options.deadlineMs === undefined ? {} : { "past the deadline": shareAbove(delaysMs, options.deadlineMs) }),
     "packets a source symbol": packets / symbols,
   };
 }
@@ -28,6 +36,7 @@ const measures: Figure["measures"] = [
   { name: "p99 beyond one way", unit: "ms", worse: "more" },
   { name: "p99.9 beyond one way", unit: "ms", worse: "more" },
   { name: "never delivered", unit: "%", worse: "more" },
+  { name: "past the deadline", unit: "%", worse: "more" },
   { name: "packets a source symbol", worse: "more" },
 ];
 
@@ -73,9 +82,16 @@ export const figure4: Figure = {
 };
 
 /** `fresh`: all count from the flow's first on. */
-function datagrams(quick: boolean, loss: number, burst: number, goals: Cell["goals"], fresh = false): Cell {
+function datagrams(
+  quick: boolean,
+  loss: number,
+  burst: number,
+  goals: Cell["goals"],
+  { fresh = false, short = false } = {},
+): Cell {
+  const special = `${fresh ? ", from the first on" : ""}${short ? `, deadline ${SHORT_DEADLINE_MS} ms` : ""}`;
   return {
-    name: `${100 * loss} % lost${burst > 1 ? `, in bursts of ${burst}` : ""}${fresh ? ", from the first on" : ""}`,
+    name: `${100 * loss} % lost${burst > 1 ? `, in bursts of ${burst}` : ""}${special}`,
     goals,
     run: (seed) =>
       run(
@@ -92,6 +108,7 @@ function datagrams(quick: boolean, loss: number, burst: number, goals: Cell["goa
           intervalMs: DATAGRAM_INTERVAL_MS,
           count: quick ? 5000 : 20_000,
           ...(fresh ? { warmUpMs: 0 } : {}),
+          ...(short ? { deadlineMs: SHORT_DEADLINE_MS } : {}),
         },
         DATAGRAMS_ONE_WAY_MS,
       ),
@@ -107,7 +124,11 @@ export const figure5: Figure = {
     datagrams(quick, 0.1, 1, { "p99 beyond one way": 35, "never delivered": 0.0005, "packets a source symbol": 1.4 }),
     datagrams(quick, 0.1, 2, {}),
     // A share of the first few seconds is a goal for no short run.
-    datagrams(quick, 0.3, 1, quick ? {} : { "p99 beyond one way": 40, "never delivered": 0.003 }, true),
-    datagrams(quick, 0.1, 1, quick ? {} : { "p99 beyond one way": 40, "never delivered": 0.0005 }, true),
+    datagrams(quick, 0.3, 1, quick ? {} : { "p99 beyond one way": 40, "never delivered": 0.003 }, {
+      fresh: true,
+    }),
+    datagrams(quick, 0.1, 1, quick ? {} : { "p99 beyond one way": 40, "never delivered": 0.0005 }, { fresh: true }),
+    datagrams(quick, 0.3, 1, {}, { short: true }),
+    datagrams(quick, 0.1, 1, {}, { short: true }),
   ],
 };

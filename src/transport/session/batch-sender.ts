@@ -249,6 +249,7 @@ export class BatchSender implements SymbolOwner {
     batch.lastMs = nowMs;
     if (this.#unreliable) {
       batch.deadlineMs = Math.max(batch.deadlineMs, deadlineMs);
+      batch.firstDeadlineMs = Math.min(batch.firstDeadlineMs, deadlineMs);
       this.#expiryMs = Math.min(this.#expiryMs, batch.deadlineMs);
     }
     this.#watch(batch);
@@ -508,7 +509,7 @@ export class BatchSender implements SymbolOwner {
       const late = batch.lastMs < staleMs;
       if (late && stale !== null) continue;
       const flowing = !batch.sealed && nowMs < batch.lastMs + pauseMs;
-      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing)) {
+      if (batch.missing > 0 && this.#redundancy.wantsAhead(batch, this.#unreliable, flowing, nowMs)) {
         if (!late) return batch;
         stale = batch;
       } else if (!flowing) {

@@ -34,6 +34,7 @@ const MOST_LOSS = 0.7;
 
 export class PathEstimate {
   #rttMs = Number.NaN;
+  #leastRttMs = Number.NaN;
   #loss = INITIAL_LOSS;
   #packets = 0;
   #next = 0;
@@ -46,6 +47,11 @@ export class PathEstimate {
   /** Smoothed, from a packet's leaving to the word that it arrived; what is assumed before the first. */
   get rttMs(): number {
     return this.sampled ? this.#rttMs : INITIAL_RTT_MS;
+  }
+
+  /** The way there alone, ms, as if the way back took as long: half of the least round trip; 0 before the first. */
+  get oneWayMs(): number {
+    return this.sampled ? this.#leastRttMs / 2 : 0;
   }
 
   get sampled(): boolean {
@@ -78,6 +84,7 @@ export class PathEstimate {
 
   packetArrived(packet: number, sentMs: number, nowMs: number): void {
     const sampleMs = Math.max(nowMs - sentMs, 0);
+    this.#leastRttMs = this.sampled ? Math.min(this.#leastRttMs, sampleMs) : sampleMs;
     this.#rttMs = this.sampled ? this.#rttMs + (sampleMs - this.#rttMs) / 16 : sampleMs;
     this.#loss -= this.#loss * this.#weight();
     this.#settle(packet, ARRIVED);

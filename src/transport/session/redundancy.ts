@@ -10,7 +10,8 @@
  *
  * When the application sends less than the path carries, a byte budget buys repair ahead of losses: while symbols flow, as much as
  * makes it likely that what is under way completes the batch; when they pause or the batch is sealed, until that is nearly certain, and
- * not only for the batch as a whole, but also for its newest symbols, which older repairs do not cover.
+ * not only for the batch as a whole, but also for its newest symbols, which older repairs do not cover. Datagrams that a repair from
+ * feedback would reach after their deadline have more of it while they flow, and none that would be late itself.
  */
 
 import { LossOdds } from "./loss-odds.ts";
@@ -90,7 +91,7 @@ const FLOWING_TARGET = 0.1;
 const FLOWING_DATAGRAMS_TARGET = 0.2;
 /** Of the reliable class a sealed batch may with this share of the target's chance: no later repair helps its last symbols. */
 const SEALED_SHARE = 0.2;
-/** One of datagrams with this share: a second look comes when most of it is late. */
+/** One of datagrams with this share where a second look comes before their deadline, but when most of it is late. */
 const SEALED_DATAGRAMS_SHARE = 0.5;
 /** A batch that is this old takes no more symbols: round trips, and at least milliseconds. */
 const BATCH_AGE_RTTS = 8;
@@ -98,6 +99,12 @@ const LEAST_BATCH_AGE_MS = 50;
 /** One of datagrams neither when it has so many and is so old: what its last repairs bring shall not come too late for its first. */
 const DENSE_BATCH_SYMBOLS = 20;
 const DENSE_BATCH_AGE_MS = 35;
+/**
+ * Word of a loss takes a round trip, and the repair for it the way there once more. For datagrams whose deadline is nearer there is repair
+ * ahead of losses or none: while they flow a batch may be incomplete with this chance only.
+ */
+const SECOND_LOOK_RTTS = 1.5;
+const FLOWING_URGENT_TARGET = 0.01;
 
 export class Redundancy {
   readonly path: PathEstimate;
@@ -161,11 +168,19 @@ export class Redundancy {
   }
 
   /** Whether a batch should have one more repair under way; `flowing`: its symbols have not paused. */
-  wantsAhead(batch: SendBatch, unreliable: boolean, flowing: boolean): boolean {
+  wantsAhead(batch: SendBatch, unreliable: boolean, flowing: boolean, nowMs: number): boolean {
     this.#odds.update(this.path.loss, this.path.persistence);
-    if (flowing) return batch.odds(this.#odds, false) > (unreliable ? FLOWING_DATAGRAMS_TARGET : FLOWING_TARGET);
+    // It would come too late.
+    if (unreliable && batch.deadlineMs - nowMs < this.path.oneWayMs) return false;
+    if (flowing)
+      return batch.odds(this.#odds, false) > (unreliable ? this.#flowingTarget(batch, nowMs) : FLOWING_TARGET);
     const target = batch.sealed ? (unreliable ? SEALED_DATAGRAMS_SHARE : SEALED_SHARE) * this.#target : this.#target;
     return batch.odds(this.#odds, true) > target;
+  }
+
+  #flowingTarget(batch: SendBatch, nowMs: number): number {
+    const urgent = batch.firstDeadlineMs - nowMs < SECOND_LOOK_RTTS * this.path.rttMs;
+    return urgent ? FLOWING_URGENT_TARGET : FLOWING_DATAGRAMS_TARGET;
   }
 
   /** How many repairs of a batch that was just sealed leave at once; none for losses that are hardly known, in place of what waits. */

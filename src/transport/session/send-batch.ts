@@ -36,8 +36,9 @@ export class SendBatch {
   /** When its first symbol left, and its last. */
   beganMs = 0;
   lastMs = 0;
-  /** Not worth anything after this. */
+  /** Not worth anything after this; and when the first of its symbols is worth nothing any more. */
   deadlineMs = 0;
+  firstDeadlineMs = 0;
   /**
    * Rounds of repair: repairs sent until all is settled that was under way when a round began are the next round's. Source symbols
    * are round 0.
@@ -75,6 +76,7 @@ export class SendBatch {
     this.beganMs = nowMs;
     this.lastMs = nowMs;
     this.deadlineMs = nowMs;
+    this.firstDeadlineMs = Number.POSITIVE_INFINITY;
     this.watched = false;
     this.round = 0;
     this.quota = 0;

@@ -323,6 +323,31 @@ describe("repair ahead of losses", () => {
     expect(late(2000, 6000)).toBeLessThan(0.02 * 4000);
   });
 
+  test("leaves sooner for datagrams whose deadline comes before a repair from feedback could, at hardly more packets", () => {
+    for (const [loss, most] of [
+      [0.1, 0.007],
+      [0.3, 0.018],
+    ]) {
+      const flow = (deadlineMs?: number) =>
+        paced({
+          hop: { rateMbps: 100, delayMs: 50, queueMs: 10, loss },
+          seed: 1,
+          by: "datagram",
+          bytes: 1200,
+          intervalMs: 0.96,
+          count: 8000,
+          ...(deadlineMs === undefined ? {} : { deadlineMs }),
+        });
+      const short = flow(70);
+      const usual = flow();
+      expect([short.wrong, short.log]).toEqual([0, []]);
+      const late = ({ delaysMs }: typeof short) => delaysMs.filter((delayMs) => delayMs > 70).length / 8000;
+      expect(late(short)).toBeLessThan(most);
+      expect(late(short)).toBeLessThan(late(usual) / 2);
+      expect(short.packets / short.symbols).toBeLessThan(usual.packets / usual.symbols + 0.12);
+    }
+  });
+
   test("that is for losses to be expected waits until these are known: at first it would take the place of what is due", () => {
     const late = [2, 5].map((seed) => {
       const flow = paced({

@@ -24,6 +24,8 @@ export interface PacedOptions {
   by: "datagram" | "message" | "stream";
   bytes: number;
   intervalMs: number;
+  /** Of datagrams. Default: the session's. */
+  deadlineMs?: number;
   /** How many pieces count, and for how long pieces that do not count go before them. */
   count: number;
   warmUpMs?: number;
@@ -64,6 +66,7 @@ export function paced({
   by,
   bytes,
   intervalMs,
+  deadlineMs,
   count,
   warmUpMs = 3000,
   redundancy,
@@ -136,7 +139,7 @@ export function paced({
     }
     const piece = new Uint8Array(bytes).fill(number & 255);
     new DataView(piece.buffer).setUint32(0, number);
-    if (by === "datagram") sending.sendDatagram(piece);
+    if (by === "datagram") sending.sendDatagram(piece, deadlineMs === undefined ? {} : { deadlineMs });
     else if (by === "message") sending.sendMessage(piece, { ordered: false });
     else sending.write(stream, piece);
     for (let event = sending.poll(); event !== null; event = sending.poll()) {
