@@ -1,6 +1,6 @@
 /** Options of the socket API that listeners and clients share, and what becomes of them. */
 
-import { Bbr, type CongestionController, Cubic, FixedRate } from "../congestion/index.ts";
+import { CONGESTION_CHOICES, type CongestionChoice, congestionFactory } from "../congestion/index.ts";
 import { PACING_BURST_MS } from "../endpoint/socket-driver.ts";
 import type { LinkSettings } from "../endpoint/transport-endpoint.ts";
 import { openUdpSocket, type UdpIo, type UdpSocket } from "../udp/index.ts";
@@ -14,7 +14,7 @@ export interface CommonOptions {
    * Congestion control: "bbr", which tells loss by congestion from other loss, "cubic", or a fixed rate in bits a second, for links of
    * one's own. Default "bbr".
    */
-  congestion?: "bbr" | "cubic" | { fixedRateBps: number };
+  congestion?: CongestionChoice;
   /** Silence after which a link is dead, ms; the smaller of both ends' counts. Default 120,000. */
   idleTimeoutMs?: number;
   /** A ping leaves after this long without traffic, ms; 0 for never. Default 15,000. */
@@ -29,26 +29,19 @@ export function linkSettings(options: CommonOptions): () => Omit<LinkSettings, "
   checkNumber("idleTimeoutMs", idleTimeoutMs, 0, 2 ** 31);
   checkNumber("keepAliveMs", keepAliveMs, 0, 2 ** 31);
   checkNumber("maxDatagramBytes", maxDatagramBytes, 1200, 65_507);
-  const create = congestionOf(congestion);
+  const create = congestionFactory(congestion, Math.random);
+  if (create === null) {
+    throw new BatsError(
+      "ERR_BATS_ARGUMENT",
+      `congestion is ${JSON.stringify(congestion)}, wanted ${CONGESTION_CHOICES}`,
+    );
+  }
   const fixed = {
     ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
     ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
     ...(maxDatagramBytes === undefined ? {} : { maxDatagramBytes }),
   };
   return () => ({ ...fixed, congestion: create(), pacingBurstMs: PACING_BURST_MS });
-}
-
-function congestionOf(choice: NonNullable<CommonOptions["congestion"]>): () => CongestionController {
-  if (choice === "bbr") return () => new Bbr({ random: Math.random });
-  if (choice === "cubic") return () => new Cubic();
-  const rate = typeof choice === "object" ? choice.fixedRateBps : Number.NaN;
-  if (!(rate > 0 && rate < Number.POSITIVE_INFINITY)) {
-    throw new BatsError(
-      "ERR_BATS_ARGUMENT",
-      `congestion is ${JSON.stringify(choice)}, wanted "bbr", "cubic" or { fixedRateBps: a number above 0 }`,
-    );
-  }
-  return () => new FixedRate(rate / 8000);
 }
 
 /** Throws ERR_BATS_ARGUMENT when a number is there and out of range. */
