@@ -11,7 +11,7 @@ import {
   writeDatagramHeader,
   writePart,
 } from "./datagram-frames.ts";
-import { SessionError } from "./session-error.ts";
+import { SessionError, SessionRangeError } from "./session-error.ts";
 import { SYMBOL_BYTES } from "./shared-pool.ts";
 import type { DatagramSource } from "./symbol-exchange.ts";
 
@@ -84,7 +84,7 @@ export class DatagramSender implements DatagramSource {
         `the datagram has ${data.length} bytes, wanted at most ${MAX_DATAGRAM_BYTES}`,
       );
     }
-    if (deadlineMs <= 0) throw new SessionError("ERR_RANGE", `deadlineMs is ${deadlineMs}, wanted more than 0`);
+    if (deadlineMs <= 0) throw new SessionRangeError("deadlineMs", deadlineMs, "more than 0");
     if (this.#bytes + data.length > DATAGRAM_QUEUE_BYTES) {
       this.counts.refused++;
       return false;

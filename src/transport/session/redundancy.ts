@@ -18,7 +18,7 @@ import { LossOdds } from "./loss-odds.ts";
 import type { PathEstimate } from "./path-estimate.ts";
 import { type BudgetOptions, RepairBudget } from "./repair-budget.ts";
 import type { SendBatch } from "./send-batch.ts";
-import { SessionError } from "./session-error.ts";
+import { SessionRangeError } from "./session-error.ts";
 
 /**
  * What it is worth that a batch is not another round of repair late, which delays all that come after it: packets, where round trips are
@@ -126,7 +126,7 @@ export class Redundancy {
     const name = options.preset ?? "adaptive";
     const preset = PRESETS[name];
     if (preset === undefined) {
-      throw new SessionError("ERR_RANGE", `redundancy.preset is ${name}, wanted ${Object.keys(PRESETS).join(", ")}`);
+      throw new SessionRangeError("redundancy.preset", name, Object.keys(PRESETS).join(", "));
     }
     const { budget = preset.budget, freeBps = preset.freeBps, target = preset.target } = options;
     checkNumber("budget", budget, 0, 10);
@@ -254,5 +254,5 @@ export class Redundancy {
 
 function checkNumber(field: string, value: number, low: number, high: number): void {
   if (value >= low && value <= high) return;
-  throw new SessionError("ERR_RANGE", `redundancy.${field} is ${value}, wanted ${low} to ${high}`);
+  throw new SessionRangeError(`redundancy.${field}`, value, `${low} to ${high}`);
 }

@@ -54,8 +54,23 @@ export class SessionError extends RangeError {
   }
 }
 
-/** Throws ERR_RANGE unless `value` is a whole number from `low` to `high`. */
+/** An option or argument out of range, ERR_RANGE. `message` reads "FIELD is VALUE, wanted LIMIT". */
+export class SessionRangeError extends SessionError {
+  readonly field: string;
+  readonly value: unknown;
+  /** What would be right, in words. */
+  readonly limit: string;
+
+  constructor(field: string, value: unknown, limit: string) {
+    super("ERR_RANGE", `${field} is ${String(value)}, wanted ${limit}`);
+    this.field = field;
+    this.value = value;
+    this.limit = limit;
+  }
+}
+
+/** Throws a SessionRangeError unless `value` is a whole number from `low` to `high`. */
 export function checkRange(field: string, value: number, low: number, high: number): void {
   if (Number.isInteger(value) && value >= low && value <= high) return;
-  throw new SessionError("ERR_RANGE", `${field} is ${String(value)}, wanted a whole number from ${low} to ${high}`);
+  throw new SessionRangeError(field, value, `a whole number from ${low} to ${high}`);
 }

@@ -5,7 +5,7 @@ import type { Compressor } from "./compressor.ts";
 import { type MemoryBudget, sharedMemoryBudget } from "./memory-budget.ts";
 import type { RedundancyOptions } from "./redundancy.ts";
 import { DEFAULT_URGENCY, URGENCY_LEVELS } from "./scheduler.ts";
-import { checkRange, SessionError, type SessionErrorCode } from "./session-error.ts";
+import { checkRange, type SessionErrorCode, SessionRangeError } from "./session-error.ts";
 import { MESSAGE_OVERHEAD } from "./session-frames.ts";
 import { SESSION_ID_BYTES } from "./session-parameters.ts";
 import { DEFAULT_MAX_STREAMS } from "./stream-table.ts";
@@ -158,7 +158,7 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   checkRange("largestMessage", largestMessage, 0, holds);
   checkRange("sessionId.length", sessionId.length, SESSION_ID_BYTES, SESSION_ID_BYTES);
   if (!(mergeMs >= 0 && mergeMs <= 1000)) {
-    throw new SessionError("ERR_RANGE", `mergeMs is ${mergeMs}, wanted 0 to 1000 ms`);
+    throw new SessionRangeError("mergeMs", mergeMs, "0 to 1000 ms");
   }
   const { memory = sharedMemoryBudget, batchSize = MOST_BATCH_SIZE, redundancy = {} } = options;
   checkRange("batchSize", batchSize, LEAST_BATCH_SIZE, MOST_BATCH_SIZE);

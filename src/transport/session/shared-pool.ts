@@ -8,7 +8,8 @@ import type { Arena } from "../../gf/index.ts";
 /** The longest source symbol, bytes. */
 export const SYMBOL_BYTES = 1472;
 
-const pools: Map<Arena, { pool: SymbolPool; users: number }> = new Map();
+/** Weak: an arena that is dropped with all its sessions, as after a simulation, is garbage whether they were destroyed or not. */
+const pools: WeakMap<Arena, { pool: SymbolPool; users: number }> = new WeakMap();
 
 /** A session's own account of its arena's slots. Give it back with `releasePool`. */
 export function borrowPool(arena: Arena): SymbolPool {
