@@ -15,7 +15,8 @@ import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./opt
 import { RevocationWatch } from "./revocation-watch.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { Session } from "./session.ts";
-import { type SessionOptions, sessionFactory } from "./session-options.ts";
+import { sessionFactory } from "./session-factory.ts";
+import type { SessionOptions } from "./session-options.ts";
 
 /** Options of a client beside those of its credentials. */
 export interface ClientOptions extends CommonOptions, SessionOptions {

@@ -16,7 +16,8 @@ import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./opt
 import { RevocationWatch } from "./revocation-watch.ts";
 import { credentialsOf, linkSecurity, type SecurityOptions } from "./security.ts";
 import { type CloseOptions, Session, type SessionPeer } from "./session.ts";
-import { type SessionOptions, sessionFactory } from "./session-options.ts";
+import { sessionFactory } from "./session-factory.ts";
+import type { SessionOptions } from "./session-options.ts";
 import { type FallbackStats, fallbackStats } from "./stats.ts";
 
 /** All options of `listen`. */

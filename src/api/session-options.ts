@@ -1,10 +1,7 @@
-/** Options of the session itself, and what becomes of them. */
+/** Options of the session as applications give them, and what the session below makes of them. Checks nothing: that does. */
 import { deflateRaw } from "../compression/deflate.ts";
 import type { RedundancyOptions, RedundancyPreset } from "../transport/session/redundancy.ts";
-import { Session as CoreSession } from "../transport/session/session.ts";
-import { SessionError } from "../transport/session/session-error.ts";
 import type { SessionOptions as CoreOptions } from "../transport/session/session-options.ts";
-import { BatsError } from "./errors.ts";
 
 /** Options of sessions, whoever opens them. */
 export interface SessionOptions {
@@ -26,8 +23,8 @@ export interface SessionOptions {
   redundancy?: RedundancyPreset | RedundancyOptions;
 }
 
-/** Makes sessions with these options; checks them at once. */
-export function sessionFactory(options: SessionOptions, isClient: boolean): (sessionId?: Uint8Array) => CoreSession {
+/** The same for `transport/session`. */
+export function coreOptions(options: SessionOptions, isClient: boolean): CoreOptions {
   const core: CoreOptions = { isClient, compressors: options.compression === false ? [] : [deflateRaw] };
   for (const name of [
     "sessionWindow",
@@ -41,20 +38,5 @@ export function sessionFactory(options: SessionOptions, isClient: boolean): (ses
   }
   const { redundancy } = options;
   if (redundancy !== undefined) core.redundancy = typeof redundancy === "string" ? { preset: redundancy } : redundancy;
-  const create = (sessionId?: Uint8Array): CoreSession =>
-    new CoreSession(sessionId === undefined ? core : { ...core, sessionId });
-  try {
-    create().destroy();
-  } catch (error) {
-    throw argumentError(error);
-  }
-  return create;
-}
-
-/** What the session below throws for wrong arguments, as an error of the API. */
-export function argumentError(error: unknown): unknown {
-  if (!(error instanceof SessionError)) return error;
-  return new BatsError(error.code === "ERR_MESSAGE" ? "ERR_BATS_TOO_LARGE" : "ERR_BATS_ARGUMENT", error.message, {
-    cause: error,
-  });
+  return core;
 }

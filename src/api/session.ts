@@ -12,7 +12,7 @@ import type { DatagramFeed, DatagramOptions } from "../transport/session/datagra
 import type { Session as CoreSession } from "../transport/session/session.ts";
 import type { MessageOptions, StreamOptions } from "../transport/session/session-options.ts";
 import { attemptError, BatsError, endError } from "./errors.ts";
-import { argumentError } from "./session-options.ts";
+import { argumentError } from "./session-factory.ts";
 import { type FallbackStats, fallbackStats, type SessionStats, sessionStats } from "./stats.ts";
 import { Stream, type StreamCarrier } from "./stream.ts";
 
