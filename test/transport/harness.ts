@@ -9,6 +9,7 @@ import {
   type ReceivedDatagram,
   type Transmit,
 } from "../../src/simulator/index.ts";
+import { LinkAcceptor, simulatedLink } from "../../src/simulator/transport/link-holder.ts";
 import {
   type CloseReason,
   ControlCoder,
@@ -17,9 +18,7 @@ import {
   type LinkOptions,
   type LinkUser,
   type PacketFill,
-  PacketHeader,
   StandInHandshake,
-  standInProtection,
 } from "../../src/transport/link/index.ts";
 
 export const coder = new ControlCoder({ arena: new Arena() });
@@ -235,8 +234,7 @@ function linkOptions(role: "client" | "server", remote: Address, nowMs: number, 
   const random = seededBytes((options.seed ?? 1) * 2 + (role === "client" ? 0 : 1));
   const hello = new Uint8Array(16);
   random(hello);
-  return {
-    role,
+  return simulatedLink(role, remote, nowMs, {
     user: options.user ?? new Bookkeeper(),
     handshake: new StandInHandshake({
       role,
@@ -244,23 +242,11 @@ function linkOptions(role: "client" | "server", remote: Address, nowMs: number, 
       ...(options.flights === undefined ? {} : { flights: options.flights }),
       ...(options.sealLimit === undefined ? {} : { sealLimit: options.sealLimit }),
     }),
-    protection: standInProtection,
     congestion: options.congestion ?? new FixedWindow(256 * 1024, 12_000),
     coder,
-    connectionIds: {
-      issue: () => {
-        const id = new Uint8Array(8);
-        random(id);
-        return id;
-      },
-      resetToken: (id) => Uint8Array.from({ length: 16 }, (_, i) => id[i % 8] ^ (i * 17)),
-      retire: () => {},
-    },
     random,
-    remote,
-    nowMs,
     ...options.link,
-  };
+  });
 }
 
 export function createClient(remote: Address, options: EndOptions = {}, nowMs = 0): Link {
@@ -268,52 +254,9 @@ export function createClient(remote: Address, options: EndOptions = {}, nowMs = 
 }
 
 /** Makes a link of the first good handshake packet and gives everything to it. */
-export class ServerEndpoint implements Endpoint {
-  link: Link | null = null;
-  refused = 0;
-  readonly #options: EndOptions;
-  readonly #header = new PacketHeader();
-
+export class ServerEndpoint extends LinkAcceptor {
   constructor(options: EndOptions = {}) {
-    this.#options = options;
-  }
-
-  handleDatagram(datagram: ReceivedDatagram, nowMs: number): void {
-    if (this.link === null) {
-      const { bytes } = datagram;
-      const header = this.#header;
-      if (header.parse(bytes, 8) !== null || header.kind !== "handshake" || bytes.length < 1200) {
-        this.refused++;
-        return;
-      }
-      const link = new Link({
-        ...linkOptions("server", datagram.source, nowMs, this.#options),
-        accepted: {
-          destinationId: bytes.slice(header.destinationStart, header.destinationEnd),
-          sourceId: bytes.slice(header.sourceStart, header.sourceEnd),
-          token: bytes.slice(header.tokenStart, header.tokenEnd),
-          validated: false,
-        },
-      });
-      link.handleDatagram(datagram, nowMs);
-      // A first packet that is not genuine makes no link.
-      if (link.stats.receivedPackets > 0) this.link = link;
-      else this.refused++;
-      return;
-    }
-    this.link.handleDatagram(datagram, nowMs);
-  }
-
-  handleTimeout(nowMs: number): void {
-    this.link?.handleTimeout(nowMs);
-  }
-
-  pollTransmit(transmit: Transmit, nowMs: number): boolean {
-    return this.link?.pollTransmit(transmit, nowMs) ?? false;
-  }
-
-  nextTimeoutMs(): number {
-    return this.link?.nextTimeoutMs() ?? Number.POSITIVE_INFINITY;
+    super((remote, nowMs) => linkOptions("server", remote, nowMs, options));
   }
 }
 
