@@ -14,7 +14,8 @@ export class SimulatorOptionError extends RangeError {
   readonly limit: string;
 
   constructor(field: string, value: unknown, limit: string) {
-    super(`${field} is ${typeof value === "string" ? JSON.stringify(value) : String(value)}, wanted ${limit}`);
+    const quoted = typeof value === "string" || (typeof value === "object" && value !== null);
+    super(`${field} is ${quoted ? JSON.stringify(value) : String(value)}, wanted ${limit}`);
     this.field = field;
     this.value = value;
     this.limit = limit;

@@ -1,11 +1,14 @@
 /**
- * `bats-transport/simulator`: a deterministic discrete-event network simulator in virtual time, for protocol endpoints
- * without I/O (`Endpoint`), with links that lose, delay, reorder, double and damage packets, TCP cross traffic, traces
- * and plots. Times are milliseconds, rates Mbit/s (10^6 bits a second), sizes bytes on IP level unless a name says
+ * `bats-transport/simulator`: a deterministic discrete-event network simulator in virtual time, for this package's
+ * transport (`connectTransport`) and any protocol endpoint without I/O (`Endpoint`), with links that lose, delay, reorder,
+ * double and damage packets, TCP cross traffic, traces and plots. Times are milliseconds, rates Mbit/s (10^6 bits a second), sizes bytes on IP level unless a name says
  * else. Bad options throw a `SimulatorOptionError` with field, value and limit. See docs/simulator.md.
  */
 export { type Address, formatAddress, sameAddress, udpHeaderBytes } from "../transport/address.ts";
 export type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
+export type { DatagramOptions } from "../transport/session/datagram-sender.ts";
+export type { RedundancyOptions, RedundancyPreset } from "../transport/session/redundancy.ts";
+export type { MessageOptions, SessionEvent, StreamOptions } from "../transport/session/session-options.ts";
 export { SimulatorOptionError } from "./error.ts";
 export type { JitterOptions, LinkCounters, LinkDirection, LinkOptions, Tally } from "./link.ts";
 export { type BurstLoss, type GilbertElliottLoss, ListedLoss, type LossModel, type LossOptions } from "./loss.ts";
@@ -40,3 +43,7 @@ export {
   type TwoHostsOptions,
 } from "./topology.ts";
 export { type Trace, type TraceOptions, traceJson, traceRecord } from "./trace.ts";
+export { connectTransport, type TransportPair } from "./transport/connect.ts";
+export type { TransportEnd, TransportEndStats } from "./transport/end.ts";
+export type { TransportOptions } from "./transport/options.ts";
+export { transportSeries } from "./transport/series.ts";

@@ -159,6 +159,11 @@ export class Session implements LinkUser {
     };
   }
 
+  /** The share of packets, 0 to 1, whose loss repair reckons with. */
+  get lossEstimate(): number {
+    return this.#exchange.path.loss;
+  }
+
   /** What goes into the handshake of the next link: `LinkOptions.session`. Says that it resumes once it was established. */
   get localParameters(): Uint8Array {
     const { sessionId, maxStreams, largestMessage, compressors } = this.#options;

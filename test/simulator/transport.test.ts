@@ -1,0 +1,206 @@
+import { describe, expect, it } from "vitest";
+import {
+  connectTransport,
+  createTwoHosts,
+  type LinkOptions,
+  meanOf,
+  SimulatorOptionError,
+  sample,
+  startTcpFlow,
+  type TransportOptions,
+  transportSeries,
+} from "../../src/simulator/index.ts";
+
+const LOSSY: LinkOptions = { rateMbps: 20, delayMs: 20, loss: 0.1 };
+
+function pair(forward: LinkOptions, options: Partial<TransportOptions> = {}, seed = 1) {
+  const hosts = createTwoHosts({ seed, forward });
+  return { ...hosts, ...connectTransport(hosts.network, { from: hosts.a, to: hosts.b, ...options }) };
+}
+
+describe("a session in the simulator", () => {
+  it("sends nearly what a lossy link carries, and says how", () => {
+    const { network, client, server } = pair(LOSSY);
+    client.sendBulk();
+    const sampler = sample(network, 250, transportSeries(client));
+    expect(client.stats().state).toBe("connecting");
+    network.run(8000);
+    const stats = client.stats();
+    expect(stats.state).toBe("open");
+    expect(stats.deliveredBytes).toBe(server.readBytes);
+    expect(stats.goodputMbps).toBeCloseTo((server.readBytes * 8) / 1000 / (8000 - client.establishedMs), 9);
+    expect(stats.goodputMbps / (20 * 0.9)).toBeGreaterThan(0.8);
+    expect(stats.minRttMs).toBeGreaterThan(40);
+    expect(stats.minRttMs).toBeLessThan(42);
+    expect(stats.redundancy).toBeCloseTo(stats.repairBytes / stats.sourceBytes, 9);
+
+    const mean = (name: string) => meanOf(sampler.get(name), 3000);
+    expect(mean("goodput") / (20 * 0.9)).toBeGreaterThan(0.9);
+    expect(mean("RTT")).toBeGreaterThan(40);
+    expect(mean("RTT")).toBeLessThan(60);
+    // 20 Mbit/s over 40 ms are 100 kB.
+    expect(mean("in flight")).toBeGreaterThan(80);
+    expect(mean("in flight")).toBeLessThan(300);
+    for (const [i, percent] of sampler.get("loss estimate").values.entries()) {
+      if (sampler.get("loss estimate").timesMs[i] > 3000) expect(Math.abs(percent - 10)).toBeLessThan(5);
+    }
+    expect(mean("redundancy")).toBeGreaterThan(9);
+    expect(mean("redundancy")).toBeLessThan(14);
+  });
+
+  it("is the same again for the same seed, sampled or not, and another for another", () => {
+    const run = (seed: number, sampled: boolean) => {
+      const { network, client, server } = pair(LOSSY, {}, seed);
+      client.sendBulk();
+      server.sendBulk(300_000);
+      if (sampled) sample(network, 10, transportSeries(client));
+      network.run(3000);
+      return { client: client.stats(), server: server.stats() };
+    };
+    const first = run(1, false);
+    expect(run(1, true)).toEqual(first);
+    expect(run(2, false)).not.toEqual(first);
+  });
+
+  it("sends little repair where nothing is lost", () => {
+    const { network, client } = pair({ rateMbps: 20, delayMs: 20 });
+    client.sendBulk();
+    network.run(5000);
+    expect(client.stats().lossEstimate).toBeLessThan(0.01);
+    expect(client.stats().redundancy).toBeLessThan(0.03);
+  });
+
+  it("leaves gaps in what is not known, and where nothing is sent", () => {
+    const { network, client } = pair(LOSSY, { startMs: 1000 });
+    const sampler = sample(network, 500, transportSeries(client, "late"));
+    client.sendBulk(100_000);
+    network.run(4000);
+    expect(sampler.get("late: goodput").values[0]).toBe(0);
+    expect(sampler.get("late: RTT").values.map(Number.isNaN)).toEqual([true, true, ...Array(6).fill(false)]);
+    expect(sampler.get("late: redundancy").values.map(Number.isNaN).slice(-2)).toEqual([true, true]);
+  });
+
+  it("ends a stream after as many bytes as were asked for", () => {
+    const { network, client, server } = pair(LOSSY);
+    const ends: number[] = [];
+    let bytes = 0;
+    server.onData = (_, data) => {
+      bytes += data.length;
+    };
+    server.onEnd = (stream) => {
+      ends.push(stream);
+      server.write(stream, new Uint8Array([1, 2, 3]));
+      server.finish(stream);
+    };
+    const answers: number[] = [];
+    client.onData = (_, data) => answers.push(...data);
+    const stream = client.sendBulk(1_000_001);
+    network.run(5000);
+    expect(bytes).toBe(1_000_001);
+    expect(ends).toEqual([stream]);
+    expect(answers).toEqual([1, 2, 3]);
+  });
+
+  it("carries messages and datagrams, sent from callbacks and from handlers of either end", () => {
+    const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
+    const delays: number[] = [];
+    const echoes: number[] = [];
+    const sentMs: number[] = [];
+    const stop = network.every(100, (nowMs) => {
+      if (!client.sendMessage(new Uint8Array([sentMs.length]))) return;
+      sentMs.push(nowMs);
+    });
+    server.onMessage = (data, nowMs) => {
+      delays.push(nowMs - sentMs[data[0]]);
+      // The other end's turn, too: it need not wait for its own.
+      server.sendDatagram(data);
+      client.sendDatagram(data);
+    };
+    client.onDatagram = (data) => echoes.push(data[0]);
+    const events: string[] = [];
+    client.onEvent = ({ type }) => events.push(type);
+    network.at(2050, stop);
+    network.run(3000);
+    expect(sentMs.length).toBeGreaterThan(15);
+    expect(delays.length).toBe(sentMs.length);
+    for (const delay of delays) expect(delay).toBeLessThan(21);
+    expect(echoes).toEqual(sentMs.map((_, i) => i));
+    expect(server.stats().datagramsReceived).toBe(sentMs.length);
+    expect(events).toContain("established");
+  });
+
+  it("has the congestion control and the redundancy that it is given", () => {
+    const outcome = (options: Partial<TransportOptions>) => {
+      const { network, client, server } = pair(LOSSY, options);
+      network.at(500, () => {
+        network.every(10, () => client.sendMessage(new Uint8Array(1000)));
+      });
+      network.run(3000);
+      expect(server.readBytes).toBeGreaterThan(150_000);
+      return client.stats();
+    };
+    expect(outcome({ congestion: "cubic" }).congestion).toBe("cubic");
+    const fixed = outcome({ congestion: { fixedRateBps: 5e6 } });
+    expect([fixed.congestion, fixed.pacingRateBps]).toEqual(["fixed", 5e6]);
+    const low = outcome({ redundancy: { budget: 0, freeBps: 0 } }).redundancy;
+    expect(outcome({ redundancy: "latency" }).redundancy).toBeGreaterThan(2 * low);
+    expect(outcome({ maxDatagramBytes: 1300 }).datagramBytes).toBe(1300);
+  });
+
+  it("shares a link with others of its kind and with TCP, and follows a host that moves", () => {
+    const { network, client, server, a, b } = pair({ rateMbps: 20, delayMs: 20, queueMs: 40 });
+    const other = connectTransport(network, { from: b, to: a, startMs: 100 });
+    const tcp = startTcpFlow(network, { from: a, to: b });
+    client.sendBulk();
+    other.client.sendBulk();
+    network.at(2000, () => client.socket.changeAddress({ ip: "10.9.9.9" }));
+    network.run(2500);
+    const moved = server.readBytes;
+    network.run(6000);
+    expect(server.readBytes - moved).toBeGreaterThan(1_000_000);
+    expect(server.stats().pathChanges).toBe(1);
+    expect(tcp.goodputMbps).toBeGreaterThan(1);
+    expect(other.client.stats().goodputMbps).toBeGreaterThan(10);
+  });
+
+  it("closes after its idle timeout when nothing comes through any more", () => {
+    const outages = [{ fromMs: 1000, toMs: 60_000 }];
+    const { network, client } = pair({ ...LOSSY, outages }, { idleTimeoutMs: 3000, keepAliveMs: 500 });
+    const events: string[] = [];
+    client.onEvent = ({ type }) => events.push(type);
+    network.run(10_000);
+    expect(client.stats().state).toBe("closed");
+    expect(events).toEqual(["established", "closed"]);
+  });
+
+  it("refuses what it cannot do in one way", () => {
+    const { network, a, b } = createTwoHosts();
+    const refusal = (options: object) => {
+      try {
+        connectTransport(network, { from: a, to: b, ...options });
+      } catch (error) {
+        expect(error).toBeInstanceOf(SimulatorOptionError);
+        return (error as Error).message;
+      }
+      return "";
+    };
+    expect(refusal({ to: a })).toBe('to is "a", wanted another node than from');
+    expect(refusal({ from: createTwoHosts().a })).toBe('from is "a", wanted a node of this network');
+    expect(refusal({ to: undefined })).toBe("to is undefined, wanted a node of this network");
+    expect(refusal({ startMs: -1 })).toMatch(/^startMs is -1, wanted ms from 0/);
+    expect(refusal({ congestion: "reno" })).toMatch(/^congestion is "reno", wanted "bbr", "cubic" or/);
+    expect(refusal({ congestion: { fixedRateBps: 0 } })).toMatch(/^congestion is \{"fixedRateBps":0\}, wanted/);
+    expect(refusal({ redundancy: "most" })).toMatch(/^redundancy.preset is "most", wanted adaptive, latency/);
+    expect(refusal({ redundancy: { budget: 11 } })).toBe("redundancy.budget is 11, wanted 0 to 10");
+    expect(refusal({ sessionWindow: 1 })).toMatch(/^sessionWindow is 1, wanted a whole number from 65536/);
+    expect(refusal({ mergeMs: -1 })).toBe("mergeMs is -1, wanted 0 to 1000 ms");
+    expect(refusal({ batchSize: 7 })).toBe("batchSize is 7, wanted a whole number from 8 to 64");
+    expect(refusal({ maxDatagramBytes: 100 })).toMatch(/^maxDatagramBytes is 100, wanted bytes from 1200/);
+    const { client } = connectTransport(network, { from: a, to: b });
+    expect(() => client.sendBulk(0)).toThrow("bytes is 0, wanted bytes from 1");
+    expect(() => client.openStream({ priority: 8 })).toThrow(SimulatorOptionError);
+    expect(() => client.sendDatagram(new Uint8Array(9), { deadlineMs: 0 })).toThrow(
+      "deadlineMs is 0, wanted more than 0",
+    );
+  });
+});
