@@ -60,6 +60,8 @@ export function plotTimeSeries(series: readonly TimeSeries[], options: PlotOptio
   const parts: string[] = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" ` +
       `font-family="sans-serif" font-size="12" fill="#222">`,
+    // For who cannot see it.
+    `<title>${escaped(options.title ?? series.map((one) => one.name).join(", "))}</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
   ];
   if (options.title !== undefined) {
@@ -223,8 +225,11 @@ function curves(
 }
 
 function text(x: number, y: number, content: string, attributes = ""): string {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  return `<text x="${fixed(x)}" y="${fixed(y)}"${attributes === "" ? "" : ` ${attributes}`}>${escaped}</text>`;
+  return `<text x="${fixed(x)}" y="${fixed(y)}"${attributes === "" ? "" : ` ${attributes}`}>${escaped(content)}</text>`;
+}
+
+function escaped(content: string): string {
+  return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 function fixed(value: number): string {

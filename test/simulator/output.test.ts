@@ -130,7 +130,14 @@ describe("sampling and plotting", () => {
     const open = svg.match(/<[a-z]+(?=[ >])/g)!.length;
     const closed = svg.match(/\/>|<\/[a-z]+>/g)!.length;
     expect(open).toBe(closed);
-    for (const words of ["a &amp; b", "in flight &lt;packets&gt;", "Mbit/s", "time, s", "outage", ">ms<"]) {
+    for (const words of [
+      "<title>a &amp; b</title>",
+      "in flight &lt;packets&gt;",
+      "Mbit/s",
+      "time, s",
+      "outage",
+      ">ms<",
+    ]) {
       expect(svg).toContain(words);
     }
     expect(svg).not.toMatch(/href|url\(|NaN|Infinity|undefined/);
