@@ -48,10 +48,6 @@ export class TransportEnd {
   onEvent: ((event: SessionEvent, nowMs: number) => void) | null = null;
   /** Where it is on the network: `socket.changeAddress` moves it. */
   readonly socket: Socket;
-  /** Bytes of streams, messages and datagrams that came and were read. */
-  readBytes = 0;
-  /** When the session was established here, ms; NaN before. */
-  establishedMs = Number.NaN;
   readonly #network: Network;
   readonly #session: Session;
   readonly #holder: LinkHolder;
@@ -65,6 +61,8 @@ export class TransportEnd {
       this.socket.pump(nowMs);
     },
   };
+  #readBytes = 0;
+  #establishedMs = Number.NaN;
   #polling = false;
   #woken = false;
   #closed = false;
@@ -84,6 +82,16 @@ export class TransportEnd {
       nextTimeoutMs: () => holder.nextTimeoutMs(),
     };
     this.socket = node.attach(endpoint);
+  }
+
+  /** Bytes of streams, messages and datagrams that came and were read. */
+  get readBytes(): number {
+    return this.#readBytes;
+  }
+
+  /** When the session was established here, ms; NaN before. */
+  get establishedMs(): number {
+    return this.#establishedMs;
   }
 
   /** @internal Once, by `connectTransport`. */
@@ -156,9 +164,9 @@ export class TransportEnd {
   stats(): TransportEndStats {
     const { sourceBytes, repairBytes } = this.#session.stats.redundancy;
     const deliveredBytes = this.#peer?.readBytes ?? 0;
-    const elapsedMs = this.#network.nowMs - this.establishedMs;
+    const elapsedMs = this.#network.nowMs - this.#establishedMs;
     return {
-      state: this.#closed ? "closed" : Number.isNaN(this.establishedMs) ? "connecting" : "open",
+      state: this.#closed ? "closed" : Number.isNaN(this.#establishedMs) ? "connecting" : "open",
       ...transportStats(this.#holder.link, this.#session),
       deliveredBytes,
       goodputMbps: elapsedMs > 0 ? (deliveredBytes * 8) / 1000 / elapsedMs : 0,
@@ -177,7 +185,7 @@ export class TransportEnd {
   #handleEvents(nowMs: number): void {
     this.#polling = true;
     for (let event = this.#session.poll(); event !== null; event = this.#session.poll()) {
-      if (event.type === "established") this.establishedMs = nowMs;
+      if (event.type === "established") this.#establishedMs = nowMs;
       else if (event.type === "closed" || event.type === "error") this.#closed = true;
       else if (event.type === "readable") this.#readStream(event.stream, nowMs);
       else if (event.type === "message") this.#readMessages(nowMs);
@@ -191,7 +199,7 @@ export class TransportEnd {
   #readStream(stream: number, nowMs: number): void {
     const session = this.#session;
     for (let data = session.read(stream); data !== null; data = session.read(stream)) {
-      this.readBytes += data.length;
+      this.#readBytes += data.length;
       this.onData?.(stream, data, nowMs);
     }
     if (!session.ended(stream)) return;
@@ -201,14 +209,14 @@ export class TransportEnd {
 
   #readMessages(nowMs: number): void {
     for (let data = this.#session.readMessage(); data !== null; data = this.#session.readMessage()) {
-      this.readBytes += data.length;
+      this.#readBytes += data.length;
       this.onMessage?.(data, nowMs);
     }
   }
 
   #readDatagrams(nowMs: number): void {
     for (let data = this.#session.readDatagram(); data !== null; data = this.#session.readDatagram()) {
-      this.readBytes += data.length;
+      this.#readBytes += data.length;
       this.onDatagram?.(data, nowMs);
     }
   }
