@@ -1,20 +1,41 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 // The examples import the package by its name, so they run against dist/, as a user's program would.
 const examples = readdirSync(new URL("../examples", import.meta.url)).filter((name) => name.endsWith(".mjs"));
+const SIMULATED = "simulated-transfer.mjs";
+
+function run(name: string, ...more: string[]): string {
+  const cwd = new URL("..", import.meta.url);
+  return execFileSync(process.execPath, [`examples/${name}`, ...more], { cwd, encoding: "utf8" });
+}
 
 describe("examples", () => {
   test("the package is built", () => {
     expect(existsSync(new URL("../dist/index.js", import.meta.url)), "run npm run build first").toBe(true);
   });
 
-  test.each(examples)("%s runs to its end", (name) => {
-    const output = execFileSync(process.execPath, [`examples/${name}`], {
-      cwd: new URL("..", import.meta.url),
-      encoding: "utf8",
-    });
-    expect(output).toMatch(/as sent/);
+  test.each(examples.filter((name) => name !== SIMULATED))("%s runs to its end", (name) => {
+    expect(run(name)).toMatch(/as sent/);
+  });
+
+  test(`${SIMULATED} compares, and draws what it simulated`, () => {
+    const folder = mkdtempSync(join(tmpdir(), "bats-example-"));
+    try {
+      const picture = join(folder, "run.svg");
+      const output = run(SIMULATED, picture);
+      for (const row of ["bbr", "cubic", "throughput", "balanced", "latency"]) {
+        expect(output).toMatch(new RegExp(`^${row}( +[\\d.]+){3}$`, "m"));
+      }
+      const svg = readFileSync(picture, "utf8");
+      for (const curve of ["goodput", "RTT", "in flight", "loss estimate", "redundancy"]) {
+        expect(svg).toContain(`>${curve}</text>`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
