@@ -11,6 +11,7 @@ import { Permissions, parseRule, type Rule } from "../proxy/permissions.ts";
 import { ServerForwards } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
+import { DEFAULT_IDLE_TIMEOUT_MS } from "../transport/link/index.ts";
 import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { reloadOnHangup } from "./configuration.ts";
@@ -36,7 +37,12 @@ interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOp
   allowListen: Rule[];
   maxSessionsPerIdentity: number;
   maxConnectionsPerIdentity: number;
+  resumeTimeout: number;
 }
+
+/** How long a silent client is waited for, s; and for which share of that its link is thought to live, which pings keep up. */
+const RESUME_S = 300;
+const LINK_SHARE = 0.4;
 
 /** The protocol spoken in sessions; docs/wire-format-proxy.md. */
 export const ALPN = "bats-proxy/1";
@@ -96,6 +102,14 @@ export function configureServer(command: Command): Command {
         new Option("--max-connections-per-identity <n>", "connections and UDP sources at once of one identity")
           .argParser(readNumber(1, 1_000_000))
           .default(5000),
+      )
+      .addOption(
+        new Option(
+          "--resume-timeout <seconds>",
+          "how long connections wait for a silent client before they are given up",
+        )
+          .argParser(readNumber(1, 86_400))
+          .default(RESUME_S),
       ),
   ).action(run);
 }
@@ -109,6 +123,8 @@ async function run(options: ServerOptions): Promise<void> {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
   const credentials = await loadCredentials(options, { role: "server", log, signal });
+  const resumeTimeoutMs = options.resumeTimeout * 1000;
+  const idleTimeoutMs = Math.min(DEFAULT_IDLE_TIMEOUT_MS, LINK_SHARE * resumeTimeoutMs);
   const listener = await listen({
     listen: options.listen,
     ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),
@@ -116,6 +132,8 @@ async function run(options: ServerOptions): Promise<void> {
     alpn: ALPN,
     io: options.io,
     maximumSessionsPerIdentity: options.maxSessionsPerIdentity,
+    idleTimeoutMs,
+    keepSessionMs: resumeTimeoutMs - idleTimeoutMs,
     ...sessionOptions(options),
   }).catch((error: Error) => {
     throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);

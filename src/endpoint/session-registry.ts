@@ -222,7 +222,8 @@ export class ServerHolder extends SessionHolder {
     if (this.state === "over") return;
     const { keepMs } = this.#registry;
     this.#timer = setTimeout(() => {
-      this.end({ cause: "timeout", text: `the client did not come back within ${Math.round(keepMs / 1000)} s` });
+      const text = `the client did not come back within ${Math.round(keepMs / 1000)} s of its link's end`;
+      this.end({ cause: "timeout", text });
     }, keepMs);
     this.#timer.unref();
   }

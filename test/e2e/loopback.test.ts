@@ -15,6 +15,7 @@ import { delay, hashOf, LONG, later, serve, startClient, startServer, theCertifi
 /** 1000 in a row are also part of the tests of the command. */
 const SHORT_CONNECTIONS = LONG ? 10_000 : 300;
 const AT_ONCE = 500;
+const KILLS = LONG ? 20 : 3;
 
 function serveEcho(): Promise<number> {
   return serve((socket) => socket.pipe(socket));
@@ -81,6 +82,37 @@ describe("a transfer whose process is killed", () => {
       }
     });
   }
+});
+
+describe.skipIf(process.platform !== "linux")("clients that are killed, one after the other", () => {
+  it("leave no connection to a target and no descriptor behind once --resume-timeout is over", async () => {
+    const fates: Promise<string>[] = [];
+    const target = await serve((socket) => {
+      socket.write("x");
+      fates.push(fateOf(socket));
+    });
+    const { server, port } = await startServer(0, "localhost", ["--resume-timeout", "4"]);
+    const run = async (): Promise<Command> => {
+      const { client, ports } = await startClient(port, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`]);
+      const readers = Array.from({ length: 10 }, () => connect(ports[0], "127.0.0.1").on("error", () => {}));
+      for (const reader of readers) await once(reader, "data");
+      return client;
+    };
+    const before = descriptorsOf(server);
+    const killedMs: number[] = [];
+    for (let i = 0; i < KILLS; i++) {
+      await (await run()).kill();
+      killedMs.push(performance.now());
+    }
+    // Until then they wait for their clients: nobody can tell a killed one from one that is cut off.
+    expect(new Set(await Promise.all(fates))).toEqual(new Set(["ECONNRESET"]));
+    expect(fates.length).toBe(10 * KILLS);
+    const gone = /edge-1: gone: .*the client did not come back within 2 s of its link's end/;
+    while (server.lines.filter((line) => gone.test(line)).length < KILLS) await server.line(gone, server.lines.length);
+    expect(performance.now() - killedMs[KILLS - 1]).toBeGreaterThan(3000);
+    // A few more or less are the runtime's own.
+    await expect.poll(() => descriptorsOf(server) - before, { timeout: 10_000 }).toBeLessThan(5);
+  });
 });
 
 describe("a node's certificate in the server's place", () => {

@@ -79,10 +79,15 @@ export function start(args: readonly string[], namespace?: string): Command {
 }
 
 /** A server on the loopback address that allows everything. */
-export async function startServer(port = 0, name = "localhost"): Promise<{ server: Command; port: number }> {
+export async function startServer(
+  port = 0,
+  name = "localhost",
+  more: readonly string[] = [],
+): Promise<{ server: Command; port: number }> {
   const allow = ["tcp:*", "udp:*", "unix:/*/*/*", "unix:/*/*/*/*"].flatMap((target) => ["--allow", `edge-1=${target}`]);
   const listen = ["--allow-listen", "edge-1=tcp:127.0.0.1:*"];
-  const server = start(["server", "--listen", `127.0.0.1:${port}`, ...certificates.of(name), ...allow, ...listen]);
+  const own = ["--listen", `127.0.0.1:${port}`, ...certificates.of(name)];
+  const server = start(["server", ...own, ...allow, ...listen, ...more]);
   const line = await server.line(/serving on UDP/);
   return { server, port: Number(/:(\d+),/.exec(line)![1]) };
 }

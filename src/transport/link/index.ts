@@ -17,7 +17,7 @@ export { type DropCause, type DropCounts, headerDropCounts } from "./drops.ts";
 export type { Handshake } from "./handshake.ts";
 export { Link } from "./link.ts";
 export type { LinkState } from "./link-core.ts";
-export type { LinkOptions } from "./link-options.ts";
+export { DEFAULT_IDLE_TIMEOUT_MS, type LinkOptions } from "./link-options.ts";
 export type { LinkStats } from "./link-stats.ts";
 export type { ConnectionIdSource, LinkUser, PacketFill } from "./link-user.ts";
 export {
