@@ -48,6 +48,7 @@ export const EAGAIN = 11;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
+export const ENOBUFS = 105;
 
 /** `struct iovec`: base, length. */
 export const IOVEC_BYTES = 16;

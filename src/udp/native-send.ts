@@ -15,6 +15,7 @@ import {
   EINVAL,
   EIO,
   EMSGSIZE,
+  ENOBUFS,
   EOPNOTSUPP,
   IOVEC_BYTES,
   IP_PKTINFO,
@@ -57,6 +58,8 @@ const UNSPECIFIED: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 export class NativeSend {
   /** Whether trains go out in one piece. Turned off when the kernel cannot. */
   segmentation: boolean;
+  /** What `send` that was not done waits for: memory, of which `poll` says nothing, or else room in the socket's buffer. */
+  lacksMemory = false;
   readonly #libc: Libc;
   readonly #fd: number;
   readonly #family: Family;
@@ -100,7 +103,7 @@ export class NativeSend {
 
   /**
    * Sends the transmit from byte `from` on. Returns up to where it is done with: less than the length when the kernel's
-   * buffer is full. What the kernel refuses is done with, and counted.
+   * buffer is full, or it has none. What the kernel refuses is done with, and counted.
    */
   send(transmit: Transmit, from: number): number {
     const { buffer, length, segmentBytes } = transmit;
@@ -216,7 +219,7 @@ export class NativeSend {
       this.#counters.sentBytes += end - at;
       return end;
     }
-    if (errno === EAGAIN) return at;
+    if (this.#isFull(errno)) return at;
     if (!NO_SEGMENTATION.has(errno)) {
       countError(this.#counters.sendErrors, errnoName(errno), datagrams);
       return end;
@@ -248,12 +251,17 @@ export class NativeSend {
         continue;
       }
       const errno = this.#libc.errno();
-      if (errno === EAGAIN) break;
+      if (this.#isFull(errno)) break;
       if (errno === EINTR) continue;
       countError(this.#counters.sendErrors, errnoName(errno));
       next++;
     }
     return Math.min(from + next * step, end);
+  }
+
+  #isFull(errno: number): boolean {
+    this.lacksMemory = errno === ENOBUFS;
+    return this.lacksMemory || errno === EAGAIN;
   }
 
   #setIovec(index: number, at: number, length: number): void {

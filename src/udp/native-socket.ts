@@ -57,6 +57,9 @@ const DATAGRAMS_A_TURN = 256;
 /** Calls of a turn, should each bring no more than an error. */
 const CALLS_A_TURN = 32;
 
+/** When a kernel without memory is asked again: it would say "writable" all the while. */
+const MEMORY_MS = 5;
+
 /** What waits for room in the kernel: the rest of one transmit. */
 class Pending implements Transmit {
   readonly buffer = new Uint8Array(65_536);
@@ -90,6 +93,7 @@ export class NativeSocket implements UdpSocket, Receiver {
   #readMs = 0;
   #rate = 0;
   #restTimer: NodeJS.Timeout | null = null;
+  #memoryTimer: NodeJS.Timeout | null = null;
   #watcher: FdWatcher | null = null;
   #referenced = true;
   #stalled = false;
@@ -180,7 +184,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (this.#closed || this.#watcher !== null) return;
     this.#watcher = new FdWatcher(this.#libc, this.#fd, this.#readable, this.#writable);
     if (!this.#referenced) this.#watcher.unref();
-    if (this.#stalled) this.#watcher.awaitWritable();
+    if (this.#stalled) this.#awaitRoom();
   }
 
   send(transmit: Transmit): boolean {
@@ -199,9 +203,23 @@ export class NativeSocket implements UdpSocket, Receiver {
     pending.destination = transmit.destination;
     pending.source = transmit.source;
     pending.ecn = transmit.ecn;
-    this.#watcher?.awaitWritable();
+    this.#awaitRoom();
     return false;
   }
+
+  #awaitRoom(): void {
+    if (!this.#send.lacksMemory) {
+      this.#watcher?.awaitWritable();
+      return;
+    }
+    this.#memoryTimer ??= setTimeout(this.#memoryAwaited, MEMORY_MS);
+    if (!this.#referenced) this.#memoryTimer.unref();
+  }
+
+  readonly #memoryAwaited = (): void => {
+    this.#memoryTimer = null;
+    this.#writable();
+  };
 
   readonly #writable = (): void => {
     const pending = this.#pending;
@@ -209,7 +227,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (done < pending.length) {
       pending.buffer.copyWithin(0, done, pending.length);
       pending.length -= done;
-      this.#watcher?.awaitWritable();
+      this.#awaitRoom();
       return;
     }
     this.#stalled = false;
@@ -273,6 +291,7 @@ export class NativeSocket implements UdpSocket, Receiver {
       this.counters.sendDropped += datagramsIn(this.#pending.length, this.#pending.segmentBytes);
     }
     if (this.#restTimer !== null) clearTimeout(this.#restTimer);
+    if (this.#memoryTimer !== null) clearTimeout(this.#memoryTimer);
     this.#watcher?.close();
     this.#libc.close(this.#fd);
   }
@@ -280,12 +299,14 @@ export class NativeSocket implements UdpSocket, Receiver {
   ref(): void {
     this.#referenced = true;
     this.#restTimer?.ref();
+    this.#memoryTimer?.ref();
     this.#watcher?.ref();
   }
 
   unref(): void {
     this.#referenced = false;
     this.#restTimer?.unref();
+    this.#memoryTimer?.unref();
     this.#watcher?.unref();
   }
 }

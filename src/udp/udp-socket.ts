@@ -34,11 +34,11 @@ export interface UdpCounters {
   sentBytes: number;
   /** Turns that handed over datagrams: bursts, each ended by `onBatchEnd`. */
   receiveBatches: number;
-  /** Times that the kernel's buffer was full and `send` returned false. */
+  /** Times that the kernel's buffer was full, or it had no memory for one (ENOBUFS), and `send` returned false. */
   sendStalls: number;
   /** Datagrams dropped because they were sent in spite of a `send` that returned false, or after `close`. */
   sendDropped: number;
-  /** Datagrams that the kernel refused, by error name: ENETUNREACH, EMSGSIZE, ENOBUFS, ... */
+  /** Datagrams that the kernel refused, by error name: ENETUNREACH, EMSGSIZE, EPERM, ... */
   sendErrors: Record<string, number>;
   /** Errors reported in place of a datagram: ECONNREFUSED and whatever else ICMP brings. */
   receiveErrors: Record<string, number>;
@@ -77,9 +77,9 @@ export interface UdpSocket {
    * Takes over one datagram, or a train when `segmentBytes` > 0, whose `destination` must be set. The socket is done with
    * object and buffer when it returns.
    *
-   * False: it was taken, but the kernel's buffer is full. Hold the next one back until `onWritable`; one sent in the
-   * meantime is dropped and counted. Errors of the network (unreachable, too large, not permitted, no buffer) never
-   * throw: the datagram is lost, as any may be, and counted.
+   * False: it was taken, but the kernel's buffer is full, or there is none. Hold the next one back until `onWritable`; one
+   * sent in the meantime is dropped and counted. Errors of the network (unreachable, too large, not permitted) never throw:
+   * the datagram is lost, as any may be, and counted.
    */
   send(transmit: Transmit): boolean;
   /** Ends everything: no callback comes any more, datagrams not yet with the kernel are dropped. May be called again. */

@@ -1,11 +1,12 @@
 /** What only the native socket can: ECN, trains in one piece, local addresses, don't-fragment. And where it cannot. */
+import { constants } from "node:os";
 import { afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { type Libc, loadLibc } from "../../src/native/libc.ts";
 import type { EcnCodepoint } from "../../src/transport/endpoint.ts";
 import { openUdpSocket } from "../../src/udp/index.ts";
-import { EAGAIN, EIO } from "../../src/udp/linux-abi.ts";
+import { EAGAIN, EINTR, EIO, ENOBUFS } from "../../src/udp/linux-abi.ts";
 import { NativeSocket } from "../../src/udp/native-socket.ts";
-import { listening, transmit, until } from "./sockets.ts";
+import { listening, pause, transmit, until } from "./sockets.ts";
 
 const libc = await loadLibc();
 const native = typeof libc !== "string";
@@ -198,6 +199,69 @@ test.runIf(native).each([
   );
   expect(writable).toBe(1);
 });
+
+test.runIf(native).each([
+  ["with trains in one piece", 0],
+  ["with single datagrams", EIO],
+])("what the kernel has no memory for goes out once it has, asked now and then, %s", async (_how, trains) => {
+  let lacking = true;
+  let calls = 0;
+  const b = await listening("native");
+  const socket = socketOver((call) => {
+    calls++;
+    return lacking ? ENOBUFS : call === "sendmsg" ? trains : 0;
+  });
+  let writable = 0;
+  socket.onWritable = () => writable++;
+  const to = { segmentBytes: 1000, destination: b.socket.localAddress };
+  expect(socket.send(transmit({ ...to, length: 20_000 }, 1))).toBe(false);
+  expect(socket.send(transmit({ ...to, length: 1000 }))).toBe(false);
+  // The kernel says "writable" all the time: whoever goes by that asks thousands of times.
+  await pause(100);
+  expect(calls).toBeGreaterThan(1);
+  expect(calls).toBeLessThan(200);
+  expect(writable).toBe(0);
+  expect(b.arrived).toEqual([]);
+  lacking = false;
+  await until(() => writable === 1 && b.arrived.length === 20);
+  expect(b.arrived.map(({ bytes }) => bytes[0])).toEqual(Array.from({ length: 20 }, (_, i) => (1 + 1000 * i) & 0xff));
+  expect(socket.counters).toMatchObject({ sentDatagrams: 20, sendStalls: 1, sendDropped: 1, sendErrors: {} });
+  expect(socket.send(transmit({ ...to, length: 1000 }))).toBe(true);
+});
+
+test.runIf(native)("a socket closed while the kernel has no memory asks no more", async () => {
+  let calls = 0;
+  const socket = socketOver(() => {
+    calls++;
+    return ENOBUFS;
+  });
+  expect(socket.send(transmit({ length: 5000, segmentBytes: 1000, destination: socket.localAddress }))).toBe(false);
+  await until(() => calls > 3);
+  await socket.close();
+  const before = calls;
+  await pause(50);
+  expect([calls, socket.counters.sendDropped]).toEqual([before, 5]);
+});
+
+test.runIf(native).each(["ENOMEM", "EPERM", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EMSGSIZE", "EINVAL"] as const)(
+  "%s loses the datagrams, one by one or in trains, is counted and holds nothing up",
+  async (name) => {
+    const errno = constants.errno[name];
+    let refused = true;
+    let interrupted = 0;
+    const b = await listening("native");
+    // A signal in between changes nothing.
+    const socket = socketOver(() => (interrupted++ % 3 === 0 ? EINTR : refused ? errno : 0));
+    const destination = b.socket.localAddress;
+    expect(socket.send(transmit({ length: 1000, destination }))).toBe(true);
+    expect(socket.send(transmit({ length: 70_000 - 5000, segmentBytes: 1000, destination }))).toBe(true);
+    expect(socket.counters).toMatchObject({ sentDatagrams: 0, sendStalls: 0, sendErrors: { [name]: 66 } });
+    refused = false;
+    expect(socket.send(transmit({ length: 3000, segmentBytes: 1000, destination }))).toBe(true);
+    await until(() => b.arrived.length === 3);
+    expect(socket.features.segmentation).toBe(true);
+  },
+);
 
 test.runIf(native)("what a full receive buffer costs is told, so that nothing is missing from the sum", async () => {
   const a = await listening("native");

@@ -1,13 +1,13 @@
 /**
  * One end of the veth tests, a program: `veth-end.ts KIND ROLE IP [TO]`. "receive" counts what arrives by length and by source; "send"
- * sends what probes MTU and queue; "stream" sends a datagram every 2 ms. Each prints a line when it is ready and one with what it
+ * sends what probes MTU and queue; "stream" sends a datagram every 2 ms, "trains" three at once. Each prints a line when it is ready and one with what it
  * saw, the first and the last when its standard input ends.
  */
 import { openUdpSocket, type UdpIo } from "../../src/udp/index.ts";
 import { Outgoing } from "./outgoing.ts";
 
 const PORT = 9000;
-const [io, role, ip, to] = process.argv.slice(2) as [UdpIo, "receive" | "send" | "stream", string, string?];
+const [io, role, ip, to] = process.argv.slice(2) as [UdpIo, "receive" | "send" | "stream" | "trains", string, string?];
 
 function print(what: unknown): void {
   process.stdout.write(`${JSON.stringify(what)}\n`);
@@ -32,10 +32,11 @@ if (role === "receive") {
     void socket.close();
   });
   process.stdin.on("data", () => print({ sizes, sources }));
-} else if (role === "stream") {
+} else if (role !== "send") {
   socket.start();
   print("ready");
-  transmit.length = 1000;
+  transmit.length = role === "stream" ? 1000 : 3000;
+  transmit.segmentBytes = 1000;
   const timer = setInterval(() => socket.send(transmit), 2);
   process.stdin.resume().on("end", () => {
     clearInterval(timer);

@@ -58,6 +58,33 @@ describe.skipIf(whyNot !== null)("over a veth pair", () => {
     expect(sent.sendStalls).toBeGreaterThan(0);
   });
 
+  test.each(["native", "dgram"])("%s counts what a firewall and a route refuse, and goes on after them", async (io) => {
+    const { a, receiver } = await topology(io);
+    const sender = a.program("udp/veth-end.ts", io, "trains", "10.99.0.1", "10.99.0.2");
+    await sender.next();
+    const count = async (): Promise<number> => {
+      receiver.say("how many?");
+      return (await receiver.next<Seen>()).sizes[1000] ?? 0;
+    };
+    const moreArrive = async (): Promise<void> => {
+      const before = await count();
+      while ((await count()) < before + 30) await pause(20);
+    };
+    await moreArrive();
+    a.run("nft", "add table ip wall; add chain ip wall out { type filter hook output priority 0; policy drop; }");
+    await pause(100);
+    a.run("nft", "flush ruleset");
+    await moreArrive();
+    a.ip("route", "add", "unreachable", "10.99.0.2/32");
+    await pause(100);
+    a.ip("route", "del", "unreachable", "10.99.0.2/32");
+    await moreArrive();
+    sender.finish();
+    const { sendErrors, sendDropped, sendStalls } = await sender.next<UdpCounters>();
+    expect(Object.keys(sendErrors).sort()).toEqual(["EHOSTUNREACH", "EPERM"]);
+    expect([sendDropped, sendStalls]).toEqual([0, 0]);
+  });
+
   test.each(["native", "dgram"])("%s goes on after the interface was down, and from a new address", async (io) => {
     const { a, receiver } = await topology(io);
     const sender = a.program("udp/veth-end.ts", io, "stream", "0.0.0.0", "10.99.0.2");
