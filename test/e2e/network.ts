@@ -42,6 +42,12 @@ export class Network {
     ip("-n", this.edge, "route", "replace", "default", "via", "10.78.1.1");
   }
 
+  /** Takes the interface of a host away, or brings it back with what went with it. */
+  setInterface(host: string, up: boolean): void {
+    ip("-n", host, "link", "set", "path", up ? "up" : "down");
+    if (up) ip("-n", host, "route", "replace", "default", "via", `10.78.${host === this.edge ? 1 : 2}.1`);
+  }
+
   remove(): void {
     for (const host of [this.edge, this.cloud, this.#router]) ip("netns", "del", host);
   }

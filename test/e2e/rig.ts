@@ -106,15 +106,16 @@ export async function startClient(port: number, forwards: string[]): Promise<{ c
 /** A network with a server in the cloud and a client at the edge. */
 export async function startNetwork(
   forwards: string[],
-  { lossPercent = 0 } = {},
+  { lossPercent = 0, io = "auto" } = {},
 ): Promise<{ network: Network; client: Command; server: Command }> {
   const network = new Network();
   later(() => network.remove());
   network.lose(lossPercent);
   const allow = ["--allow", "*=unix:/*/*/*", "--allow", "*=tcp:*", "--allow", "*=udp:*"];
-  const server = start(["server", "--listen", "4433", ...certificates.of(CLOUD_IP), ...allow], network.cloud);
+  const listen = ["--listen", "4433", "--io", io];
+  const server = start(["server", ...listen, ...certificates.of(CLOUD_IP), ...allow], network.cloud);
   await server.line(/serving on UDP/);
-  const connect = ["--connect", `${CLOUD_IP}:4433`, ...certificates.of("edge-1")];
+  const connect = ["--connect", `${CLOUD_IP}:4433`, "--io", io, ...certificates.of("edge-1")];
   const client = start(["client", ...connect, ...forwards], network.edge);
   await client.line(/connected to/);
   return { network, client, server };
