@@ -12,6 +12,7 @@ import {
   dial,
   drain,
   listener,
+  otherServerCredentials,
   pair,
   pour,
   serverCredentials,
@@ -345,6 +346,45 @@ describe("a session that loses its link", () => {
     expect(error.code).toBe("ERR_BATS_SESSION_LOST");
     expect(performance.now() - before).toBeLessThan(1000);
     expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+  });
+
+  it.each([
+    ["the same key", serverCredentials],
+    ["another key", otherServerCredentials],
+  ])(
+    "hears by its next ping that its server was restarted, with %s, though nobody said anything",
+    async (_key, credentials) => {
+      const { client, server, relay } = await throughRelay({ keepAliveMs: 300 });
+      const { near } = await streamPair(client, server);
+      // All is said, and the link at rest.
+      await sleep(1000);
+      const second = await listener({ credentials });
+      const failed = once(near, "error");
+      const ended = closeError(client);
+      relay.redirect(second.address.port);
+      const [error] = (await failed) as [BatsError];
+      expect(error.code).toBe("ERR_BATS_SESSION_LOST");
+      expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+      expect(second.sessions.size).toBe(0);
+    },
+  );
+
+  it("is found again by a client that vanished without a word and comes back from another port", async () => {
+    const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
+    const { near, far } = await streamPair(client, server);
+    const before = server.peer.address.port;
+    const gone = once(server, "suspended");
+    relay.blocked = true;
+    await gone;
+    await relay.rebind();
+    const back = Promise.all([once(client, "resumed"), once(server, "resumed")]);
+    relay.blocked = false;
+    await back;
+    expect(server.peer.address.port).not.toBe(before);
+    expect(listening.sessions.size).toBe(1);
+    const [got, answer] = [drain(far), drain(near)];
+    const sent = [await pour(near, 200_000), await pour(far, 200_000, 2)];
+    expect([(await got).sha1, (await answer).sha1]).toEqual(sent);
   });
 
   it("says why attempts at a new one come to nothing, and tries on", async () => {

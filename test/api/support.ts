@@ -35,6 +35,7 @@ const serverCertificate = await authority.issue("CN=cloud", {
   ip: ["127.0.0.1", "::1"],
   dns: ["localhost"],
 });
+const otherCertificate = await authority.issue("CN=cloud", { usage: [SERVER_AUTH], ip: ["127.0.0.1"] });
 const clientCertificate = await authority.issue("O=system:nodes, CN=system:node:edge-1", { usage: [CLIENT_AUTH] });
 
 export const serverCredentials = new Credentials({
@@ -42,13 +43,21 @@ export const serverCredentials = new Credentials({
   cert: serverCertificate.chain,
   key: serverCertificate.key,
 });
+/** Of the same name with another key. */
+export const otherServerCredentials = new Credentials({
+  ca: authority.pem,
+  cert: otherCertificate.chain,
+  key: otherCertificate.key,
+});
 export const clientCredentials = new Credentials({
   ca: authority.pem,
   cert: clientCertificate.chain,
   key: clientCertificate.key,
 });
 
-export async function listener(options: Partial<ListenerOptions> = {}): Promise<Listener> {
+export async function listener(
+  options: Partial<ListenerOptions> & { credentials?: Credentials } = {},
+): Promise<Listener> {
   return closeLater(await listen({ listen: "127.0.0.1:0", credentials: serverCredentials, ...options }));
 }
 
