@@ -166,6 +166,10 @@ async function run(options: ServerOptions): Promise<void> {
     log,
   });
   listener.on("session", (session) => {
+    if (signal.aborted) {
+      session.destroy(new Error("the server is stopping"));
+      return;
+    }
     const forwarding = forwards.add(session);
     monitor.add(session, forwarding);
     const { identity, address } = session.peer;

@@ -149,10 +149,11 @@ export class ClientForwards {
     return session;
   }
 
-  /** Takes no more connections. */
+  /** Takes no more connections, here or by the server's listeners; what is open goes on. */
   stopListening(): void {
     this.#stopping = true;
     for (const listener of this.#listeners) listener.close();
+    for (const end of this.#asked.values()) end();
     for (const [socket, { timer }] of this.#waiting) {
       clearTimeout(timer);
       resetSocket(socket);
@@ -195,10 +196,15 @@ export class ClientForwards {
 
   /** What comes in at a listener of the server's reaches the target that stands here; the server has no say in it. */
   #target(header: OpenHeader): { target: Forward["target"]; forward: string } | Refusal {
+    if (this.#stopping) return { reason: "unavailable", message: "the client is stopping" };
     const forward = "listener" in header ? this.#remote[header.listener] : null;
     if (forward === null || forward === undefined)
       return { reason: "not-allowed", message: "a client opens nothing that it did not offer with -R" };
     return { target: forward.target, forward: formatForward(forward) };
+  }
+
+  #wantsListener(session: ForwardSession, listener: number): boolean {
+    return this.#session === session && !this.#stopping && this.#remote[listener] !== null;
   }
 
   /** Has the server listen for as long as the session lives. */
@@ -208,7 +214,7 @@ export class ClientForwards {
     const endpoint = formatEndpoint(forward.listen);
     for (
       let delayMs = RETRY_MIN_MS;
-      this.#session === session && !this.#stopping && this.#remote[listener] !== null;
+      this.#wantsListener(session, listener);
       delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)
     ) {
       const stream = session.openStream({ type: "listen", endpoint, listener });
@@ -232,6 +238,8 @@ export class ClientForwards {
         );
         void after.then(() => stream.resume());
         this.#asked.set(listener, () => stream.end());
+        // It may have been taken away while the server was asked.
+        if (!this.#wantsListener(session, listener)) stream.end();
         await closed;
         this.#asked.delete(listener);
       } else if (answer !== null) {

@@ -37,6 +37,8 @@ import { listenUdp } from "./udp-socket.ts";
 
 const MAX_LISTENERS_PER_SESSION = 256;
 
+const STOPPING: Refusal = { reason: "unavailable", message: "the server is stopping" };
+
 const TWO_OF_ONE_NAME = "are there two nodes, or two forwards, of one name?";
 
 export interface ServerForwardsOptions {
@@ -73,6 +75,7 @@ export class ServerForwards {
   #sessionsCome = 0;
   /** By the endpoint as text. */
   readonly #listeners: Map<string, RemoteListener> = new Map();
+  #stopping = false;
 
   constructor(options: ServerForwardsOptions) {
     this.#options = options;
@@ -93,7 +96,8 @@ export class ServerForwards {
       datagramDeadlineMs,
       policy: {
         target: (header) => this.#overQuota(session) ?? this.#target(carrier, header),
-        tunnel: tunnel === null ? null : (header, stream) => tunnel(session, header, stream),
+        tunnel:
+          tunnel === null ? null : (header, stream) => (this.#stopping ? STOPPING : tunnel(session, header, stream)),
         listen: async (header, stream) => {
           if (listeners >= MAX_LISTENERS_PER_SESSION) {
             throw new LocalSocketError("unavailable", `a session has at most ${MAX_LISTENERS_PER_SESSION} listeners`);
@@ -123,8 +127,9 @@ export class ServerForwards {
     for (const listener of [...this.#listeners.values()]) if (!listener.allowed()) listener.close();
   }
 
-  /** Ends the listeners that sessions asked for: nothing new comes in. */
+  /** Ends the listeners that sessions asked for, and refuses what they ask for from now on; what is open goes on. */
   stopListening(): void {
+    this.#stopping = true;
     for (const listener of [...this.#listeners.values()]) listener.close();
   }
 
@@ -139,6 +144,7 @@ export class ServerForwards {
   }
 
   #target(carrier: Carrier, header: OpenHeader): { target: ForwardEndpoint; forward: string } | Refusal {
+    if (this.#stopping) return STOPPING;
     if (header.type !== "connect" && header.type !== "flow") {
       return { reason: "malformed", message: "a server asked for no listener" };
     }
@@ -158,6 +164,7 @@ export class ServerForwards {
     header: OpenHeader & { type: "listen" },
     stream: CarrierStream,
   ): Promise<string> {
+    if (this.#stopping) throw new LocalSocketError(STOPPING.reason, STOPPING.message);
     const names = session.carrier.peer.identity;
     const endpoint = expand(session.carrier, header.endpoint, true);
     if ("reason" in endpoint) throw new LocalSocketError(endpoint.reason, endpoint.message);
@@ -175,9 +182,10 @@ export class ServerForwards {
     }
     before?.handOver();
     const opened = await this.#open(session, endpoint, header.listener);
-    if (stream.destroyed || stream.readableEnded) {
+    if (stream.destroyed || stream.readableEnded || this.#stopping) {
       opened.close();
-      throw new LocalSocketError("unavailable", "the request was taken back");
+      const message = this.#stopping ? STOPPING.message : "the request was taken back";
+      throw new LocalSocketError("unavailable", message);
     }
     const address = formatEndpoint(opened.endpoint);
     const listener: RemoteListener = {

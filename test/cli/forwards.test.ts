@@ -73,10 +73,12 @@ async function startClient(port: number, args: string[]): Promise<{ client: Comm
 /** Both ends, with one forward of TCP to `target`. */
 async function startBoth(
   target: number,
+  both: readonly string[] = [],
 ): Promise<{ server: Command; client: Command; port: number; serverPort: number }> {
   const allow = ["--allow", `edge-1=tcp:127.0.0.1:${target}`];
-  const { server, port: serverPort } = await startServer(allow);
-  const { client, ports } = await startClient(serverPort, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`]);
+  const { server, port: serverPort } = await startServer([...allow, ...both]);
+  const local = ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`];
+  const { client, ports } = await startClient(serverPort, [...local, ...both]);
   return { server, client, port: ports[0], serverPort };
 }
 
@@ -287,6 +289,51 @@ describe("bats-proxy", () => {
     expect(await client.exit).toBe(0);
     expect(await server.kill("SIGTERM")).toBe(0);
   });
+
+  it("as a server finishes what ends in time, cuts the rest, takes nothing new, and ends with 0", async () => {
+    const { server, port: serverPort } = await startServer(["--allow", "*=tcp:127.0.0.1:*", "--drain", "8"]);
+    const target = `tcp:127.0.0.1:${echoPort}`;
+    const { client, ports } = await startClient(serverPort, ["-L", `tcp:127.0.0.1:0=${target}`]);
+    const [finishing, staying] = [0, 1].map(() => connect({ port: ports[0], host: "127.0.0.1", allowHalfOpen: true }));
+    for (const socket of [finishing, staying]) {
+      socket.write("before");
+      await once(socket, "data");
+    }
+    const fate = fateOf(staying);
+    server.child.kill("SIGTERM");
+    await server.line(/stopping: no new connections/);
+    const refused = connect(ports[0], "127.0.0.1");
+    expect(await fateOf(refused)).toBe("ECONNRESET");
+    await client.line(new RegExp(`${target}: the server is stopping`));
+    const connectTo = ["client", "--connect", `localhost:${serverPort}`, ...certificates.of("edge-1")];
+    const second = startCommand([...connectTo, "-L", `tcp:127.0.0.1:0=${target}`]);
+    await second.line(/the server is stopping/);
+    finishing.end("after");
+    expect(String((await once(finishing, "data"))[0])).toBe("after");
+    await once(finishing, "end");
+    expect(server.child.exitCode).toBe(null);
+    expect(await fate).toBe("ECONNRESET");
+    expect(await server.exit).toBe(0);
+    await client.line(/the session is over: the server closed it/);
+  });
+
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "ends at once, with 1, when it is asked a second time, by %s",
+    async (signal) => {
+      const { server, client, port } = await startBoth(echoPort, ["--drain", "600"]);
+      const socket = connect(port, "127.0.0.1");
+      socket.write("before");
+      await once(socket, "data");
+      const fate = fateOf(socket);
+      for (const command of [client, server]) {
+        command.child.kill(signal);
+        await command.line(/stopping: no new connections/);
+        expect(command.child.exitCode).toBe(null);
+        expect(await command.kill(signal)).toBe(1);
+      }
+      expect(await fate).toEqual(process.platform === "linux" ? "ECONNRESET" : expect.any(String));
+    },
+  );
 
   it("ends in silence when it is stopped while it waits for its certificate", async () => {
     const common = certificates.of("never-node");

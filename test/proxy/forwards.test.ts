@@ -320,6 +320,52 @@ describe("a refused forward", () => {
   });
 });
 
+describe("an end that is about to stop", () => {
+  const opened = async (port: number): Promise<Socket> => {
+    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    socket.write("before");
+    expect(String((await once(socket, "data"))[0])).toBe("before");
+    return socket;
+  };
+  const goesOn = async (socket: Socket): Promise<void> => {
+    socket.write("after");
+    expect(String((await once(socket, "data"))[0])).toBe("after");
+    socket.destroy();
+  };
+
+  it("at the server serves what is open, and neither connects nor listens any more", async () => {
+    const target = `tcp:127.0.0.1:${await serveEcho()}`;
+    const rules = { allow: [`*=${target}`], allowListen: ["*=tcp:*"] };
+    const rig = await createRig({ local: [`tcp:0=${target}`], remote: [`tcp:127.0.0.1:0=${target}`], ...rules });
+    const remote = rig.port();
+    const local = Number(/:(\d+) for/.exec(rig.clientLog.lines[0])![1]);
+    const [near, far] = [await opened(local), await opened(remote)];
+    rig.server.stopListening();
+    expect(await fateOf(connect(local, "127.0.0.1"))).toBe("ECONNRESET");
+    expect(await fateOf(connect(remote, "127.0.0.1"))).toBe("ECONNREFUSED");
+    // The client asks for its listener again, and hears why it does not get it.
+    await until(() => rig.clientLog.lines.some((line) => /^-R .*the server is stopping/.test(line)));
+    expect(rig.clientLog.lines.join("\n")).toContain(`tcp:127.0.0.1:0=${target}: the server is stopping`);
+    await goesOn(near);
+    await goesOn(far);
+  });
+
+  it("at the client gives its listeners at the server back, and serves what is open", async () => {
+    const target = `tcp:127.0.0.1:${await serveEcho()}`;
+    const rig = await createRig({ remote: [`tcp:127.0.0.1:0=${target}`], allowListen: ["*=tcp:*"] });
+    const socket = await opened(rig.port());
+    rig.client.stopListening();
+    await until(() => rig.serverLog.lines.some((line) => line.includes("no longer listening")));
+    expect(await fateOf(connect(rig.port(), "127.0.0.1"))).toBe("ECONNREFUSED");
+    // One that came in at the same moment.
+    const late = rig.pair.server.openStream();
+    late.on("error", () => {});
+    late.write(encodeOpen({ type: "accepted-connect", listener: 0 }));
+    expect(String((await once(late, "data"))[0])).toContain("the client is stopping");
+    await goesOn(socket);
+  });
+});
+
 describe("a listener at the server", () => {
   it("goes to the later of two sessions of one name once, and the other hears why", async () => {
     const echo = await serveEcho();
