@@ -170,6 +170,7 @@ async function run(options: ServerOptions): Promise<void> {
       session.destroy(new Error("the server is stopping"));
       return;
     }
+    const startMs = performance.now();
     const forwarding = forwards.add(session);
     monitor.add(session, forwarding);
     const { identity, address } = session.peer;
@@ -188,9 +189,10 @@ async function run(options: ServerOptions): Promise<void> {
     session.on("resumed", () => log.info({ peer: forwarding.peer }, `${forwarding.peer}: is back`));
     session.on("close", (error) => {
       const words = `${forwarding.peer}: gone: ${error?.message ?? "it closed the session"}`;
-      if (error?.code !== "ERR_BATS_REVOKED") log.info({ audit: "session", peer: forwarding.peer }, words);
-      else
-        log.warn({ audit: "revoked", peer: forwarding.peer, serialNumber: session.peer.identity.serialNumber }, words);
+      const durationMs = Math.round(performance.now() - startMs);
+      const fields = { audit: "session", peer: forwarding.peer, outcome: error?.code ?? "closed", durationMs };
+      if (error?.code !== "ERR_BATS_REVOKED") log.info(fields, words);
+      else log.warn({ ...fields, audit: "revoked", serialNumber: session.peer.identity.serialNumber }, words);
     });
   });
   listener.on("refused", ({ identity, address }, reason) => {

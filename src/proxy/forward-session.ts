@@ -242,7 +242,7 @@ export class ForwardSession {
       stream.resume();
     } catch (error) {
       if (!(error instanceof LocalSocketError)) throw error;
-      this.#refuse(stream, header.endpoint, { reason: error.reason, message: error.message });
+      this.#refuse(stream, { forward: header.endpoint }, { reason: error.reason, message: error.message });
     }
   }
 
@@ -252,7 +252,7 @@ export class ForwardSession {
       message: "this end has no tunnel: a server has one with --tun",
     };
     if ("reason" in answer) {
-      this.#refuse(stream, `tun:${header.addresses.join(",")}`, answer);
+      this.#refuse(stream, { forward: `tun:${header.addresses.join(",")}` }, answer);
       return;
     }
     stream.write(encodeAnswer({ type: "done", address: answer.address }));
@@ -260,14 +260,15 @@ export class ForwardSession {
   }
 
   async #serveOpen(stream: CarrierStream, header: Exclude<OpenHeader, { type: "listen" | "tunnel" }>): Promise<void> {
-    const asked = "target" in header ? header.target : `listener ${header.listener}`;
+    const source = header.source === undefined ? {} : { source: header.source };
+    const asked = { forward: "target" in header ? header.target : `listener ${header.listener}`, ...source };
     const decision = this.#policy.target(header);
     if ("reason" in decision) {
       this.#refuse(stream, asked, decision);
       return;
     }
     const { target, forward } = decision;
-    const origin = header.source === undefined ? { forward } : { forward, source: header.source };
+    const origin = { forward, ...source };
     const isFlow = header.type === "flow" || header.type === "accepted-flow";
     if (isFlow !== (target.kind === "udp")) {
       this.#refuse(stream, asked, { reason: "malformed", message: `${formatEndpoint(target)} is of the other kind` });
@@ -278,7 +279,7 @@ export class ForwardSession {
       else await this.#serveConnection(stream, target as StreamEndpoint, origin);
     } catch (error) {
       if (!(error instanceof LocalSocketError)) throw error;
-      this.#refuse(stream, forward, { reason: error.reason, message: error.message });
+      this.#refuse(stream, origin, { reason: error.reason, message: error.message });
     }
   }
 
@@ -353,10 +354,10 @@ export class ForwardSession {
     return splice;
   }
 
-  #refuse(stream: CarrierStream, asked: string, refusal: Refusal): void {
+  #refuse(stream: CarrierStream, asked: { forward: string; source?: string }, refusal: Refusal): void {
     this.#log.warn(
-      { audit: "refused", peer: this.peer, forward: asked, reason: refusal.reason },
-      `${this.peer}: ${asked}: refused: ${refusal.message}`,
+      { audit: "refused", peer: this.peer, ...asked, reason: refusal.reason },
+      `${this.peer}: ${asked.forward}: refused: ${refusal.message}`,
     );
     refuse(stream, refusal);
     this.#settle();

@@ -244,18 +244,19 @@ export class ServerForwards {
       unixMode,
       onConnection: (socket) => {
         const refusal = this.#overQuota(session);
+        const source = sourceOf(socket);
         if (refusal !== null) {
           const fields = {
             audit: "refused",
             peer: session.peer,
             forward: formatEndpoint(endpoint),
+            ...source,
             reason: refusal.reason,
           };
           this.#options.log.warn(fields, `${session.peer}: ${formatEndpoint(endpoint)}: refused: ${refusal.message}`);
           resetSocket(socket);
           return;
         }
-        const source = sourceOf(socket);
         const header = { type: "accepted-connect" as const, listener, ...source };
         session.connect(socket, { header, forward: formatEndpoint(endpoint), ...source });
       },
