@@ -104,6 +104,8 @@ export function attemptError(reason: CloseReason | Error): BatsError {
 function reasonError({ cause, code, text }: CloseReason): BatsError {
   switch (cause) {
     case "local":
+      // The session found it out, which has no other way to end than by closing.
+      if (code === CLOSE_PROTOCOL) return brokenProtocol(text);
       return new BatsError("ERR_BATS_SESSION_CLOSED", text === "" ? "the session was closed" : text);
     case "peer":
       if (isHandshakeFailure(code)) {
@@ -120,6 +122,10 @@ function reasonError({ cause, code, text }: CloseReason): BatsError {
     case "version":
       return new BatsError("ERR_BATS_VERSION", text);
     default:
-      return new BatsError("ERR_BATS_PROTOCOL", `the peer broke the protocol: ${text}`);
+      return brokenProtocol(text);
   }
+}
+
+function brokenProtocol(text: string): BatsError {
+  return new BatsError("ERR_BATS_PROTOCOL", `the peer broke the protocol: ${text}`);
 }
