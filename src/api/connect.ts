@@ -9,6 +9,7 @@ import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
+import { unlessAborted } from "./abort.ts";
 import { noteSilence, readAddress, resolveServer } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
@@ -68,7 +69,7 @@ export async function connect(target: string, options: ConnectOptions): Promise<
   const serverName = options.serverName ?? hostPort.host;
   const openFallback = fallbackOf(options.fallback, serverName, credentials);
   signal?.throwIfAborted();
-  const remote = await resolveServer(hostPort);
+  const remote = await unlessAborted(resolveServer(hostPort), signal);
   const udp = await openSocket(options, {});
   const socket = openFallback === null ? udp : new CarrierSocket(udp, true);
   const host = new Host(socket, security);

@@ -1,14 +1,17 @@
 /** Taking sessions from clients. */
 import { EventEmitter } from "node:events";
 import { isIP } from "node:net";
+import type { ClientHolder } from "../endpoint/client-holder.ts";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
+import { CLOSE_NORMAL } from "../endpoint/session-holder.ts";
 import { SessionRegistry } from "../endpoint/session-registry.ts";
 import { CarrierListener, CarrierSocket } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort, parseListenAddress } from "../transport/host-port.ts";
 import { openError } from "../udp/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { readAddress, resolveHost, resolveServer } from "./address.ts";
 import { type ClientOptions, clientHolder, DEFAULT_CONNECT_TIMEOUT_MS, dial, startSession } from "./connect.ts";
 import { BatsError } from "./errors.ts";
@@ -60,6 +63,8 @@ export interface ListenerEvents {
 const DEFAULT_KEEP_SESSION_MS = 180_000;
 const DEFAULT_MAXIMUM_KEPT = 4096;
 
+const CLOSED = "the listener is closed";
+
 /** Opens a UDP port and takes sessions on it. Rejects with a `BatsError` when the port cannot be had or an option is wrong. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const { keepSessionMs = DEFAULT_KEEP_SESSION_MS, maximumKeptSessions = DEFAULT_MAXIMUM_KEPT, signal } = options;
@@ -76,7 +81,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const settings = linkSettings(options);
   const createSession = sessionFactory(options, false);
   signal?.throwIfAborted();
-  const udp = await openSocket(options, await bindAddress(hostPort));
+  const udp = await openSocket(options, await unlessAborted(bindAddress(hostPort), signal));
   const socket = tlsHostPort === null ? udp : new CarrierSocket(udp, false);
   let carriers: CarrierListener | null = null;
   try {
@@ -105,7 +110,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     },
   });
   host.endpoint.acceptor = registry;
-  signal?.addEventListener("abort", () => void listener.close({ timeoutMs: 0 }), { once: true });
+  const onAbort = (): void => void listener.close({ timeoutMs: 0 });
+  signal?.addEventListener("abort", onAbort, { once: true });
+  listener.once("close", () => signal?.removeEventListener("abort", onAbort));
   return listener;
 }
 
@@ -137,6 +144,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #security: LinkSecurity;
   readonly #carriers: CarrierListener | null;
   readonly #sessions = new Set<Session>();
+  /** Those of `connect` that have no link yet. */
+  readonly #dialling = new Set<ClientHolder>();
   readonly #revocation: RevocationWatch;
   #closed: Promise<void> | null = null;
 
@@ -183,16 +192,23 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   /** Opens a session to another listener from this one's port, with this one's certificate. Otherwise as `connect`; `io` is this one's. */
   async connect(target: string, options: ClientOptions = {}): Promise<Session> {
-    if (this.#closed !== null) throw new BatsError("ERR_BATS_SESSION_CLOSED", "the listener is closed");
+    this.#throwIfClosed();
     const merged: ClientOptions = { ...this.#options, ...options };
     const { signal, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     const hostPort = readAddress("target", target, parseHostPort);
     const settings = linkSettings(merged);
     credentialsOf({ credentials: this.#credentials }, "client");
     signal?.throwIfAborted();
-    const remote = await resolveServer(hostPort);
+    const remote = await unlessAborted(resolveServer(hostPort), signal);
+    this.#throwIfClosed();
     const holder = clientHolder(this.#host, this.#security, hostPort, merged, settings);
-    await dial(holder, { target, hostPort, remote, timeoutMs: connectTimeoutMs, signal });
+    this.#dialling.add(holder);
+    try {
+      await dial(holder, { target, hostPort, remote, timeoutMs: connectTimeoutMs, signal });
+    } finally {
+      this.#dialling.delete(holder);
+    }
+    this.#throwIfClosed();
     const session = startSession(holder, () => this.#sessions.delete(session));
     this.#sessions.add(session);
     this.#revocation.onSession(session);
@@ -221,9 +237,15 @@ export class Listener extends EventEmitter<ListenerEvents> {
     session.start();
   }
 
+  #throwIfClosed(): void {
+    if (this.#closed !== null) throw new BatsError("ERR_BATS_SESSION_CLOSED", CLOSED);
+  }
+
   async #close(options: CloseOptions): Promise<void> {
     this.#host.endpoint.acceptor = null;
     this.#carriers?.close();
+    const reason = { cause: "local", code: CLOSE_NORMAL, text: CLOSED } as const;
+    for (const holder of this.#dialling) holder.end({ cause: "link", reason });
     await Promise.all([...this.#sessions].map((session) => session.close(options)));
     await this.#host.close();
     this.#revocation.stop();
