@@ -20,19 +20,21 @@ export async function resolveHost(hostPort: HostPort): Promise<Address> {
   return (await addressesOf(hostPort))[0];
 }
 
-/** By "HOST:PORT", the last of a server's addresses that gave no answer. */
-const silent = new Map<string, string>();
+/** By "HOST:PORT", of servers of which an address gave no answer: the last such, or the last that did answer since. */
+const noted = new Map<string, { ip: string; answers: boolean }>();
 
 /** Where a server is now: the first address that the system names, or the one after that which gave no answer last. */
 export async function resolveServer(server: HostPort): Promise<Address> {
   const addresses = await addressesOf(server);
-  const passed = addresses.findLastIndex(({ ip }) => ip === silent.get(keyOf(server)));
-  return addresses[(passed + 1) % addresses.length];
+  const last = noted.get(keyOf(server));
+  const at = addresses.findLastIndex(({ ip }) => ip === last?.ip);
+  return addresses[(last?.answers === true ? Math.max(at, 0) : at + 1) % addresses.length];
 }
 
-/** An address that `resolveServer` gave does not answer. */
-export function noteSilence(server: HostPort, { ip }: Address): void {
-  silent.set(keyOf(server), ip);
+/** An address that `resolveServer` gave answers, or does not. Where all did so far, the system's order counts on. */
+export function noteAnswer(server: HostPort, { ip }: Address, answers: boolean): void {
+  const key = keyOf(server);
+  if (!answers || noted.has(key)) noted.set(key, { ip, answers });
 }
 
 function keyOf({ host, port }: HostPort): string {

@@ -10,7 +10,7 @@ import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { unlessAborted } from "./abort.ts";
-import { noteSilence, readAddress, resolveServer } from "./address.ts";
+import { noteAnswer, readAddress, resolveServer } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
@@ -132,7 +132,10 @@ export function clientHolder(
     driver,
     security,
     serverName: options.serverName ?? hostPort.host,
-    resolve: () => resolveServer(hostPort),
+    addresses: {
+      resolve: () => resolveServer(hostPort),
+      note: (address, answers) => noteAnswer(hostPort, address, answers),
+    },
     ...(rebind === undefined ? {} : { rebind }),
     settings,
     resumeTimeoutMs,
@@ -159,7 +162,7 @@ export function dial(holder: ClientHolder, { target, hostPort, remote, timeoutMs
       const error = connectError(target, end);
       // Who gives up at once learns nothing of the address.
       const waited = performance.now() - startMs > timeoutMs / 2;
-      if (waited && error.code === "ERR_BATS_CONNECT_TIMEOUT") noteSilence(hostPort, remote);
+      if (waited && error.code === "ERR_BATS_CONNECT_TIMEOUT") noteAnswer(hostPort, remote, false);
       reject(signal?.aborted === true ? signal.reason : error);
     };
     const onOpen = (): void => {

@@ -23,13 +23,20 @@ const ATTEMPT_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 
+/** Where a server is over UDP. */
+export interface ServerAddresses {
+  /** Looked up afresh for each new link. */
+  resolve(): Promise<Address>;
+  /** An address that was resolved answers, or does not: then another, if there is one, comes next. */
+  note(address: Address, answers: boolean): void;
+}
+
 export interface ClientHolderOptions {
   session: Session;
   driver: SocketDriver;
   security: LinkSecurity;
   serverName: string;
-  /** Where the server is, looked up afresh for each new link. */
-  resolve: () => Promise<Address>;
+  addresses: ServerAddresses;
   /**
    * Goes on from another local port: something on the way may have forgotten, or taken a dislike to, the old one. Left out where other
    * links share it.
@@ -108,6 +115,7 @@ export class ClientHolder extends SessionHolder {
       this.#endOpening(reason);
       return;
     }
+    if (reason.cause === "timeout") this.#note(attachment, false);
     this.listener?.attemptFailed(reason);
     if (this.state === "open") this.#returnLater();
     else this.#retryLater();
@@ -159,8 +167,13 @@ export class ClientHolder extends SessionHolder {
       this.#returnLater();
       return;
     }
+    if (this.current !== null) this.#note(this.current, true);
     this.#udpFromMs = this.driver.now();
     this.#options.fallback?.close();
+  }
+
+  #note({ routed: { link } }: Attachment, answers: boolean): void {
+    if (link.remote.carrier === undefined) this.#options.addresses.note(link.remote, answers);
   }
 
   #giveUpAttempt(): void {
@@ -204,9 +217,9 @@ export class ClientHolder extends SessionHolder {
   }
 
   async #prepare(): Promise<Address> {
-    const { rebind, resolve } = this.#options;
+    const { rebind, addresses } = this.#options;
     if (this.#attempts > 0) await rebind?.();
-    return resolve();
+    return addresses.resolve();
   }
 
   // ---------------------------------------------------------------- by the fallback, and back
@@ -269,11 +282,11 @@ export class ClientHolder extends SessionHolder {
   /** Dials over UDP beside the link that goes another way. */
   #tryUdp(): void {
     this.#returnTimer = null;
-    const { resolve, settings } = this.#options;
+    const { addresses, settings } = this.#options;
     const wanted = (): boolean =>
       this.state === "open" && this.#attempt === null && this.current?.routed.link.remote.carrier !== undefined;
     if (!wanted()) return;
-    resolve().then(
+    addresses.resolve().then(
       (remote) => {
         if (wanted()) this.#dial(remote, { ...settings(), handshakeTimeoutMs: ATTEMPT_MS });
       },

@@ -1,10 +1,15 @@
-import { expect, it, vi } from "vitest";
+import { once } from "node:events";
+import { describe, expect, it, vi } from "vitest";
 import { type ClientOptions, connect, listen, type Session } from "../../src/index.ts";
-import { clientCredentials, closeLater, listener, serverCredentials } from "./support.ts";
+import { Relay } from "./relay.ts";
+import { clientCredentials, closeLater, listener, serverCredentials, streamPair } from "./support.ts";
 
 // Nothing listens at the first two: an IPv6 route that leads nowhere looks like that.
 vi.mock("node:dns/promises", () => ({
-  lookup: async () => ["127.0.0.3", "127.0.0.2", "127.0.0.1"].map((address) => ({ address, family: 4 })),
+  lookup: async (host: string) => {
+    const addresses = host.startsWith("two-") ? ["127.0.0.2", "127.0.0.1"] : ["127.0.0.3", "127.0.0.2", "127.0.0.1"];
+    return addresses.map((address) => ({ address, family: 4 }));
+  },
 }));
 
 type Attempt = (options: ClientOptions) => Promise<Session>;
@@ -43,4 +48,43 @@ it("an attempt that is given up at once, and a listener of that name, leave it w
   for (let i = 0; i < 2; i++) await inVain(attempt);
   const bound = closeLater(await listen({ listen: "brief.example:0", credentials: serverCredentials }));
   expect(bound.address.ip).toBe("127.0.0.3");
+});
+
+describe("a session whose address falls silent", () => {
+  /** A server with an address of its own, and one before it by a relay. */
+  const server = async (options: Parameters<typeof listener>[0] = {}) => {
+    const to = await listener(options);
+    const { port } = to.address;
+    return { to, port, relay: closeLater(await Relay.open(port, { listen: { ip: "127.0.0.2", port } })) };
+  };
+  const common = { credentials: clientCredentials, ...options, keepAliveMs: 100 };
+
+  it("goes on by the next one, and new sessions begin there", async () => {
+    const { to, port, relay } = await server();
+    const accepted = once(to, "session");
+    const client = closeLater(await connect(`two-ways.example:${port}`, common));
+    const { far } = await streamPair(client, ((await accepted) as [Session])[0]);
+    expect(client.peer.address.ip).toBe("127.0.0.2");
+    const resumed = once(client, "resumed");
+    relay.blocked = true;
+    await resumed;
+    expect(client.peer.address.ip).toBe("127.0.0.1");
+    expect(far.destroyed).toBe(false);
+    relay.blocked = false;
+    to.on("session", () => {});
+    const other = closeLater(await connect(`two-ways.example:${port}`, common));
+    expect(other.peer.address.ip).toBe("127.0.0.1");
+  });
+
+  it("tries all of them beside a fallback", async () => {
+    const { to, port, relay } = await server({ listenTls: "127.0.0.1:0" });
+    to.on("session", () => {});
+    relay.blocked = true;
+    const fallback = { target: `tls:127.0.0.1:${to.tlsAddress!.port}`, afterMs: 100, returnMs: 100 };
+    const client = closeLater(await connect(`two-tls.example:${port}`, { ...common, fallback }));
+    expect(client.peer.address.carrier).toBeDefined();
+    await once(client, "path");
+    expect(client.peer.address).toMatchObject({ ip: "127.0.0.1", port });
+    expect(client.peer.address.carrier).toBeUndefined();
+  });
 });

@@ -12,13 +12,15 @@ export interface RelayOptions {
   delayMs?: number;
   jitterMs?: number;
   seed?: number;
+  /** Where clients reach it. Default a free port of 127.0.0.1. */
+  listen?: { ip: string; port: number };
 }
 
-async function open(): Promise<Socket> {
+async function open({ ip, port } = { ip: "127.0.0.1", port: 0 }): Promise<Socket> {
   const socket = createSocket("udp4");
   // What ICMP brings is the network's affair.
   socket.on("error", () => {});
-  socket.bind(0, "127.0.0.1");
+  socket.bind(port, ip);
   await once(socket, "listening");
   socket.setRecvBufferSize(4 << 20);
   return socket;
@@ -40,7 +42,7 @@ export class Relay {
   lastFromClient: Buffer | null = null;
 
   static async open(target: number, options: RelayOptions = {}): Promise<Relay> {
-    return new Relay(await open(), await open(), target, options);
+    return new Relay(await open(options.listen), await open(), target, options);
   }
 
   private constructor(front: Socket, back: Socket, target: number, options: RelayOptions) {
