@@ -18,7 +18,7 @@ import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
-import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
+import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
 import {
@@ -33,7 +33,7 @@ import { EXIT, UserError } from "./user-error.ts";
 interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOptions {
   connect: string[];
   serverName?: string;
-  fallback?: string;
+  fallback: string[];
   local: Forward[];
   remote: Forward[];
   keepAlive: number;
@@ -77,13 +77,18 @@ export function configureClient(command: Command): Command {
       )
       .option("--server-name <name>", "the name in the server's certificate (default: the host of --connect)")
       .addOption(
-        new Option("--fallback <tls:host:port>", "the server's --listen-tls, for where UDP is blocked").argParser(
-          reading((text) => {
-            if (!text.startsWith("tls:")) throw syntax(text, "a fallback is tls:HOST:PORT");
-            parseHostPort(text.slice(4));
-            return text;
-          }),
-        ),
+        new Option(
+          "--fallback <tls:host:port>",
+          "the server's --listen-tls, for where UDP is blocked (repeatable: one for each --connect, in its order)",
+        )
+          .argParser(
+            repeatable((text) => {
+              if (!text.startsWith("tls:")) throw syntax(text, "a fallback is tls:HOST:PORT");
+              parseHostPort(text.slice(4));
+              return text;
+            }),
+          )
+          .default([], "none"),
       )
       .addOption(
         new Option("-L, --local <listen=target>", "listen here, reach the target from the server (repeatable)")
@@ -120,8 +125,10 @@ async function run(options: ClientOptions): Promise<void> {
   if (options.route.length > 0 && options.tun === undefined) {
     throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
   }
-  if (options.fallback !== undefined && options.connect.length > 1) {
-    throw new UserError(EXIT.usage, "--fallback leads to one server: give one --connect with it");
+  const [servers, fallbacks] = [options.connect.length, options.fallback.length];
+  if (fallbacks > 0 && fallbacks !== servers) {
+    const words = `--fallback: give each --connect its own, in the same order: ${servers}, not ${fallbacks}`;
+    throw new UserError(EXIT.usage, words);
   }
   const operations = await startOperations("client", options, createLog(options));
   const { log, monitor } = operations;
@@ -162,13 +169,11 @@ async function run(options: ClientOptions): Promise<void> {
   const keepAliveMs = options.keepAlive * 1000;
   const resumeTimeoutMs = 1000 * (options.resumeTimeout ?? (options.connect.length > 1 ? SWITCH_S : RESUME_S));
   let session = null as Session | null;
-  const names = {
-    ...(options.serverName === undefined ? {} : { serverName: options.serverName }),
-    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
-  };
+  const names = options.serverName === undefined ? {} : { serverName: options.serverName };
   const connected = keepConnected<Session>({
     targets: options.connect,
     connect: async (target, attempt) => {
+      const fallback = options.fallback[options.connect.indexOf(target)];
       const session = await connect(target, {
         credentials,
         alpn: ALPN,
@@ -178,6 +183,7 @@ async function run(options: ClientOptions): Promise<void> {
         resumeTimeoutMs,
         signal: attempt,
         ...names,
+        ...(fallback === undefined ? {} : { fallback }),
       });
       let said = "";
       session.on("retry", ({ message }) => {

@@ -131,6 +131,30 @@ describe("bats-proxy", () => {
     await relay.close();
   });
 
+  it("goes over the TLS of each of several servers, its own", async () => {
+    const servers = await Promise.all(
+      [1, 2].map(async () => {
+        const allow = ["--allow", `edge-1=tcp:127.0.0.1:${echoPort}`];
+        const { server, port } = await startServer([...allow, "--listen-tls", "127.0.0.1:0"]);
+        const tls = Number(/:(\d+) those/.exec(await server.line(/serving on TCP/))![1]);
+        const relay = await Relay.open(port);
+        relay.blocked = true;
+        return { server, relay, tls };
+      }),
+    );
+    const [first, second] = servers;
+    const { client, ports } = await startClient(first.relay.port, [
+      ...["--connect", `localhost:${second.relay.port}`, "--resume-timeout", "1"],
+      ...servers.flatMap(({ tls }) => ["--fallback", `tls:localhost:${tls}`]),
+      ...["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`],
+    ]);
+    await client.line(new RegExp(`localhost:${first.relay.port}: .* goes by .*:${first.tls} over TLS`));
+    await first.server.kill();
+    await client.line(new RegExp(`localhost:${second.relay.port}: .* goes by .*:${second.tls} over TLS`));
+    expect(String(await exchange(ports[0], "by the second"))).toBe("by the second");
+    for (const { relay } of servers) await relay.close();
+  });
+
   it("carries many connections at once, and many one after the other", async () => {
     const { port, client, server } = await startBoth(echoPort);
     const answers = Array.from({ length: AT_ONCE }, (_, i) => exchange(port, `hello ${i}`));
