@@ -76,6 +76,28 @@ describe.each<KeyKind>(["P-256", "RSA-2048"])("two links with %s certificates an
     expect(p.serverUser.firstReceivedMs).toBeLessThan(60 + 15);
   });
 
+  test("send each flight in more datagrams than it needs, the client's padded, and miss none of the first ones", async () => {
+    const losing = (packets: number) => ({ lost: () => packets-- > 0 });
+    const p = createTlsPair(ends.get(kind)!, {
+      forward: { delayMs: 100, loss: losing(3) },
+      backward: { delayMs: 100, loss: losing(2) },
+    });
+    p.clientUser.budget = 1;
+    const sent = { a: [] as number[], b: [] as number[] };
+    p.network.observe(({ event, where, atMs, packet }) => {
+      if (event !== "send" || (where !== "a" && where !== "b")) return;
+      // Before the other end's answer, and probes for want of one.
+      if (atMs < (where === "a" ? 15 : 190)) sent[where].push(packet.bytes.length);
+    });
+    await p.run(3000, () => p.serverUser.receivedCount > 0);
+    expect(sent.a.length).toBeGreaterThanOrEqual(3 + 3);
+    expect(new Set(sent.a)).toEqual(new Set([1200]));
+    // ACKs leave beside it.
+    expect(sent.b.filter((bytes) => bytes > 500).length).toBeGreaterThanOrEqual(3 + 2);
+    // As soon as when nothing is lost.
+    expect(p.serverUser.firstReceivedMs).toBeLessThan(300 + 20);
+  });
+
   test("do so at 30 % loss both ways, within a few round trips", async () => {
     for (let seed = 1; seed <= 8; seed++) {
       const p = createTlsPair(ends.get(kind)!, { seed, forward: { delayMs: 50, loss: 0.3 } });
