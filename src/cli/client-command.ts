@@ -45,6 +45,11 @@ interface ClientOptions extends CommonOptions, OperationsOptions, ClientTunnelOp
 const RESUME_S = DEFAULT_RESUME_TIMEOUT_MS / 1000;
 const SWITCH_S = 75;
 
+/** How long a session waits for its server, ms. */
+export function resumeTimeoutMs({ connect, resumeTimeout }: Pick<ClientOptions, "connect" | "resumeTimeout">): number {
+  return 1000 * (resumeTimeout ?? (connect.length > 1 ? SWITCH_S : RESUME_S));
+}
+
 const HELP: HelpText = {
   notes: `LISTEN and TARGET are tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; IPv6 addresses stand in brackets.
 {identity} in them stands for the name in this client's certificate.`,
@@ -167,7 +172,6 @@ async function run(options: ClientOptions): Promise<void> {
   });
   operations.started();
   const keepAliveMs = options.keepAlive * 1000;
-  const resumeTimeoutMs = 1000 * (options.resumeTimeout ?? (options.connect.length > 1 ? SWITCH_S : RESUME_S));
   let session = null as Session | null;
   const names = options.serverName === undefined ? {} : { serverName: options.serverName };
   const connected = keepConnected<Session>({
@@ -180,7 +184,7 @@ async function run(options: ClientOptions): Promise<void> {
         ...sessionOptions(options),
         io: options.io,
         keepAliveMs,
-        resumeTimeoutMs,
+        resumeTimeoutMs: resumeTimeoutMs(options),
         signal: attempt,
         ...names,
         ...(fallback === undefined ? {} : { fallback }),

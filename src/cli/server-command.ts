@@ -44,6 +44,15 @@ interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOp
 const RESUME_S = 300;
 const LINK_SHARE = 0.4;
 
+/** How long a session waits for its client, from the last packet on: first with its link, then without. */
+export function patience({ resumeTimeout }: Pick<ServerOptions, "resumeTimeout">): {
+  idleTimeoutMs: number;
+  keepSessionMs: number;
+} {
+  const idleTimeoutMs = Math.min(DEFAULT_IDLE_TIMEOUT_MS, LINK_SHARE * resumeTimeout * 1000);
+  return { idleTimeoutMs, keepSessionMs: resumeTimeout * 1000 - idleTimeoutMs };
+}
+
 /** The protocol spoken in sessions; docs/wire-format-proxy.md. */
 export const ALPN = "bats-proxy/1";
 
@@ -123,8 +132,6 @@ async function run(options: ServerOptions): Promise<void> {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
   const credentials = await loadCredentials(options, { role: "server", log, signal });
-  const resumeTimeoutMs = options.resumeTimeout * 1000;
-  const idleTimeoutMs = Math.min(DEFAULT_IDLE_TIMEOUT_MS, LINK_SHARE * resumeTimeoutMs);
   const listener = await listen({
     listen: options.listen,
     ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),
@@ -132,8 +139,7 @@ async function run(options: ServerOptions): Promise<void> {
     alpn: ALPN,
     io: options.io,
     maximumSessionsPerIdentity: options.maxSessionsPerIdentity,
-    idleTimeoutMs,
-    keepSessionMs: resumeTimeoutMs - idleTimeoutMs,
+    ...patience(options),
     ...sessionOptions(options),
   }).catch((error: Error) => {
     throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);

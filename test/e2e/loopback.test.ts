@@ -115,6 +115,28 @@ describe.skipIf(process.platform !== "linux")("clients that are killed, one afte
   });
 });
 
+describe.skipIf(process.platform !== "linux")("servers that are killed, one after the other", () => {
+  it("leave no descriptor of their client's behind", async () => {
+    const target = await serveEcho();
+    let { server, port } = await startServer();
+    const { client, ports } = await startClient(port, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`]);
+    const before = descriptorsOf(client);
+    for (let i = 0; i < KILLS; i++) {
+      const sockets = Array.from({ length: 10 }, () => connect(ports[0], "127.0.0.1"));
+      const fates = sockets.map((socket) => fateOf(socket));
+      for (const socket of sockets) socket.write("x");
+      for (const socket of sockets) await once(socket, "data");
+      await server.kill();
+      const from = client.lines.length;
+      ({ server } = await startServer(port));
+      expect(new Set(await Promise.all(fates))).toEqual(new Set(["ECONNRESET"]));
+      await client.line(/connected to localhost/, from);
+    }
+    expect(String(await exchange(ports[0], "after"))).toBe("after");
+    await expect.poll(() => descriptorsOf(client) - before, { timeout: 10_000 }).toBeLessThan(5);
+  });
+});
+
 describe("a node's certificate in the server's place", () => {
   it("gets no session and no byte of what is open; the client goes on when the server is back", async () => {
     const target = await serveEcho();
