@@ -99,17 +99,14 @@ describe.skipIf(process.platform !== "linux")("clients that are killed, one afte
       return client;
     };
     const before = descriptorsOf(server);
-    const killedMs: number[] = [];
-    for (let i = 0; i < KILLS; i++) {
-      await (await run()).kill();
-      killedMs.push(performance.now());
-    }
+    for (let i = 0; i < KILLS; i++) await (await run()).kill();
+    const killedMs = performance.now();
     // Until then they wait for their clients: nobody can tell a killed one from one that is cut off.
     expect(new Set(await Promise.all(fates))).toEqual(new Set(["ECONNRESET"]));
     expect(fates.length).toBe(10 * KILLS);
     const gone = /edge-1: gone: .*the client did not come back within 2 s of its link's end/;
     while (server.lines.filter((line) => gone.test(line)).length < KILLS) await server.line(gone, server.lines.length);
-    expect(performance.now() - killedMs[KILLS - 1]).toBeGreaterThan(3000);
+    expect(performance.now() - killedMs).toBeGreaterThan(1000);
     // A few more or less are the runtime's own.
     await expect.poll(() => descriptorsOf(server) - before, { timeout: 10_000 }).toBeLessThan(5);
   });
