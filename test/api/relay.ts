@@ -32,6 +32,8 @@ export class Relay {
   /** Nothing of the server's passes. */
   muted = false;
   forwarded = 0;
+  /** The client's port, with each of its datagrams. */
+  onClient: (port: number) => void = () => {};
   readonly #front: Socket;
   #back: Socket;
   #client: { port: number; address: string } | null = null;
@@ -53,6 +55,7 @@ export class Relay {
     this.#random = new TinyMt32(options.seed ?? 1);
     front.on("message", (bytes, from) => {
       this.#client = from;
+      this.onClient(from.port);
       this.lastFromClient = bytes;
       this.#pass(() => this.#back.send(bytes, this.#target, "127.0.0.1"));
     });

@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type BatsError, Credentials, connect, listen, type Session } from "../../src/index.ts";
@@ -406,6 +407,24 @@ describe("a session that loses its link", () => {
     near.end("again");
     expect((await drain(far)).bytes).toBe(5);
   });
+
+  it.skipIf(process.platform !== "linux")(
+    "leaves nothing behind of attempts in vain, each from another port",
+    async () => {
+      const { client, relay } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
+      const foreign = await (await Authority.root("foreign CA")).issue("CN=thief", { ip: ["127.0.0.1"] });
+      const ca = serverCredentials.current.options.ca as string[];
+      const thief = await listener({ credentials: new Credentials({ ca, cert: foreign.chain, key: foreign.key }) });
+      const ports = new Set<number>();
+      relay.onClient = (port) => ports.add(port);
+      const descriptors = () => readdirSync("/proc/self/fd").length;
+      const before = descriptors();
+      relay.redirect(thief.address.port);
+      for (let i = 0; i < 5; i++) await once(client, "retry");
+      expect(ports.size).toBeGreaterThanOrEqual(5);
+      await expect.poll(() => descriptors() - before, { timeout: 10_000 }).toBeLessThan(3);
+    },
+  );
 
   it("is given up after its time", async () => {
     const { client, server, relay, listening } = await throughRelay(
