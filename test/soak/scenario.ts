@@ -1,9 +1,10 @@
 /**
  * One random life of a session over a real link and a bad network, from a seed: topology, faults, what the two applications do. It
  * ends well or throws. What must hold: every byte of every stream and message arrives once, in order and as sent, or the error
- * reaches the application; all ends by a deadline; timers progress; memory stays within the windows.
+ * reaches the application; a datagram arrives once and as sent, or not at all; all ends by a deadline; timers progress; memory stays within
+ * the windows.
  */
-import { Bbr } from "../../src/congestion/index.ts";
+import { Bbr, type CongestionController, Cubic, FixedRate } from "../../src/congestion/index.ts";
 import { Arena } from "../../src/gf/index.ts";
 import {
   createLine,
@@ -11,6 +12,7 @@ import {
   type Network,
   type Node,
   Random,
+  startTcpFlow,
 } from "../../src/simulator/index.ts";
 import { MemoryBudget } from "../../src/transport/session/memory-budget.ts";
 import { Session } from "../../src/transport/session/session.ts";
@@ -39,8 +41,9 @@ const READ_EVERY_MS = 7;
 class Dice {
   readonly #random: Random;
 
-  constructor(seed: number) {
-    this.#random = new Random(seed, "soak");
+  /** Each label has draws of its own. */
+  constructor(seed: number, label = "soak") {
+    this.#random = new Random(seed, label);
   }
 
   between(low: number, high: number): number {
@@ -97,6 +100,49 @@ interface MessageJob {
   arrived: boolean;
 }
 
+interface DatagramJob {
+  from: number;
+  bytes: number;
+  startMs: number;
+  deadlineMs: number;
+  sent: boolean;
+  arrived: boolean;
+}
+
+/** Policers and changing rates. */
+function rates(dice: Dice, { rateMbps }: HopOptions): HopOptions {
+  const options: HopOptions = {};
+  if (dice.chance(0.2)) {
+    options.policer = { rateMbps: rateMbps! * dice.between(0.3, 1), burstBytes: Math.round(dice.scale(5000, 100_000)) };
+  }
+  if (dice.chance(0.25)) {
+    const steps = dice.whole(1, 4);
+    let atMs = 0;
+    options.rateSteps = Array.from({ length: steps }, (_, i) => {
+      atMs += dice.scale(10, 3000);
+      // A rate of 0 holds all up for a while.
+      return { atMs, rateMbps: i < steps - 1 && dice.chance(0.2) ? 0 : dice.scale(0.5, 200) };
+    });
+  }
+  return options;
+}
+
+/** Hosts beside the line whose TCP shares a part of it. */
+function crossTraffic(dice: Dice, network: Network, nodes: readonly Node[]): string {
+  const [i, j] = [dice.whole(0, nodes.length - 1), dice.whole(0, nodes.length - 1)];
+  if (i === j) return "";
+  const [from, to] = [i, j].map((at, k) => {
+    const host = network.addNode(`cross-${k}`);
+    network.addLink(nodes[at], host, { rateMbps: 1000, delayMs: dice.between(0.1, 20) });
+    return host;
+  });
+  const startMs = dice.between(0, 4000);
+  const options = { startMs, stopMs: startMs + dice.scale(100, 8000) };
+  const congestion = dice.chance(0.5) ? "cubic" : "reno";
+  startTcpFlow(network, { from, to, congestion, ...options });
+  return `, ${congestion} from node ${i} to ${j} ${JSON.stringify(options)}`;
+}
+
 function hop(dice: Dice, hops: number): HopOptions {
   // Up to 60 % along the whole way, most paths far less.
   const most = dice.chance(0.2) ? 0.6 : 0.15;
@@ -128,14 +174,27 @@ export function runScenario(seed: number): Ending {
   const dice = new Dice(seed);
   const hops = dice.whole(1, 3);
   const options = Array.from({ length: hops }, () => ({ forward: hop(dice, hops), backward: hop(dice, hops) }));
+  const more = new Dice(seed, "more");
+  for (const one of options) {
+    Object.assign(one.forward, rates(more, one.forward));
+    Object.assign(one.backward, rates(more, one.backward));
+  }
   const { network, nodes } = createLine({
     seed,
     hops,
     forward: (i) => options[i].forward,
     backward: (i) => options[i].backward,
   });
-  const life = new Life(seed, dice, network, nodes[0], nodes[nodes.length - 1]);
-  return life.run(JSON.stringify(options));
+  const cross = more.chance(0.3) ? crossTraffic(more, network, nodes) : "";
+  const least = Math.min(...options.flatMap(({ forward, backward }) => [forward, backward].map(leastRate)));
+  const life = new Life(seed, dice, more, network, nodes[0], nodes[nodes.length - 1], least);
+  return life.run(JSON.stringify(options) + cross);
+}
+
+/** What a hop carries even when it is slowest, but for halts, Mbit/s. */
+function leastRate({ rateMbps, rateSteps = [], policer }: HopOptions): number {
+  const all = [rateMbps!, policer?.rateMbps ?? rateMbps!, ...rateSteps.map((step) => step.rateMbps)];
+  return Math.min(...all.filter((rate) => rate > 0));
 }
 
 class Life {
@@ -147,6 +206,7 @@ class Life {
   readonly #closed: (string | null)[] = [null, null];
   readonly #streams: StreamJob[] = [];
   readonly #messages: MessageJob[] = [];
+  readonly #datagrams: DatagramJob[] = [];
   readonly #established = [false, false];
   readonly #client;
   readonly #server: ServerEndpoint;
@@ -158,7 +218,7 @@ class Life {
   #closing = false;
   #bytes = 0;
 
-  constructor(seed: number, dice: Dice, network: Network, near: Node, far: Node) {
+  constructor(seed: number, dice: Dice, more: Dice, network: Network, near: Node, far: Node, leastMbps: number) {
     this.#network = network;
     this.#dice = dice;
     this.#windowBytes = Math.round(dice.scale(2 ** 16, 4 * MB));
@@ -174,7 +234,10 @@ class Life {
         }),
     );
     const [client, server] = this.#sessions;
-    const congestion = (end: string) => {
+    const congestion = (end: string): CongestionController => {
+      if (more.chance(0.1)) return new Cubic();
+      // Slower than the path, for it heeds nothing.
+      if (more.chance(0.1)) return new FixedRate(leastMbps * 125 * more.between(0.2, 0.9));
       const random = network.random(end);
       return new Bbr({ random: () => random.next() });
     };
@@ -195,6 +258,11 @@ class Life {
       const bytes = 4 + Math.floor(dice.scale(1, Math.min(100_000, this.#windowBytes / 4)));
       const startMs = dice.between(0, 5000);
       this.#messages.push({ from: dice.whole(0, 1), bytes, startMs, sent: false, arrived: false });
+    }
+    for (let count = more.chance(0.5) ? more.whole(1, 200) : 0; count > 0; count--) {
+      const [bytes, startMs] = [4 + Math.floor(more.scale(1, 20_000)), more.between(0, 5000)];
+      const deadlineMs = more.chance(0.5) ? Number.NaN : more.scale(1, 2000);
+      this.#datagrams.push({ from: more.whole(0, 1), bytes, startMs, deadlineMs, sent: false, arrived: false });
     }
     for (let moves = dice.chance(0.4) ? dice.whole(1, 3) : 0; moves > 0; moves--) {
       const change = dice.chance(0.5) ? { port: 10_000 + moves } : { ip: `10.9.${moves}.9` };
@@ -351,6 +419,13 @@ class Life {
       new DataView(message.buffer).setUint32(0, number);
       job.sent = session.sendMessage(message, { ordered: number % 2 === 0 });
     }
+    for (const [number, job] of this.#datagrams.entries()) {
+      if (job.from !== end || job.sent || nowMs < job.startMs) continue;
+      const datagram = content(2000 + number, 0, job.bytes);
+      new DataView(datagram.buffer).setUint32(0, number);
+      job.sent = true;
+      session.sendDatagram(datagram, Number.isNaN(job.deadlineMs) ? {} : { deadlineMs: job.deadlineMs });
+    }
   }
 
   #receive(end: number, session: Session, nowMs: number): void {
@@ -383,6 +458,19 @@ class Life {
       }
       job.arrived = true;
       this.#bytes += message.length;
+    }
+    // Once and as sent, or not at all.
+    for (let datagram = session.readDatagram(); datagram !== null; datagram = session.readDatagram()) {
+      const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
+      const job = this.#datagrams[number];
+      if (job === undefined || !job.sent || job.from === end || job.bytes !== datagram.length)
+        throw new Error("a datagram that was not sent");
+      if (job.arrived) throw new Error(`datagram ${number} twice`);
+      for (let i = 4; i < datagram.length; i++) {
+        if (datagram[i] !== byteAt(2000 + number, i)) throw new Error(`datagram ${number}: wrong at ${i}`);
+      }
+      job.arrived = true;
+      this.#bytes += datagram.length;
     }
   }
 }
