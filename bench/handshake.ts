@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { Credentials, connect, listen } from "bats-transport";
 import { Relay } from "../test/api/relay.ts";
 import { Authority, CLIENT_AUTH, type KeyKind, SERVER_AUTH } from "../test/tls/certificates.ts";
+import { quantile } from "./harness.ts";
 
 const LOSS = 0.3;
 const DELAY_MS = 50;
@@ -76,16 +77,11 @@ async function measure(ends: Ends, loss: number): Promise<{ sessionMs: number[];
     sessionMs.push(session);
     dataMs.push(data);
   }
-  const ascending = (a: number, b: number) => a - b;
-  return { sessionMs: sessionMs.sort(ascending), dataMs: dataMs.sort(ascending) };
+  return { sessionMs, dataMs };
 }
 
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-}
-
-function line(what: string, sorted: readonly number[]): void {
-  const [p50, p90, p99, most] = [0.5, 0.9, 0.99, 1].map((share) => quantile(sorted, share).toFixed(0).padStart(5));
+function line(what: string, valuesMs: readonly number[]): void {
+  const [p50, p90, p99, most] = [0.5, 0.9, 0.99, 1].map((share) => quantile(valuesMs, share).toFixed(0).padStart(5));
   console.log(`  ${what.padEnd(44)} p50 ${p50}  p90 ${p90}  p99 ${p99}  most ${most} ms`);
 }
 

@@ -16,6 +16,7 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { quantile } from "./harness.ts";
 import { issueCertificates, MAIN, said } from "./proxy/commands.ts";
 import { CLOUD_IP, Lab } from "./proxy/lab.ts";
 
@@ -46,11 +47,6 @@ function row(what: string, measured: number, unit: string, wanted?: { least?: nu
   const goal = wanted === undefined ? "" : least > 0 ? `at least ${least}` : `at most ${most}`;
   const number = measured.toFixed(measured < 10 ? 2 : 1).padStart(9);
   console.log(`${what.padEnd(56)} ${number} ${unit.padEnd(7)} ${goal}${fails ? ": missed" : ""}`);
-}
-
-function quantile(numbers: number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }
 
 const serverArgs = (certificates: string[]) => [
