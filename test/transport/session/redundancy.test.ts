@@ -105,6 +105,28 @@ test("most of the repair that a full batch will need leaves with it, and none in
   expect(advance(0)).toBe(0);
 });
 
+test("a flow below 64 kbit/s may have all the repair it takes whatever the preset, a faster one its share", () => {
+  const afforded = (intervalMs: number) => {
+    const path = new PathEstimate();
+    travel(path, 5000, 0.1, 1 / 0.9);
+    const redundancy = new Redundancy(path, { preset: "throughput" });
+    let repairs = 0;
+    for (let symbol = 0; symbol < 500; symbol++) {
+      redundancy.sourceSent(500, symbol * intervalMs);
+      // Three for each, as thin flows want at most.
+      for (let i = 0; i < 3 && redundancy.affordsAhead; i++) {
+        redundancy.repairSent(500);
+        repairs++;
+      }
+    }
+    return repairs / 500;
+  };
+  // 40 and 400 kbit/s.
+  expect(afforded(100)).toBe(3);
+  // 5 % beyond the ninth that losses take, and what may be saved up and owed at the beginning.
+  expect(afforded(10)).toBeLessThan(0.25);
+});
+
 test("symbols most of which come far apart have paused after a millisecond, others, bursts too, after three", () => {
   const redundancy = new Redundancy(new PathEstimate());
   let nowMs = 1000;

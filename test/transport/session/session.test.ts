@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { repairTable } from "../../../src/codec/coefficients.ts";
 import { TinyMt32 } from "../../../src/codec/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
@@ -126,6 +126,32 @@ describe("a session", () => {
       const { sentSymbols, sentRepairs } = client.stats;
       expect(sentRepairs / sentSymbols).toBeLessThanOrEqual(most);
       if (loss > 0) expect(sentRepairs).toBeGreaterThan(0);
+      client.destroy();
+      server.destroy();
+    }
+  });
+
+  test("its feedback, word of batches and credit, is few packets: one for several batches, with loss for every second or so", () => {
+    for (const [loss, share] of [
+      [0, 0.2],
+      [0.1, 0.4],
+    ]) {
+      const client = new Session({ isClient: true, arena });
+      const server = new Session({ isClient: false, arena });
+      const filled = vi.spyOn(server, "fill");
+      const perfect = { seed: 1, delay: 20, jitter: 0, window: 1500, packetBytes: 1400 };
+      const pipe = new Pipe(client, server, { ...perfect, loss });
+      const stream = client.openStream();
+      for (let step = 0; step < 400; step++) {
+        client.write(stream, new Uint8Array(2 ** 18));
+        pipe.step();
+        while (client.poll() !== null);
+        while (server.read(stream) !== null);
+      }
+      const batches = client.stats.sentSymbols / 64;
+      expect(batches).toBeGreaterThan(50);
+      expect(filled.mock.calls.length).toBeLessThan(share * batches);
+      expect(server.stats.liveBatches + client.stats.liveBatches).toBeLessThan(batches);
       client.destroy();
       server.destroy();
     }

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { FixedRate } from "../../../src/congestion/index.ts";
 import { Arena } from "../../../src/gf/index.ts";
+import { createTwoHosts } from "../../../src/simulator/index.ts";
 import { MemoryBudget } from "../../../src/transport/session/memory-budget.ts";
 import { ReceiveWindow } from "../../../src/transport/session/receive-window.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import type { SessionOptions } from "../../../src/transport/session/session-options.ts";
+import { createClient, ServerEndpoint } from "../harness.ts";
 import { Pipe, type PipeOptions } from "./pipe.ts";
 
 const arena = new Arena();
@@ -86,7 +89,59 @@ describe("a receiver's window", () => {
   });
 });
 
+describe("a sender at a fixed rate, which heeds no loss", () => {
+  test("stops at the credit of a receiver that does not read", () => {
+    const session = (isClient: boolean) => {
+      const one = new Session({ isClient, arena });
+      sessions.push(one);
+      return one;
+    };
+    const [sending, receiving] = [session(true), session(false)];
+    const { network, a, b } = createTwoHosts({ seed: 1, forward: { rateMbps: 100, delayMs: 20, loss: 0.1 } });
+    const congestion = () => new FixedRate(50 * 125);
+    const server = new ServerEndpoint({
+      seed: 7,
+      congestion: congestion(),
+      link: { user: receiving, session: receiving.localParameters },
+    });
+    const { localAddress } = b.attach(server);
+    const link = { user: sending, session: sending.localParameters };
+    const client = createClient(localAddress, { seed: 3, congestion: congestion(), link });
+    const socket = a.attach(client);
+    const stream = sending.openStream();
+    network.every(5, () => {
+      sending.write(stream, MEGABYTE);
+      socket.pump();
+    });
+    network.run(2000);
+    const { sentBytes } = client.stats;
+    expect(sentBytes).toBeGreaterThan(receiving.stats.receiveWindow / 2);
+    // And some batches that are not decoded.
+    expect(receiving.stats.memoryBytes).toBeLessThan(receiving.stats.receiveWindow + 6 * 64 * 1536);
+    network.run(6000);
+    // Probes of the path at most.
+    expect(client.stats.sentBytes - sentBytes).toBeLessThan(20_000);
+  });
+});
+
 describe("sessions of one arena", () => {
+  test("count what batches that are not decoded yet hold", () => {
+    const memory = new MemoryBudget();
+    const { client, server, pipe } = pair({ memory }, { loss: 0.5, delay: 300 });
+    const stream = client.openStream();
+    let read = 0;
+    for (let step = 0; step < 400; step++) {
+      client.write(stream, MEGABYTE);
+      pipe.step();
+      for (let part = server.read(stream); part !== null; part = server.read(stream)) read += part.length;
+    }
+    const { receivedSymbols, memoryBytes } = server.stats;
+    expect(receivedSymbols).toBeGreaterThan(50);
+    expect(read).toBeLessThan(10 * 1400);
+    expect(memoryBytes).toBeGreaterThan((receivedSymbols - 10) * 1300);
+    expect(memory.usedBytes).toBe(memoryBytes + client.stats.memoryBytes);
+  });
+
   test("that are idle hold next to nothing, whatever they did before", () => {
     const before = arena.allocatedBytes;
     const first = pair();
