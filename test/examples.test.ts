@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,16 +6,25 @@ import { describe, expect, test } from "vitest";
 
 // The examples import the package by its name, so they run against dist/, as a user's program would.
 const examples = readdirSync(new URL("../examples", import.meta.url)).filter((name) => name.endsWith(".mjs"));
+const root = new URL("..", import.meta.url);
 const SIMULATED = "simulated-transfer.mjs";
 
 function run(name: string, ...more: string[]): string {
-  const cwd = new URL("..", import.meta.url);
-  return execFileSync(process.execPath, [`examples/${name}`, ...more], { cwd, encoding: "utf8" });
+  return execFileSync(process.execPath, [`examples/${name}`, ...more], { cwd: root, encoding: "utf8" });
 }
 
 describe("examples", () => {
   test("the package is built", () => {
     expect(existsSync(new URL("../dist/index.js", import.meta.url)), "run npm run build first").toBe(true);
+  });
+
+  test("programs that simulate need neither Node's types nor those of certificates", () => {
+    const flags = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "false", "--types", ""];
+    const target = ["--target", "ES2023", "--module", "NodeNext", "dist/simulator/index.d.ts"];
+    const command = ["node_modules/typescript/bin/tsc", ...flags, ...target];
+    const { stdout, status } = spawnSync(process.execPath, command, { cwd: root, encoding: "utf8" });
+    expect(stdout).toBe("");
+    expect(status).toBe(0);
   });
 
   test.each(examples.filter((name) => name !== SIMULATED))("%s runs to its end", (name) => {

@@ -1,26 +1,16 @@
 /** Options of the socket API that listeners and clients share, and what becomes of them. */
 
-import { CONGESTION_CHOICES, type CongestionChoice, congestionFactory } from "../congestion/index.ts";
+import { CONGESTION_CHOICES, congestionFactory } from "../congestion/index.ts";
 import { PACING_BURST_MS } from "../endpoint/socket-driver.ts";
 import type { LinkSettings } from "../endpoint/transport-endpoint.ts";
 import { openUdpSocket, type UdpIo, type UdpSocket } from "../udp/index.ts";
 import { BatsError } from "./errors.ts";
+import type { LinkTuning } from "./link-options.ts";
 
 /** Options of the links of a client or listener. */
-export interface CommonOptions {
+export interface CommonOptions extends LinkTuning {
   /** How datagrams get in and out of the kernel: "native" moves many at once, where that works. Default "auto". */
   io?: UdpIo;
-  /**
-   * Congestion control: "bbr", which tells loss by congestion from other loss, "cubic", or a fixed rate in bits a second, for links of
-   * one's own. Default "bbr".
-   */
-  congestion?: CongestionChoice;
-  /** Silence after which a link is dead, ms; the smaller of both ends' counts. Default 120,000. */
-  idleTimeoutMs?: number;
-  /** A ping leaves after this long without traffic, ms; 0 for never. Default 15,000. */
-  keepAliveMs?: number;
-  /** The largest UDP payload to send or take, from 1200. Default 1472. */
-  maxDatagramBytes?: number;
 }
 
 /** Checks and translates what concerns links. */

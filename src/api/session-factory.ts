@@ -1,4 +1,5 @@
 /** Sessions with the application's options, and what is wrong with these as an error of the API. */
+import { deflateRaw } from "../compression/deflate.ts";
 import { Session as CoreSession } from "../transport/session/session.ts";
 import { SessionError } from "../transport/session/session-error.ts";
 import { BatsError } from "./errors.ts";
@@ -6,7 +7,7 @@ import { coreOptions, type SessionOptions } from "./session-options.ts";
 
 /** Makes sessions with these options; checks them at once. */
 export function sessionFactory(options: SessionOptions, isClient: boolean): (sessionId?: Uint8Array) => CoreSession {
-  const core = coreOptions(options, isClient);
+  const core = coreOptions(options, isClient, [deflateRaw]);
   const create = (sessionId?: Uint8Array): CoreSession =>
     new CoreSession(sessionId === undefined ? core : { ...core, sessionId });
   try {

@@ -1,5 +1,5 @@
 /** Options of the session as applications give them, and what the session below makes of them. Checks nothing: that does. */
-import { deflateRaw } from "../compression/deflate.ts";
+import type { Compressor } from "../transport/session/compressor.ts";
 import type { RedundancyOptions, RedundancyPreset } from "../transport/session/redundancy.ts";
 import type { SessionOptions as CoreOptions } from "../transport/session/session-options.ts";
 
@@ -23,9 +23,13 @@ export interface SessionOptions {
   redundancy?: RedundancyPreset | RedundancyOptions;
 }
 
-/** The same for `transport/session`. */
-export function coreOptions(options: SessionOptions, isClient: boolean): CoreOptions {
-  const core: CoreOptions = { isClient, compressors: options.compression === false ? [] : [deflateRaw] };
+/** The same for `transport/session`, with these compressors where compression is not switched off. */
+export function coreOptions(
+  options: SessionOptions,
+  isClient: boolean,
+  compressors: readonly Compressor[],
+): CoreOptions {
+  const core: CoreOptions = { isClient, compressors: options.compression === false ? [] : compressors };
   for (const name of [
     "sessionWindow",
     "streamWindow",

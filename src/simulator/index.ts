@@ -1,14 +1,21 @@
 /**
- * `bats-transport/simulator`: a deterministic discrete-event network simulator in virtual time, for this package's
- * transport (`connectTransport`) and any protocol endpoint without I/O (`Endpoint`), with links that lose, delay, reorder,
- * double and damage packets, TCP cross traffic, traces and plots. Times are milliseconds, rates Mbit/s (10^6 bits a second), sizes bytes on IP level unless a name says
- * else. Bad options throw a `SimulatorOptionError` with field, value and limit. See docs/simulator.md.
+ * `bats-transport/simulator`: a deterministic discrete-event network simulator in virtual time. Over it run this package's transport
+ * (`connectTransport`), TCP cross traffic (`startTcpFlow`) and any protocol endpoint without I/O (`Endpoint`); links lose, delay,
+ * reorder, double and damage packets; runs leave traces and plots. Times are milliseconds, rates Mbit/s (10^6 bits a second), sizes
+ * bytes on IP level unless a name says else. Bad options throw a `SimulatorOptionError` with field, value and limit. See
+ * docs/simulator.md.
  */
+export type { LinkTuning } from "../api/link-options.ts";
+export type { SessionOptions } from "../api/session-options.ts";
+export type { CongestionChoice } from "../congestion/index.ts";
 export { type Address, formatAddress, sameAddress, udpHeaderBytes } from "../transport/address.ts";
 export type { EcnCodepoint, Endpoint, ReceivedDatagram, Transmit } from "../transport/endpoint.ts";
+export type { CloseCause, CloseReason } from "../transport/link/index.ts";
 export type { DatagramOptions } from "../transport/session/datagram-sender.ts";
 export type { RedundancyOptions, RedundancyPreset } from "../transport/session/redundancy.ts";
+export type { SessionErrorCode } from "../transport/session/session-error.ts";
 export type { MessageOptions, SessionEvent, StreamOptions } from "../transport/session/session-options.ts";
+export type { TransportStats } from "../transport/stats.ts";
 export { SimulatorOptionError } from "./error.ts";
 export type { JitterOptions, LinkCounters, LinkDirection, LinkOptions, Tally } from "./link.ts";
 export { type BurstLoss, type GilbertElliottLoss, ListedLoss, type LossModel, type LossOptions } from "./loss.ts";

@@ -2,8 +2,9 @@
  * What a user may say of a simulated session: the options of the socket API, under their names, as far as they bear on what happens
  * on the network. Not those of sockets and certificates, of which there are none here.
  */
-import type { CommonOptions } from "../../api/options.ts";
+import type { LinkTuning } from "../../api/link-options.ts";
 import { coreOptions, type SessionOptions } from "../../api/session-options.ts";
+import { deflateRaw } from "../../compression/deflate.ts";
 import { CONGESTION_CHOICES, type CongestionController, congestionFactory } from "../../congestion/index.ts";
 import type { Arena } from "../../gf/index.ts";
 import type { LinkOptions } from "../../transport/link/index.ts";
@@ -14,9 +15,7 @@ import { checkNumber, SimulatorOptionError } from "../error.ts";
 import type { Network, Node } from "../network.ts";
 
 /** A session's ends, and all by which it can be tuned. Both ends have the same options. */
-export interface TransportOptions
-  extends SessionOptions,
-    Pick<CommonOptions, "congestion" | "idleTimeoutMs" | "keepAliveMs" | "maxDatagramBytes"> {
+export interface TransportOptions extends SessionOptions, LinkTuning {
   /** The client: it connects. */
   from: Node;
   /** The server. */
@@ -63,7 +62,7 @@ export function createCongestion({ congestion = "bbr" }: TransportOptions, rando
 export function createSession(options: TransportOptions, isClient: boolean, arena: Arena): Session {
   // Not the process's memory: what ran before, or runs beside it, must not matter.
   const own = { arena, memory: new MemoryBudget() };
-  return checked(() => new Session({ ...coreOptions(options, isClient), ...own }));
+  return checked(() => new Session({ ...coreOptions(options, isClient, [deflateRaw]), ...own }));
 }
 
 /** Calls the session; what it finds out of range it throws as a SimulatorOptionError. */

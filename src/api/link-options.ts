@@ -1,0 +1,20 @@
+/**
+ * Options of links as applications give them, wherever the links run: over sockets, or in the simulator, which must not import
+ * sockets and certificates for them.
+ */
+import type { CongestionChoice } from "../congestion/index.ts";
+
+/** Options of links, whatever carries their packets. */
+export interface LinkTuning {
+  /**
+   * Congestion control: "bbr", which tells loss by congestion from other loss, "cubic", or a fixed rate in bits a second, for links of
+   * one's own. Default "bbr".
+   */
+  congestion?: CongestionChoice;
+  /** Silence after which a link is dead, ms; the smaller of both ends' counts. Default 120,000. */
+  idleTimeoutMs?: number;
+  /** A ping leaves after this long without traffic, ms; 0 for never. Default 15,000. */
+  keepAliveMs?: number;
+  /** The largest UDP payload to send or take, from 1200. Default 1472. */
+  maxDatagramBytes?: number;
+}
