@@ -105,6 +105,24 @@ describe("a session in the simulator", () => {
     const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
     const delays: number[] = [];
     const echoes: number[] = [];
+  it("sends all of a bulk whose peer ends its own half at once, unless it is ended here", () => {
+    const { network, client, server } = pair(LOSSY);
+    server.onEvent = (event) => {
+      if (event.type === "stream") server.finish(event.stream);
+    };
+    const bytes = new Map<number, number>();
+    server.onData = (stream, data) => bytes.set(stream, (bytes.get(stream) ?? 0) + data.length);
+    const ended: number[] = [];
+    server.onEnd = (stream) => ended.push(stream);
+    const whole = client.sendBulk(3_000_000);
+    const endless = client.sendBulk();
+    network.at(1000, () => client.finish(endless));
+    network.run(5000);
+    expect(bytes.get(whole)).toBe(3_000_000);
+    expect(bytes.get(endless)).toBeGreaterThan(100_000);
+    expect(ended.sort()).toEqual([whole, endless].sort());
+  });
+
     const sentMs: number[] = [];
     const stop = network.every(100, (nowMs) => {
       if (!client.sendMessage(new Uint8Array([sentMs.length]))) return;

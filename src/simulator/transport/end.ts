@@ -42,7 +42,10 @@ export class TransportEnd {
   onDatagram: ((data: Uint8Array, nowMs: number) => void) | null = null;
   /** The next bytes of a stream came. They may be kept. */
   onData: ((stream: number, data: Uint8Array, nowMs: number) => void) | null = null;
-  /** The peer ended its half of a stream and all of it was read. Without this handler the other half is ended, too. */
+  /**
+   * The peer ended its half of a stream and all of it was read. Without this handler the other half is ended, too; that of `sendBulk`
+   * once all of it was written.
+   */
   onEnd: ((stream: number, nowMs: number) => void) | null = null;
   /** Anything that happened to the session, after it was dealt with: "established", "writable", "closed" and others. */
   onEvent: ((event: SessionEvent, nowMs: number) => void) | null = null;
@@ -111,11 +114,11 @@ export class TransportEnd {
 
   /**
    * Sends `bytes` bytes over a new stream, as fast as the session takes them, and ends its half; without `bytes`, on and on. Returns
-   * the stream's number. Throws a SimulatorOptionError for a number that is none.
+   * the stream's number. Throws a SimulatorOptionError for a number that is none, or such a priority.
    */
-  sendBulk(bytes: number = Number.POSITIVE_INFINITY, options: StreamOptions = {}): number {
+  sendBulk(bytes: number = Number.POSITIVE_INFINITY, { priority }: Pick<StreamOptions, "priority"> = {}): number {
     if (bytes !== Number.POSITIVE_INFINITY) checkInteger("bytes", bytes, 1, Number.MAX_SAFE_INTEGER, "bytes");
-    const stream = this.openStream(options);
+    const stream = this.openStream(priority === undefined ? {} : { priority });
     this.#bulk.set(stream, bytes);
     this.#writeBulk(stream);
     this.#wake();
@@ -137,7 +140,7 @@ export class TransportEnd {
     return taken;
   }
 
-  /** Ends this end's half of a stream: what was written is still delivered. */
+  /** Ends this end's half of a stream: what was written is still delivered. `sendBulk` writes no more to it. */
   finish(stream: number): void {
     this.#session.finish(stream);
     this.#wake();
@@ -161,6 +164,7 @@ export class TransportEnd {
   }
 
   /** A snapshot of counters and estimates. */
+    this.#bulk.delete(stream);
   stats(): TransportEndStats {
     const { sourceBytes, repairBytes } = this.#session.stats.redundancy;
     const deliveredBytes = this.#peer?.readBytes ?? 0;
@@ -204,7 +208,8 @@ export class TransportEnd {
     }
     if (!session.ended(stream)) return;
     if (this.onEnd !== null) this.onEnd(stream, nowMs);
-    else session.finish(stream);
+    // A bulk that is under way ends its half itself.
+    else if (!this.#bulk.has(stream)) session.finish(stream);
   }
 
   #readMessages(nowMs: number): void {
