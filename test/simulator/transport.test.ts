@@ -28,7 +28,11 @@ describe("a session in the simulator", () => {
     const stats = client.stats();
     expect(stats.state).toBe("open");
     expect(stats.deliveredBytes).toBe(server.readBytes);
-    expect(stats.goodputMbps).toBeCloseTo((server.readBytes * 8) / 1000 / (8000 - client.establishedMs), 9);
+    expect(stats.goodputMbps).toBeCloseTo(
+      (server.readBytes * 8) / 1000 / (server.lastReadMs - client.establishedMs),
+      9,
+    );
+    expect(server.lastReadMs).toBeGreaterThan(7990);
     expect(stats.goodputMbps / (20 * 0.9)).toBeGreaterThan(0.8);
     expect(stats.minRttMs).toBeGreaterThan(40);
     expect(stats.minRttMs).toBeLessThan(42);
@@ -119,6 +123,19 @@ describe("a session in the simulator", () => {
     network.at(1000, () => client.finish(endless));
     network.run(5000);
     expect(bytes.get(whole)).toBe(3_000_000);
+  it("keeps the goodput of a transfer that is over", () => {
+    const { network, client, server } = pair(LOSSY);
+    client.sendBulk(1_000_000);
+    expect(client.stats().goodputMbps).toBe(0);
+    expect(server.lastReadMs).toBeNaN();
+    network.run(3000);
+    const { goodputMbps } = client.stats();
+    expect(server.readBytes).toBe(1_000_000);
+    expect(goodputMbps).toBeGreaterThan(5);
+    network.run(60_000);
+    expect(client.stats().goodputMbps).toBe(goodputMbps);
+  });
+
     expect(bytes.get(endless)).toBeGreaterThan(100_000);
     expect(ended.sort()).toEqual([whole, endless].sort());
   });

@@ -25,7 +25,10 @@ export interface TransportEndStats extends TransportStats {
   state: "connecting" | "open" | "closed";
   /** Bytes of streams, messages and datagrams that this end sent and the peer's application has read. */
   deliveredBytes: number;
-  /** Mean rate of these since the session was established, Mbit/s; 0 before. */
+  /**
+   * Mean rate of these from when the session was established to the last read of them, Mbit/s; 0 before any. So a transfer that is over
+   * keeps its rate.
+   */
   goodputMbps: number;
   /** Share of packets, 0 to 1, whose loss this end reckons with when it decides on repair; 0.02 before anything is known. */
   lossEstimate: number;
@@ -75,6 +78,7 @@ export class TransportEnd {
     this.#network = network;
     this.#session = session;
     this.#holder = holder;
+  #lastReadMs = Number.NaN;
     const endpoint: Endpoint = {
       handleDatagram: (datagram: ReceivedDatagram, nowMs: number) => holder.handleDatagram(datagram, nowMs),
       handleTimeout: (nowMs) => holder.handleTimeout(nowMs),
@@ -100,6 +104,11 @@ export class TransportEnd {
   /** @internal Once, by `connectTransport`. */
   set peer(peer: TransportEnd) {
     this.#peer = peer;
+  }
+
+  /** When the last of them were read, ms; NaN before. */
+  get lastReadMs(): number {
+    return this.#lastReadMs;
   }
 
   /** @internal */
@@ -168,7 +177,7 @@ export class TransportEnd {
   stats(): TransportEndStats {
     const { sourceBytes, repairBytes } = this.#session.stats.redundancy;
     const deliveredBytes = this.#peer?.readBytes ?? 0;
-    const elapsedMs = this.#network.nowMs - this.#establishedMs;
+    const elapsedMs = (this.#peer?.lastReadMs ?? Number.NaN) - this.#establishedMs;
     return {
       state: this.#closed ? "closed" : Number.isNaN(this.#establishedMs) ? "connecting" : "open",
       ...transportStats(this.#holder.link, this.#session),
@@ -203,7 +212,7 @@ export class TransportEnd {
   #readStream(stream: number, nowMs: number): void {
     const session = this.#session;
     for (let data = session.read(stream); data !== null; data = session.read(stream)) {
-      this.#readBytes += data.length;
+      this.#count(data, nowMs);
       this.onData?.(stream, data, nowMs);
     }
     if (!session.ended(stream)) return;
@@ -214,14 +223,14 @@ export class TransportEnd {
 
   #readMessages(nowMs: number): void {
     for (let data = this.#session.readMessage(); data !== null; data = this.#session.readMessage()) {
-      this.#readBytes += data.length;
+      this.#count(data, nowMs);
       this.onMessage?.(data, nowMs);
     }
   }
 
   #readDatagrams(nowMs: number): void {
     for (let data = this.#session.readDatagram(); data !== null; data = this.#session.readDatagram()) {
-      this.#readBytes += data.length;
+      this.#count(data, nowMs);
       this.onDatagram?.(data, nowMs);
     }
   }
@@ -239,3 +248,8 @@ export class TransportEnd {
     if (this.#bulk.delete(stream)) this.#session.finish(stream);
   }
 }
+  #count(read: Uint8Array, nowMs: number): void {
+    this.#readBytes += read.length;
+    this.#lastReadMs = nowMs;
+  }
+
