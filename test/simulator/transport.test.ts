@@ -105,10 +105,6 @@ describe("a session in the simulator", () => {
     expect(answers).toEqual([1, 2, 3]);
   });
 
-  it("carries messages and datagrams, sent from callbacks and from handlers of either end", () => {
-    const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
-    const delays: number[] = [];
-    const echoes: number[] = [];
   it("sends all of a bulk whose peer ends its own half at once, unless it is ended here", () => {
     const { network, client, server } = pair(LOSSY);
     server.onEvent = (event) => {
@@ -123,6 +119,10 @@ describe("a session in the simulator", () => {
     network.at(1000, () => client.finish(endless));
     network.run(5000);
     expect(bytes.get(whole)).toBe(3_000_000);
+    expect(bytes.get(endless)).toBeGreaterThan(100_000);
+    expect(ended.sort()).toEqual([whole, endless].sort());
+  });
+
   it("keeps the goodput of a transfer that is over", () => {
     const { network, client, server } = pair(LOSSY);
     client.sendBulk(1_000_000);
@@ -136,10 +136,42 @@ describe("a session in the simulator", () => {
     expect(client.stats().goodputMbps).toBe(goodputMbps);
   });
 
-    expect(bytes.get(endless)).toBeGreaterThan(100_000);
-    expect(ended.sort()).toEqual([whole, endless].sort());
+  it("takes text as its UTF-8", () => {
+    const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
+    const came: string[] = [];
+    const read = (data: Uint8Array) => came.push(new TextDecoder().decode(data));
+    server.onMessage = read;
+    server.onDatagram = read;
+    server.onData = (_, data) => read(data);
+    const text = (name: string) => `${name}: voilà, 網絡`;
+    const bytes = new TextEncoder().encode(text("stream")).length;
+    client.onEvent = ({ type }) => {
+      if (type === "established") client.sendMessage(text("message"));
+    };
+    client.sendDatagram(text("datagram"));
+    expect(client.write(client.openStream(), text("stream"))).toBe(bytes);
+    network.run(1000);
+    expect(came.sort()).toEqual([text("datagram"), text("message"), text("stream")]);
   });
 
+  it("lets streams and datagrams wait for the session, and takes messages from when it is established", () => {
+    const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
+    const events: string[] = [];
+    client.onEvent = ({ type }) => events.push(type);
+    expect(client.sendMessage("early")).toBe(false);
+    expect(client.sendDatagram("early")).toBe(true);
+    expect(client.write(client.openStream(), "early")).toBe(5);
+    network.run(1000);
+    expect(events).toEqual(["established", "messageWritable"]);
+    expect(client.sendMessage("now")).toBe(true);
+    network.run(2000);
+    expect(server.readBytes).toBe(13);
+  });
+
+  it("carries messages and datagrams, sent from callbacks and from handlers of either end", () => {
+    const { network, client, server } = pair({ rateMbps: 20, delayMs: 20 });
+    const delays: number[] = [];
+    const echoes: number[] = [];
     const sentMs: number[] = [];
     const stop = network.every(100, (nowMs) => {
       if (!client.sendMessage(new Uint8Array([sentMs.length]))) return;
@@ -231,11 +263,33 @@ describe("a session in the simulator", () => {
     expect(refusal({ mergeMs: -1 })).toBe("mergeMs is -1, wanted 0 to 1000 ms");
     expect(refusal({ batchSize: 7 })).toBe("batchSize is 7, wanted a whole number from 8 to 64");
     expect(refusal({ maxDatagramBytes: 100 })).toMatch(/^maxDatagramBytes is 100, wanted bytes from 1200/);
-    const { client } = connectTransport(network, { from: a, to: b });
-    expect(() => client.sendBulk(0)).toThrow("bytes is 0, wanted bytes from 1");
-    expect(() => client.openStream({ priority: 8 })).toThrow(SimulatorOptionError);
-    expect(() => client.sendDatagram(new Uint8Array(9), { deadlineMs: 0 })).toThrow(
-      "deadlineMs is 0, wanted more than 0",
+  });
+
+  it("refuses what an end cannot send in the same way", () => {
+    const { network, client } = pair({ rateMbps: 20, delayMs: 20 }, { largestMessage: 1000 });
+    const refusal = (call: () => unknown) => {
+      try {
+        call();
+      } catch (error) {
+        expect(error).toBeInstanceOf(SimulatorOptionError);
+        return (error as Error).message;
+      }
+      return "";
+    };
+    const bytes = (length: number) => new Uint8Array(length);
+    const sendMessage = (data: unknown) => () => client.sendMessage(data as Uint8Array);
+    expect(refusal(() => client.sendBulk(0))).toMatch(/^bytes is 0, wanted bytes from 1/);
+    expect(refusal(() => client.sendBulk(1, { priority: -1 }))).toBe(
+      "priority is -1, wanted a whole number from 0 to 7",
     );
+    expect(refusal(() => client.openStream({ priority: 8 }))).toBe("priority is 8, wanted a whole number from 0 to 7");
+    expect(refusal(() => client.sendDatagram("", { deadlineMs: 0 }))).toBe("deadlineMs is 0, wanted more than 0");
+    expect(refusal(() => client.sendDatagram(bytes(65_508)))).toBe("data.length is 65508, wanted at most 65507 bytes");
+    expect(refusal(sendMessage(bytes(2 ** 24 + 1)))).toBe("data.length is 16777217, wanted at most 16777216 bytes");
+    expect(refusal(sendMessage(bytes(1001)))).toBe("");
+    network.run(1000);
+    expect(refusal(sendMessage(bytes(1001)))).toBe("data.length is 1001, wanted at most 1000 bytes");
+    expect(refusal(sendMessage(5))).toBe("data is 5, wanted a Uint8Array or a string");
+    expect(refusal(sendMessage(undefined))).toBe("data is undefined, wanted a Uint8Array or a string");
   });
 });

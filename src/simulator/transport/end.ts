@@ -5,11 +5,17 @@
  */
 import type { Endpoint, ReceivedDatagram, Transmit } from "../../transport/endpoint.ts";
 import type { Link } from "../../transport/link/index.ts";
+import { MAX_DATAGRAM_BYTES } from "../../transport/session/datagram-frames.ts";
 import type { DatagramOptions } from "../../transport/session/datagram-sender.ts";
 import type { Session } from "../../transport/session/session.ts";
-import type { MessageOptions, SessionEvent, StreamOptions } from "../../transport/session/session-options.ts";
+import {
+  MAX_MESSAGE_BYTES,
+  type MessageOptions,
+  type SessionEvent,
+  type StreamOptions,
+} from "../../transport/session/session-options.ts";
 import { type TransportStats, transportStats } from "../../transport/stats.ts";
-import { checkInteger } from "../error.ts";
+import { checkInteger, SimulatorOptionError } from "../error.ts";
 import type { EventHandler } from "../event-queue.ts";
 import type { Network, Node } from "../network.ts";
 import type { Socket } from "../socket.ts";
@@ -18,6 +24,7 @@ import { checked } from "./options.ts";
 
 /** What `sendBulk` sends, over and over. */
 const BULK = Uint8Array.from({ length: 65_521 }, (_, i) => (i * 31 + (i >>> 8) * 17) & 255);
+const encoder = new TextEncoder();
 
 /** What an end tells of itself: what a session of the socket API does, and what only somebody who sees both ends can know. */
 export interface TransportEndStats extends TransportStats {
@@ -50,7 +57,10 @@ export class TransportEnd {
    * once all of it was written.
    */
   onEnd: ((stream: number, nowMs: number) => void) | null = null;
-  /** Anything that happened to the session, after it was dealt with: "established", "writable", "closed" and others. */
+  /**
+   * Anything that happened to the session, after it was dealt with: "established"; "stream", the peer opened one; "writable" and
+   * "messageWritable"; "closed"; "error", the peer broke the protocol.
+   */
   onEvent: ((event: SessionEvent, nowMs: number) => void) | null = null;
   /** Where it is on the network: `socket.changeAddress` moves it. */
   readonly socket: Socket;
@@ -68,6 +78,7 @@ export class TransportEnd {
     },
   };
   #readBytes = 0;
+  #lastReadMs = Number.NaN;
   #establishedMs = Number.NaN;
   #polling = false;
   #woken = false;
@@ -78,7 +89,6 @@ export class TransportEnd {
     this.#network = network;
     this.#session = session;
     this.#holder = holder;
-  #lastReadMs = Number.NaN;
     const endpoint: Endpoint = {
       handleDatagram: (datagram: ReceivedDatagram, nowMs: number) => holder.handleDatagram(datagram, nowMs),
       handleTimeout: (nowMs) => holder.handleTimeout(nowMs),
@@ -96,6 +106,11 @@ export class TransportEnd {
     return this.#readBytes;
   }
 
+  /** When the last of them were read, ms; NaN before. */
+  get lastReadMs(): number {
+    return this.#lastReadMs;
+  }
+
   /** When the session was established here, ms; NaN before. */
   get establishedMs(): number {
     return this.#establishedMs;
@@ -104,11 +119,6 @@ export class TransportEnd {
   /** @internal Once, by `connectTransport`. */
   set peer(peer: TransportEnd) {
     this.#peer = peer;
-  }
-
-  /** When the last of them were read, ms; NaN before. */
-  get lastReadMs(): number {
-    return this.#lastReadMs;
   }
 
   /** @internal */
@@ -136,44 +146,56 @@ export class TransportEnd {
 
   /**
    * Opens a stream, both ways; returns its number. The peer hears of it with its first bytes. Throws a SimulatorOptionError for a
-   * priority that is none, as all that takes options does for what cannot be.
+   * priority that is none.
    */
   openStream(options: StreamOptions = {}): number {
     return checked(() => this.#session.openStream(options));
   }
 
-  /** Writes to a stream; returns how many bytes were taken. After less than all an event "writable" comes. */
-  write(stream: number, data: Uint8Array): number {
-    const taken = this.#session.write(stream, data);
+  /**
+   * Writes to a stream; returns how many bytes were taken, of a string those of its UTF-8. After less than all an event "writable"
+   * comes. Throws a SimulatorOptionError for data that are neither bytes nor a string.
+   */
+  write(stream: number, data: Uint8Array | string): number {
+    const taken = this.#session.write(stream, bytesOf(data));
     this.#wake();
     return taken;
   }
 
   /** Ends this end's half of a stream: what was written is still delivered. `sendBulk` writes no more to it. */
   finish(stream: number): void {
+    this.#bulk.delete(stream);
     this.#session.finish(stream);
     this.#wake();
   }
 
   /**
    * Sends a message: it arrives whole and once. False: not taken, for want of room, or because the session is not established yet; an
-   * event "messageWritable" comes when it may be tried again.
+   * event "messageWritable" comes when it may be tried again. Throws a SimulatorOptionError for data that are no message, or a longer one
+   * than the peer takes, and for a priority that is none.
    */
-  sendMessage(data: Uint8Array, options: MessageOptions = {}): boolean {
-    const taken = checked(() => this.#session.sendMessage(data, options));
+  sendMessage(data: Uint8Array | string, options: MessageOptions = {}): boolean {
+    const session = this.#session;
+    // How much the peer takes is known once the session is established.
+    const most = session.peerParameters === null ? MAX_MESSAGE_BYTES : session.largestMessage;
+    const bytes = bytesOf(data, most);
+    const taken = checked(() => session.sendMessage(bytes, options));
     this.#wake();
     return taken;
   }
 
-  /** Sends a datagram: it arrives whole and once within its deadline, or not at all. False: dropped here, for want of room. */
-  sendDatagram(data: Uint8Array, options: DatagramOptions = {}): boolean {
-    const taken = checked(() => this.#session.sendDatagram(data, options));
+  /**
+   * Sends a datagram: it arrives whole and once within its deadline, or not at all. False: dropped here, for want of room. Throws a
+   * SimulatorOptionError for data that are no datagram, or one of more than 65,507 bytes, and for a deadline that is none.
+   */
+  sendDatagram(data: Uint8Array | string, options: DatagramOptions = {}): boolean {
+    const bytes = bytesOf(data, MAX_DATAGRAM_BYTES);
+    const taken = checked(() => this.#session.sendDatagram(bytes, options));
     this.#wake();
     return taken;
   }
 
   /** A snapshot of counters and estimates. */
-    this.#bulk.delete(stream);
   stats(): TransportEndStats {
     const { sourceBytes, repairBytes } = this.#session.stats.redundancy;
     const deliveredBytes = this.#peer?.readBytes ?? 0;
@@ -235,6 +257,11 @@ export class TransportEnd {
     }
   }
 
+  #count(read: Uint8Array, nowMs: number): void {
+    this.#readBytes += read.length;
+    this.#lastReadMs = nowMs;
+  }
+
   /** Until no more is taken: an event "writable" follows then. */
   #writeBulk(stream: number): void {
     let left = this.#bulk.get(stream) ?? 0;
@@ -248,8 +275,11 @@ export class TransportEnd {
     if (this.#bulk.delete(stream)) this.#session.finish(stream);
   }
 }
-  #count(read: Uint8Array, nowMs: number): void {
-    this.#readBytes += read.length;
-    this.#lastReadMs = nowMs;
-  }
 
+/** What an application hands over. Throws a SimulatorOptionError for what is no data, or more than `most` bytes of it. */
+function bytesOf(data: Uint8Array | string, most = Number.POSITIVE_INFINITY): Uint8Array {
+  const bytes = typeof data === "string" ? encoder.encode(data) : data;
+  if (!(bytes instanceof Uint8Array)) throw new SimulatorOptionError("data", data, "a Uint8Array or a string");
+  if (bytes.length > most) throw new SimulatorOptionError("data.length", bytes.length, `at most ${most} bytes`);
+  return bytes;
+}
