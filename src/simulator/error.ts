@@ -14,11 +14,20 @@ export class SimulatorOptionError extends RangeError {
   readonly limit: string;
 
   constructor(field: string, value: unknown, limit: string) {
-    const quoted = typeof value === "string" || (typeof value === "object" && value !== null);
-    super(`${field} is ${quoted ? JSON.stringify(value) : String(value)}, wanted ${limit}`);
+    super(`${field} is ${shown(value)}, wanted ${limit}`);
     this.field = field;
     this.value = value;
     this.limit = limit;
+  }
+}
+
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  try {
+    return String(value);
+  } catch {
+    // An object need not be one that can be written as text.
+    return Object.prototype.toString.call(value);
   }
 }
 

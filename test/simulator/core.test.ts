@@ -5,6 +5,25 @@ import { createLoss } from "../../src/simulator/loss.ts";
 import { Policer } from "../../src/simulator/policer.ts";
 import { RateSchedule } from "../../src/simulator/schedule.ts";
 
+describe("errors of options", () => {
+  it("say of any value what it is", () => {
+    const circular: unknown[] = [];
+    circular.push(circular, 1n);
+    for (const [value, text] of [
+      ["a", '"a"'],
+      [Number.NaN, "NaN"],
+      [null, "null"],
+      [{}, "[object Object]"],
+      [Object.create(null), "[object Object]"],
+      [circular, ",1"],
+    ]) {
+      const error = new SimulatorOptionError("field", value, "another");
+      expect(error.message).toBe(`field is ${text}, wanted another`);
+      expect(error.value).toBe(value);
+    }
+  });
+});
+
 describe("event queue", () => {
   it("fires events in the order of their times, and those of one time in the order of their pushes", () => {
     const queue = new EventQueue();

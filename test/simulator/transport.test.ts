@@ -252,11 +252,17 @@ describe("a session in the simulator", () => {
       return "";
     };
     expect(refusal({ to: a })).toBe('to is "a", wanted another node than from');
-    expect(refusal({ from: createTwoHosts().a })).toBe('from is "a", wanted a node of this network');
+    expect(refusal({ from: createTwoHosts().a })).toBe('from is "a", wanted a node of this network, not of another');
+    expect(refusal({ from: "a" })).toBe('from is "a", wanted a node of this network, not its name');
+    expect(refusal({ from: {} })).toBe("from is [object Object], wanted a node of this network");
     expect(refusal({ to: undefined })).toBe("to is undefined, wanted a node of this network");
     expect(refusal({ startMs: -1 })).toMatch(/^startMs is -1, wanted ms from 0/);
     expect(refusal({ congestion: "reno" })).toMatch(/^congestion is "reno", wanted "bbr", "cubic" or/);
-    expect(refusal({ congestion: { fixedRateBps: 0 } })).toMatch(/^congestion is \{"fixedRateBps":0\}, wanted/);
+    expect(refusal({ congestion: { fixedRateBps: 0 } })).toBe(
+      "congestion.fixedRateBps is 0, wanted bits a second above 0",
+    );
+    expect(refusal({ congestion: {} })).toMatch(/^congestion.fixedRateBps is undefined, wanted/);
+    expect(refusal({ congestion: null })).toMatch(/^congestion is null, wanted "bbr"/);
     expect(refusal({ redundancy: "most" })).toMatch(/^redundancy.preset is "most", wanted adaptive, latency/);
     expect(refusal({ redundancy: { budget: 11 } })).toBe("redundancy.budget is 11, wanted 0 to 10");
     expect(refusal({ sessionWindow: 1 })).toMatch(/^sessionWindow is 1, wanted a whole number from 65536/);

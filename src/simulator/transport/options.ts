@@ -11,8 +11,8 @@ import type { LinkOptions } from "../../transport/link/index.ts";
 import { MemoryBudget } from "../../transport/session/memory-budget.ts";
 import { Session } from "../../transport/session/session.ts";
 import { SessionRangeError } from "../../transport/session/session-error.ts";
-import { checkNumber, SimulatorOptionError } from "../error.ts";
-import type { Network, Node } from "../network.ts";
+import { checkNumber, checkPositive, SimulatorOptionError } from "../error.ts";
+import { type Network, Node } from "../network.ts";
 
 /** A session's ends, and all by which it can be tuned. Both ends have the same options. */
 export interface TransportOptions extends SessionOptions, LinkTuning {
@@ -27,7 +27,11 @@ export interface TransportOptions extends SessionOptions, LinkTuning {
 /** Throws a SimulatorOptionError when the ends or the time are wrong; returns the time. */
 export function checkEnds(network: Network, { from, to, startMs = network.nowMs }: TransportOptions): number {
   for (const [field, node] of [["from", from] as const, ["to", to] as const]) {
-    if (!network.nodes.includes(node)) throw new SimulatorOptionError(field, node?.name, "a node of this network");
+    if (network.nodes.includes(node)) continue;
+    if (node instanceof Node)
+      throw new SimulatorOptionError(field, node.name, "a node of this network, not of another");
+    const limit = typeof node === "string" ? "a node of this network, not its name" : "a node of this network";
+    throw new SimulatorOptionError(field, node, limit);
   }
   if (from === to) throw new SimulatorOptionError("to", to.name, "another node than from");
   return checkNumber("startMs", startMs, network.nowMs, Number.MAX_VALUE, "ms");
@@ -54,8 +58,11 @@ export function linkTuning(options: TransportOptions): Partial<LinkOptions> {
 /** Throws a SimulatorOptionError for a congestion control that is none. */
 export function createCongestion({ congestion = "bbr" }: TransportOptions, random: () => number): CongestionController {
   const create = congestionFactory(congestion, random);
-  if (create === null) throw new SimulatorOptionError("congestion", congestion, CONGESTION_CHOICES);
-  return create();
+  if (create !== null) return create();
+  if (typeof congestion === "object" && congestion !== null) {
+    checkPositive("congestion.fixedRateBps", congestion.fixedRateBps, "bits a second");
+  }
+  throw new SimulatorOptionError("congestion", congestion, CONGESTION_CHOICES);
 }
 
 /** Throws a SimulatorOptionError for options of the session out of range. */
