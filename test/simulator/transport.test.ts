@@ -230,6 +230,14 @@ describe("a session in the simulator", () => {
     expect(other.client.stats().goodputMbps).toBeGreaterThan(10);
   });
 
+  it("finds a server that has moved before the client begins", () => {
+    const { network, client, server } = pair(LOSSY, { startMs: 1000 });
+    network.at(500, () => server.socket.changeAddress({ ip: "10.9.9.9", port: 5000 }));
+    client.sendBulk(100_000);
+    network.run(3000);
+    expect(server.readBytes).toBe(100_000);
+  });
+
   it("closes after its idle timeout when nothing comes through any more", () => {
     const outages = [{ fromMs: 1000, toMs: 60_000 }];
     const { network, client } = pair({ ...LOSSY, outages }, { idleTimeoutMs: 3000, keepAliveMs: 500 });
