@@ -40,7 +40,7 @@ describe("examples", () => {
         expect(output).toMatch(new RegExp(`^${row}( +[\\d.]+){3}$`, "m"));
       }
       const svg = readFileSync(picture, "utf8");
-      for (const curve of ["goodput", "RTT", "in flight", "loss estimate", "redundancy"]) {
+      for (const curve of ["goodput", "RTT", "in flight", "loss estimate", "repair share"]) {
         expect(svg).toContain(`>${curve}</text>`);
       }
     } finally {

@@ -48,8 +48,8 @@ describe("a session in the simulator", () => {
     for (const [i, percent] of sampler.get("loss estimate").values.entries()) {
       if (sampler.get("loss estimate").timesMs[i] > 3000) expect(Math.abs(percent - 10)).toBeLessThan(5);
     }
-    expect(mean("redundancy")).toBeGreaterThan(9);
-    expect(mean("redundancy")).toBeLessThan(14);
+    expect(mean("repair share")).toBeGreaterThan(9);
+    expect(mean("repair share")).toBeLessThan(14);
   });
 
   it("is the same again for the same seed, sampled or not, and another for another", () => {
@@ -81,7 +81,7 @@ describe("a session in the simulator", () => {
     network.run(4000);
     expect(sampler.get("late: goodput").values[0]).toBe(0);
     expect(sampler.get("late: RTT").values.map(Number.isNaN)).toEqual([true, true, ...Array(6).fill(false)]);
-    expect(sampler.get("late: redundancy").values.map(Number.isNaN).slice(-2)).toEqual([true, true]);
+    expect(sampler.get("late: repair share").values.map(Number.isNaN).slice(-2)).toEqual([true, true]);
   });
 
   it("ends a stream after as many bytes as were asked for", () => {
