@@ -41,8 +41,11 @@ describe("examples", () => {
       }
       const svg = readFileSync(picture, "utf8");
       for (const curve of ["goodput", "RTT", "in flight", "loss estimate", "repair share"]) {
-        expect(svg).toContain(`>${curve}</text>`);
+        // Its name in the legend, then its paths: one for each stretch without a gap.
+        const drawn = svg.match(new RegExp(`>${curve}</text>\n((?:<path d="M[^"]*" fill="none"[^>]*>\n)+)`))?.[1] ?? "";
+        expect(drawn.match(/[ML][\d.]+ [\d.]+/g)?.length ?? 0, curve).toBeGreaterThan(70);
       }
+      expect(svg).not.toContain("NaN");
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -18,6 +18,8 @@ function pair(forward: LinkOptions, options: Partial<TransportOptions> = {}, see
   return { ...hosts, ...connectTransport(hosts.network, { from: hosts.a, to: hosts.b, ...options }) };
 }
 
+type Pair = ReturnType<typeof pair>;
+
 describe("a session in the simulator", () => {
   it("sends nearly what a lossy link carries, and says how", () => {
     const { network, client, server } = pair(LOSSY);
@@ -212,6 +214,92 @@ describe("a session in the simulator", () => {
     const low = outcome({ redundancy: { budget: 0, freeBps: 0 } }).redundancy;
     expect(outcome({ redundancy: "latency" }).redundancy).toBeGreaterThan(2 * low);
     expect(outcome({ maxDatagramBytes: 1300 }).datagramBytes).toBe(1300);
+  });
+
+  /** What each does to a session, as a number that falls. */
+  const TUNED: readonly [option: Partial<TransportOptions>, what: string, measure: (run: Pair) => number][] = [
+    [
+      { batchSize: 8 },
+      "symbols of data to one of repair",
+      ({ network, client }) => {
+        network.every(5, () => client.sendMessage(new Uint8Array(1000)));
+        network.run(3000);
+        const { sentSymbols, sentRepairs } = client.stats();
+        return sentSymbols / sentRepairs;
+      },
+    ],
+    [
+      { mergeMs: 100 },
+      "symbols of small writes",
+      ({ network, client }) => {
+        const stream = client.openStream();
+        network.every(10, () => client.write(stream, "small"));
+        network.run(2000);
+        return client.stats().sentSymbols;
+      },
+    ],
+    [
+      { compression: false },
+      "bytes that compress, delivered at once",
+      ({ network, client, server }) => {
+        const stream = client.openStream({ compress: true });
+        client.onEvent = ({ type }) => {
+          if (type === "established") client.write(stream, new Uint8Array(1_000_000));
+        };
+        network.run(250);
+        return server.readBytes;
+      },
+    ],
+    [
+      { sessionWindow: 2 ** 16 },
+      "bytes of many streams in some round trips",
+      ({ network, client, server }) => {
+        for (let i = 0; i < 10; i++) client.sendBulk();
+        network.run(1500);
+        return server.readBytes;
+      },
+    ],
+    [
+      { streamWindow: 2 ** 14 },
+      "bytes of one stream in some round trips",
+      ({ network, client, server }) => {
+        client.sendBulk();
+        network.run(1500);
+        return server.readBytes;
+      },
+    ],
+    [
+      { maxStreams: 1 },
+      "streams that are open at once",
+      ({ network, client, server }) => {
+        const opened = new Set<number>();
+        server.onData = (stream) => opened.add(stream);
+        for (let i = 0; i < 3; i++) client.write(client.openStream(), "begin");
+        network.run(1000);
+        return opened.size;
+      },
+    ],
+    [
+      { largestMessage: 100 },
+      "messages that the peer takes",
+      ({ network, client }) => {
+        network.run(1000);
+        return [100, 101, 5000].filter((bytes) => {
+          try {
+            return client.sendMessage(new Uint8Array(bytes));
+          } catch {
+            return false;
+          }
+        }).length;
+      },
+    ],
+  ];
+
+  it.each(TUNED)("takes %o, and with it fewer: %s", (option, _what, measure) => {
+    // Repair of losses only: nothing then hides what a batch's size costs.
+    const tuned = (more: Partial<TransportOptions>) =>
+      measure(pair({ ...LOSSY, delayMs: 50 }, { redundancy: { budget: 0, freeBps: 0 }, ...more }));
+    expect(tuned(option)).toBeLessThan(0.9 * tuned({}));
   });
 
   it("shares a link with others of its kind and with TCP, and follows a host that moves", () => {
