@@ -20,28 +20,42 @@ export async function resolveHost(hostPort: HostPort): Promise<Address> {
   return (await addressesOf(hostPort))[0];
 }
 
-/** By "HOST:PORT", of servers of which an address gave no answer: the last such, or the last that did answer since. */
-const noted = new Map<string, { ip: string; answers: boolean }>();
+/** An outage should not count for longer. */
+const NOTE_MS = 300_000;
 
-/** Where a server is now: the first address that the system names, or the one after that which gave no answer last. */
+interface Note {
+  ip: string;
+  answers: boolean;
+  atMs: number;
+}
+
+/** By "HOST:PORT", of servers of which an address gave no link: the last such, or the last that did since. */
+const noted = new Map<string, Note>();
+
+/** Where a new session begins: at the first address that the system names, or the one after that which gave no link last. */
 export async function resolveServer(server: HostPort): Promise<Address> {
   const addresses = await addressesOf(server);
-  const last = noted.get(keyOf(server));
+  const last = noteOf(server);
   const at = addresses.findLastIndex(({ ip }) => ip === last?.ip);
   return addresses[(last?.answers === true ? Math.max(at, 0) : at + 1) % addresses.length];
 }
 
-/** An address that `resolveServer` gave answers, or does not. Where all did so far, the system's order counts on. */
+/** An address of a server gives a link, or does not. Where all did of late, the system's order counts on. */
 export function noteAnswer(server: HostPort, { ip }: Address, answers: boolean): void {
-  const key = keyOf(server);
-  if (!answers || noted.has(key)) noted.set(key, { ip, answers });
+  if (!answers || noteOf(server) !== undefined) noted.set(keyOf(server), { ip, answers, atMs: performance.now() });
+}
+
+function noteOf(server: HostPort): Note | undefined {
+  const note = noted.get(keyOf(server));
+  return note !== undefined && performance.now() - note.atMs < NOTE_MS ? note : undefined;
 }
 
 function keyOf({ host, port }: HostPort): string {
   return `${host}:${port}`;
 }
 
-async function addressesOf({ host, port }: HostPort): Promise<Address[]> {
+/** All addresses that the system names, in its order. */
+export async function addressesOf({ host, port }: HostPort): Promise<Address[]> {
   if (isIP(host) !== 0) return [{ ip: host, port }];
   try {
     const addresses = await lookup(host, { verbatim: true, all: true });

@@ -10,7 +10,7 @@ import type { Address } from "../transport/address.ts";
 import { type HostPort, parseHostPort } from "../transport/host-port.ts";
 import { SESSION_ID_BYTES } from "../transport/session/session-parameters.ts";
 import { unlessAborted } from "./abort.ts";
-import { noteAnswer, readAddress, resolveServer } from "./address.ts";
+import { addressesOf, noteAnswer, readAddress, resolveServer } from "./address.ts";
 import { BatsError, connectError } from "./errors.ts";
 import { type CommonOptions, checkNumber, linkSettings, openSocket } from "./options.ts";
 import { RevocationWatch } from "./revocation-watch.ts";
@@ -27,6 +27,8 @@ export interface ClientOptions extends CommonOptions, SessionOptions {
   connectTimeoutMs?: number;
   /** How long a session waits for the server to come back before it is given up, ms. Default 300,000. */
   resumeTimeoutMs?: number;
+  /** @internal How long an attempt at another link may take, ms: short in tests. */
+  attemptMs?: number;
   /** Gives up the attempt; has no effect on an established session. */
   signal?: AbortSignal;
 }
@@ -124,7 +126,7 @@ export function clientHolder(
   rebind?: () => Promise<void>,
   fallback?: FallbackPath,
 ): ClientHolder {
-  const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS } = options;
+  const { resumeTimeoutMs = DEFAULT_RESUME_TIMEOUT_MS, attemptMs } = options;
   const createSession = sessionFactory(options, true);
   checkNumber("resumeTimeoutMs", resumeTimeoutMs, 0, 2 ** 31 - 1);
   return new ClientHolder({
@@ -133,12 +135,13 @@ export function clientHolder(
     security,
     serverName: options.serverName ?? hostPort.host,
     addresses: {
-      resolve: () => resolveServer(hostPort),
+      resolve: () => addressesOf(hostPort),
       note: (address, answers) => noteAnswer(hostPort, address, answers),
     },
     ...(rebind === undefined ? {} : { rebind }),
     settings,
     resumeTimeoutMs,
+    ...(attemptMs === undefined ? {} : { attemptMs }),
     ...(fallback === undefined ? {} : { fallback }),
   });
 }
@@ -160,9 +163,9 @@ export function dial(holder: ClientHolder, { target, hostPort, remote, timeoutMs
     const onEnd = (end: SessionEnd): void => {
       signal?.removeEventListener("abort", onAbort);
       const error = connectError(target, end);
-      // Who gives up at once learns nothing of the address.
-      const waited = performance.now() - startMs > timeoutMs / 2;
-      if (waited && error.code === "ERR_BATS_CONNECT_TIMEOUT") noteAnswer(hostPort, remote, false);
+      // Who gives up soon learns nothing of the address.
+      const givenUp = signal?.aborted === true || error.code === "ERR_BATS_SESSION_CLOSED";
+      if (!givenUp || performance.now() - startMs > timeoutMs / 2) noteAnswer(hostPort, remote, false);
       reject(signal?.aborted === true ? signal.reason : error);
     };
     const onOpen = (): void => {

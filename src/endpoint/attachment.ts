@@ -39,6 +39,11 @@ export class Attachment implements LinkUser, LinkObserver {
     return this.#session;
   }
 
+  /** What comes is the session's, which does not go over this link yet: the peer may be the first to speak. */
+  hear(session: LinkUser): void {
+    this.#session = session;
+  }
+
   /** From now on the session goes over this link. */
   carry(session: LinkUser, nowMs: number): void {
     this.#session = session;

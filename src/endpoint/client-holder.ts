@@ -2,6 +2,10 @@
  * The client's end of a session: dials, and when the peer falls silent or the link is gone, dials anew and goes on with the same
  * session. The old link stays beside the new one until that is there, for it may be quicker to come back.
  *
+ * Where the name of the server has several addresses, attempts go to the one where the session worked last and to another, by turns.
+ * At another address there may be another server, so whatever is said there ends nothing; only where the session worked, or where
+ * the server moved, is it believed that the session is unknown.
+ *
  * Where there is a fallback, a server that is silent over UDP is dialled by it; from then on UDP is dialled beside that link every now
  * and then, and takes the session back when it answers.
  */
@@ -18,16 +22,16 @@ import type { LinkSettings } from "./transport-endpoint.ts";
 /** The peer counts as silent after this many unanswered probes, and this long without a packet. */
 const SILENT_PROBES = 3;
 const SILENT_MS = 1000;
-/** An attempt to make a new link may take this long; between two there is a pause that grows. */
+/** An attempt at another link may take this long; between two there is a pause that grows. */
 const ATTEMPT_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 
 /** Where a server is over UDP. */
 export interface ServerAddresses {
-  /** Looked up afresh for each new link. */
-  resolve(): Promise<Address>;
-  /** An address that was resolved answers, or does not: then another, if there is one, comes next. */
+  /** Looked up afresh for each new link: one or more. */
+  resolve(): Promise<readonly Address[]>;
+  /** An attempt at an address that was resolved came to a link, or did not: then another, if there is one, is the next session's first. */
   note(address: Address, answers: boolean): void;
 }
 
@@ -46,6 +50,8 @@ export interface ClientHolderOptions {
   settings: () => Omit<LinkSettings, "user" | "handshake" | "session">;
   /** How long a session waits for a link, ms. */
   resumeTimeoutMs: number;
+  /** How long an attempt at another link may take, ms. Default 10,000. */
+  attemptMs?: number;
   /** Another way to the server, for where UDP does not pass. */
   fallback?: FallbackPath;
 }
@@ -59,7 +65,12 @@ export class ClientHolder extends SessionHolder {
   readonly #options: ClientHolderOptions;
   /** A link in the making, beside the current one or after it. */
   #attempt: Attachment | null = null;
+  /** Whether what becomes of it is no more than an attempt's success or failure until the server has said something in it. */
+  #provisional = false;
   #attempts = 0;
+  /** Where the session worked last over UDP, and how many addresses were chosen since. */
+  #good: Address | null = null;
+  #chosen = 0;
   /** From the server, for the next link: proof of this end's address. */
   #token: Uint8Array | null = null;
   /** The new link carries the session, but the server has not said anything in it yet: it may still refuse the client. */
@@ -91,15 +102,25 @@ export class ClientHolder extends SessionHolder {
 
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
     if (attachment !== this.#attempt) return;
-    this.#attempt = null;
-    this.attach(attachment, nowMs);
-    this.#unconfirmed = true;
+    if (this.#provisional) {
+      attachment.hear(this.session);
+      return;
+    }
+    this.#take(attachment, nowMs);
     if (this.state === "opening") this.begin(peer, nowMs);
   }
 
+  #take(attachment: Attachment, nowMs: number): void {
+    this.#attempt = null;
+    this.attach(attachment, nowMs);
+    this.#unconfirmed = true;
+  }
+
   override progressed(attachment: Attachment, nowMs: number): void {
+    const { link } = attachment.routed;
+    if (attachment === this.#attempt && link.confirmed && link.closeReason === null) this.#take(attachment, nowMs);
     if (attachment === this.current) {
-      this.#token = attachment.routed.link.receivedToken ?? this.#token;
+      this.#token = link.receivedToken ?? this.#token;
       this.#watch(attachment, nowMs);
     }
     super.progressed(attachment, nowMs);
@@ -115,7 +136,8 @@ export class ClientHolder extends SessionHolder {
       this.#endOpening(reason);
       return;
     }
-    if (reason.cause === "timeout") this.#note(attachment, false);
+    attachment.release();
+    this.#note(attachment, false);
     this.listener?.attemptFailed(reason);
     if (this.state === "open") this.#returnLater();
     else this.#retryLater();
@@ -162,12 +184,16 @@ export class ClientHolder extends SessionHolder {
     if (this.#patienceTimer !== null) clearTimeout(this.#patienceTimer);
     this.#patienceTimer = null;
     this.#attempts = 0;
+    this.#chosen = 0;
     this.resume();
     if (this.current?.routed.link.remote.carrier !== undefined) {
       this.#returnLater();
       return;
     }
-    if (this.current !== null) this.#note(this.current, true);
+    if (this.current !== null) {
+      this.#note(this.current, true);
+      this.#good = this.current.routed.link.remote;
+    }
     this.#udpFromMs = this.driver.now();
     this.#options.fallback?.close();
   }
@@ -183,7 +209,9 @@ export class ClientHolder extends SessionHolder {
     this.#fallbackTimer = null;
     const attempt = this.#attempt;
     this.#attempt = null;
-    if (attempt !== null) this.driver.endpoint.destroy(attempt.routed, this.driver.now());
+    if (attempt === null) return;
+    this.driver.endpoint.destroy(attempt.routed, this.driver.now());
+    attempt.release();
   }
 
   #startPatience(): void {
@@ -205,9 +233,8 @@ export class ClientHolder extends SessionHolder {
     this.#retryTimer = null;
     if (this.#attempt !== null) return;
     this.#prepare().then(
-      (remote) => {
-        if (this.state !== "suspended" || this.#attempt !== null) return;
-        this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: ATTEMPT_MS });
+      (addresses) => {
+        if (this.state === "suspended" && this.#attempt === null) this.#dialOneOf(addresses);
       },
       (error: Error) => {
         this.listener?.attemptFailed(error);
@@ -216,10 +243,29 @@ export class ClientHolder extends SessionHolder {
     );
   }
 
-  async #prepare(): Promise<Address> {
+  async #prepare(): Promise<readonly Address[]> {
     const { rebind, addresses } = this.#options;
     if (this.#attempts > 0) await rebind?.();
     return addresses.resolve();
+  }
+
+  /** Dials where the session worked, and every second time another address; where the former is no more, those that there are. */
+  #dialOneOf(addresses: readonly Address[]): void {
+    const isGood = ({ ip }: Address): boolean => ip === this.#good?.ip;
+    const good = addresses.find(isGood);
+    const others = addresses.filter((address) => !isGood(address));
+    const chosen = this.#chosen++;
+    let remote = good;
+    if (good === undefined) remote = others[chosen % others.length];
+    else if (chosen % 2 === 1 && others.length > 0) remote = others[(chosen >> 1) % others.length];
+    const moved = this.#good !== null && good === undefined;
+    // What carries the session stays whatever comes of an attempt beside it.
+    const provisional = this.state === "open" || (remote !== good && !moved);
+    this.#dial(remote!, { ...this.#options.settings(), handshakeTimeoutMs: this.#attemptMs }, provisional);
+  }
+
+  get #attemptMs(): number {
+    return this.#options.attemptMs ?? ATTEMPT_MS;
   }
 
   // ---------------------------------------------------------------- by the fallback, and back
@@ -237,7 +283,7 @@ export class ClientHolder extends SessionHolder {
         }
         this.#giveUpAttempt();
         if (this.driver.now() - this.#udpFromMs > STEADY_MS) this.#returns = 0;
-        const leftMs = this.state === "opening" ? this.#openByMs - this.driver.now() : ATTEMPT_MS;
+        const leftMs = this.state === "opening" ? this.#openByMs - this.driver.now() : this.#attemptMs;
         this.#dial(remote, { ...settings(), handshakeTimeoutMs: leftMs });
       },
       (error: Error) => {
@@ -282,13 +328,13 @@ export class ClientHolder extends SessionHolder {
   /** Dials over UDP beside the link that goes another way. */
   #tryUdp(): void {
     this.#returnTimer = null;
-    const { addresses, settings } = this.#options;
+    const { addresses } = this.#options;
     const wanted = (): boolean =>
       this.state === "open" && this.#attempt === null && this.current?.routed.link.remote.carrier !== undefined;
     if (!wanted()) return;
     addresses.resolve().then(
-      (remote) => {
-        if (wanted()) this.#dial(remote, { ...settings(), handshakeTimeoutMs: ATTEMPT_MS });
+      (found) => {
+        if (wanted()) this.#dialOneOf(found);
       },
       (error: Error) => {
         this.listener?.attemptFailed(error);
@@ -297,13 +343,14 @@ export class ClientHolder extends SessionHolder {
     );
   }
 
-  #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">): void {
+  #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">, provisional = false): void {
     const { security, serverName, driver, fallback } = this.#options;
     if (fallback !== undefined && remote.carrier === undefined && this.state !== "open") {
       this.#fallbackTimer ??= setTimeout(() => this.#fallBack(), fallback.afterMs);
     }
     const attachment = new Attachment(this);
     this.#attempt = attachment;
+    this.#provisional = provisional;
     const handshake = security.handshake("client", serverName, () => {
       driver.endpoint.wake(attachment.routed);
       driver.wake();

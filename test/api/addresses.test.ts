@@ -1,13 +1,17 @@
 import { once } from "node:events";
 import { describe, expect, it, vi } from "vitest";
-import { type ClientOptions, connect, listen, type Session } from "../../src/index.ts";
+import { noteAnswer, resolveServer } from "../../src/api/address.ts";
+import { type ClientOptions, Credentials, connect, listen, type Session, type Stream } from "../../src/index.ts";
+import { Authority } from "../tls/certificates.ts";
 import { Relay } from "./relay.ts";
-import { clientCredentials, closeLater, listener, serverCredentials, streamPair } from "./support.ts";
+import { clientCredentials, closeLater, drain, listener, serverCredentials, streamPair } from "./support.ts";
 
-// Nothing listens at the first two: an IPv6 route that leads nowhere looks like that.
+const TWO = ["127.0.0.2", "127.0.0.1"];
+/** Of names that have not all three. Nothing listens at the first two: an IPv6 route that leads nowhere looks like that. */
+const names = new Map<string, string[]>();
 vi.mock("node:dns/promises", () => ({
   lookup: async (host: string) => {
-    const addresses = host.startsWith("two-") ? ["127.0.0.2", "127.0.0.1"] : ["127.0.0.3", "127.0.0.2", "127.0.0.1"];
+    const addresses = names.get(host) ?? (host.startsWith("two-") ? TWO : ["127.0.0.3", ...TWO]);
     return addresses.map((address) => ({ address, family: 4 }));
   },
 }));
@@ -15,6 +19,13 @@ vi.mock("node:dns/promises", () => ({
 type Attempt = (options: ClientOptions) => Promise<Session>;
 
 const options = { serverName: "127.0.0.1" };
+const server = serverCredentials.current.options;
+const foreign = await Authority.root("foreign CA");
+/** Of a server with a certificate that clients do not trust. */
+const thief = async () => {
+  const { chain, key } = await foreign.issue("CN=thief", { ip: ["127.0.0.1"] });
+  return new Credentials({ ca: server.ca!, cert: chain, key });
+};
 const inVain = async (attempt: Attempt) => {
   const failed = expect(attempt({ ...options, connectTimeoutMs: 500 })).rejects;
   await failed.toMatchObject({ code: "ERR_BATS_CONNECT_TIMEOUT" });
@@ -50,23 +61,55 @@ it("an attempt that is given up at once, and a listener of that name, leave it w
   expect(bound.address.ip).toBe("127.0.0.3");
 });
 
+it("a name of which an address refuses leads to the next one", async () => {
+  const { port } = (await listener()).on("session", () => {}).address;
+  await listener({ listen: `127.0.0.2:${port}`, credentials: await thief() });
+  const attempt: Attempt = (more) => connect(`two-minds.example:${port}`, { credentials: clientCredentials, ...more });
+  await expect(attempt(options)).rejects.toMatchObject({ code: "ERR_BATS_HANDSHAKE" });
+  await arrives(attempt);
+});
+
+it("an address that gave no answer is the first again after some minutes", async () => {
+  const server = { host: "two-weeks.example", port: 1 };
+  const ip = async () => (await resolveServer(server)).ip;
+  const clock = vi.spyOn(performance, "now");
+  try {
+    for (const [i, answers] of [false, true].entries()) {
+      clock.mockReturnValue(i * 1e9);
+      noteAnswer(server, { ip: TWO[0], port: 1 }, false);
+      if (answers) noteAnswer(server, { ip: TWO[1], port: 1 }, true);
+      clock.mockReturnValue(i * 1e9 + 299_000);
+      expect(await ip()).toBe(TWO[1]);
+      clock.mockReturnValue(i * 1e9 + 301_000);
+      expect(await ip()).toBe(TWO[0]);
+    }
+  } finally {
+    clock.mockRestore();
+  }
+});
+
 describe("a session whose address falls silent", () => {
   /** A server with an address of its own, and one before it by a relay. */
-  const server = async (options: Parameters<typeof listener>[0] = {}) => {
+  const withRelay = async (options: Parameters<typeof listener>[0] = {}) => {
     const to = await listener(options);
     const { port } = to.address;
     return { to, port, relay: closeLater(await Relay.open(port, { listen: { ip: "127.0.0.2", port } })) };
   };
-  const common = { credentials: clientCredentials, ...options, keepAliveMs: 100 };
+  /** Who waits for no more than the answer to a ping is in no hurry. */
+  const silence = (relay: Relay, stream: Stream) => {
+    relay.blocked = true;
+    stream.write("anyone there?");
+  };
+  const common = { credentials: clientCredentials, ...options, keepAliveMs: 100, attemptMs: 1000 };
 
   it("goes on by the next one, and new sessions begin there", async () => {
-    const { to, port, relay } = await server();
+    const { to, port, relay } = await withRelay();
     const accepted = once(to, "session");
     const client = closeLater(await connect(`two-ways.example:${port}`, common));
-    const { far } = await streamPair(client, ((await accepted) as [Session])[0]);
+    const { near, far } = await streamPair(client, ((await accepted) as [Session])[0]);
     expect(client.peer.address.ip).toBe("127.0.0.2");
     const resumed = once(client, "resumed");
-    relay.blocked = true;
+    silence(relay, near);
     await resumed;
     expect(client.peer.address.ip).toBe("127.0.0.1");
     expect(far.destroyed).toBe(false);
@@ -77,7 +120,7 @@ describe("a session whose address falls silent", () => {
   });
 
   it("tries all of them beside a fallback", async () => {
-    const { to, port, relay } = await server({ listenTls: "127.0.0.1:0" });
+    const { to, port, relay } = await withRelay({ listenTls: "127.0.0.1:0" });
     to.on("session", () => {});
     relay.blocked = true;
     const fallback = { target: `tls:127.0.0.1:${to.tlsAddress!.port}`, afterMs: 100, returnMs: 100 };
@@ -86,5 +129,89 @@ describe("a session whose address falls silent", () => {
     await once(client, "path");
     expect(client.peer.address).toMatchObject({ ip: "127.0.0.1", port });
     expect(client.peer.address.carrier).toBeUndefined();
+  });
+
+  /** A session by a relay at the first of two addresses; the second is free. */
+  const atFirst = async (host: string, more: ClientOptions = {}) => {
+    const to = await listener();
+    const relay = closeLater(await Relay.open(to.address.port, { listen: { ip: TWO[0], port: 0 } }));
+    const accepted = once(to, "session");
+    const client = closeLater(await connect(`${host}:${relay.port}`, { ...common, ...more }));
+    const streams = await streamPair(client, ((await accepted) as [Session])[0]);
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    return { client, relay, ...streams };
+  };
+  const untilRetries = async (client: Session, times: number): Promise<string[]> => {
+    const said: string[] = [];
+    while (said.length < times) said.push(((await once(client, "retry")) as [Error])[0].message);
+    return said;
+  };
+
+  it("comes back to it, though the other one is dead, and however long it was silent", async () => {
+    const { client, relay, near, far } = await atFirst("two-deaths.example", { idleTimeoutMs: 400 });
+    silence(relay, near);
+    await untilRetries(client, 3);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  });
+
+  const others: [string, () => Promise<Credentials>, RegExp][] = [
+    ["does not know it", async () => serverCredentials, /not known here/],
+    [
+      "does not accept the client",
+      async () => new Credentials({ ...server, ca: foreign.pem }),
+      /the peer refused: .*not issued by/,
+    ],
+    ["is not accepted", thief, /not issued by/],
+  ];
+  it.each(
+    others.flatMap(([what, credentials, words]) =>
+      [400, 60_000].map((idleTimeoutMs) => [what, idleTimeoutMs, credentials, words] as const),
+    ),
+  )("outlives that the server at the other one %s, with links that live %i ms", async (...row) => {
+    const [what, idleTimeoutMs, credentials, words] = row;
+    const { client, relay, near, far } = await atFirst(`two-${what.replaceAll(" ", "-")}.example`, { idleTimeoutMs });
+    await listener({ listen: `${TWO[1]}:${relay.port}`, credentials: await credentials() });
+    const { sentPackets } = client.stats();
+    silence(relay, near);
+    let said = "";
+    while (!words.test(said)) [said] = await untilRetries(client, 1);
+    // Counters are those of the link, and start anew with each.
+    if (idleTimeoutMs > 400) expect(client.stats().sentPackets).toBeGreaterThan(sentPackets);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  });
+
+  it("goes on where its server moved to", async () => {
+    const host = "two-homes.example";
+    const { to, port, relay } = await withRelay();
+    names.set(host, [TWO[0]]);
+    const accepted = once(to, "session");
+    const client = closeLater(await connect(`${host}:${port}`, common));
+    const { near } = await streamPair(client, ((await accepted) as [Session])[0]);
+    names.set(host, [TWO[1]]);
+    silence(relay, near);
+    await once(client, "resumed");
+    expect(client.peer.address.ip).toBe(TWO[1]);
+  });
+
+  it("ends at once when its server moved and lost it", async () => {
+    const host = "two-lives.example";
+    names.set(host, [TWO[0]]);
+    const { client, relay, near } = await atFirst(host);
+    near.on("error", () => {});
+    await listener({ listen: `${TWO[1]}:${relay.port}` });
+    names.set(host, [TWO[1]]);
+    silence(relay, near);
+    const [error] = await once(client, "close");
+    expect(error).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
   });
 });
