@@ -163,7 +163,7 @@ describe("a session whose address falls silent", () => {
     ["does not know it", async () => serverCredentials, /not known here/],
     [
       "does not accept the client",
-      async () => new Credentials({ ...server, ca: foreign.pem }),
+      async () => new Credentials({ ca: foreign.pem, cert: server.cert as string, key: server.key as string }),
       /the peer refused: .*not issued by/,
     ],
     ["is not accepted", thief, /not issued by/],
