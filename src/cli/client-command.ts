@@ -130,6 +130,8 @@ async function run(options: ClientOptions): Promise<void> {
   if (options.route.length > 0 && options.tun === undefined) {
     throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
   }
+  const twice = options.connect.find((target, i) => options.connect.indexOf(target) !== i);
+  if (twice !== undefined) throw new UserError(EXIT.usage, `--connect ${twice}: given twice; name each server once`);
   const [servers, fallbacks] = [options.connect.length, options.fallback.length];
   if (fallbacks > 0 && fallbacks !== servers) {
     const words = `--fallback: give each --connect its own, in the same order: ${servers}, not ${fallbacks}`;
