@@ -85,7 +85,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const socket = tlsHostPort === null ? udp : new CarrierSocket(udp, false);
   let carriers: CarrierListener | null = null;
   try {
-    if (socket instanceof CarrierSocket) carriers = await openCarriers(tlsHostPort!, credentials, socket);
+    if (socket instanceof CarrierSocket) carriers = await openCarriers(tlsHostPort!, credentials, socket, signal);
     signal?.throwIfAborted();
   } catch (error) {
     carriers?.close();
@@ -93,7 +93,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw error;
   }
   const host = new Host(socket, security, options.maximumUnvalidated);
-  const listener = new Listener(host, options, { credentials, security }, carriers);
+  const refuseNew = (reason: string): void => {
+    registry.closedToNew = reason;
+  };
+  const listener = new Listener(host, options, { credentials, security }, carriers, refuseNew);
   const registry: SessionRegistry = new SessionRegistry({
     driver: host.driver,
     security,
@@ -120,8 +123,9 @@ async function openCarriers(
   hostPort: HostPort,
   credentials: Credentials,
   socket: CarrierSocket,
+  signal: AbortSignal | undefined,
 ): Promise<CarrierListener> {
-  const { ip = "", port } = await bindAddress(hostPort);
+  const { ip = "", port } = await unlessAborted(bindAddress(hostPort), signal);
   try {
     return await CarrierListener.open({ host: ip, port }, credentials, socket);
   } catch (error) {
@@ -144,6 +148,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #security: LinkSecurity;
   readonly #carriers: CarrierListener | null;
   readonly #sessions = new Set<Session>();
+  readonly #refuseNew: (reason: string) => void;
   /** Those of `connect` that have no link yet. */
   readonly #dialling = new Set<ClientHolder>();
   readonly #revocation: RevocationWatch;
@@ -155,8 +160,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
     options: CommonOptions & SessionOptions,
     { credentials, security }: { credentials: Credentials; security: LinkSecurity },
     carriers: CarrierListener | null,
+    refuseNew: (reason: string) => void,
   ) {
     super();
+    this.#refuseNew = refuseNew;
     this.#credentials = credentials;
     this.#carriers = carriers;
     this.#host = host;
@@ -213,6 +220,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
     this.#sessions.add(session);
     this.#revocation.onSession(session);
     return session;
+  }
+
+  /** Refuses new sessions from now on, and tells their clients why; those that are there go on, and come back after outages. */
+  refuseNew(reason: string): void {
+    this.#refuseNew(reason);
   }
 
   /** Takes no more sessions, closes those that are there as `Session.close` does, then the port. */

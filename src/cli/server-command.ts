@@ -8,7 +8,7 @@ import { nameOf, namesOf } from "../proxy/identity.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import type { Log } from "../proxy/log.ts";
 import { Permissions, parseRule, type Rule } from "../proxy/permissions.ts";
-import { ServerForwards } from "../proxy/server-forwards.ts";
+import { ServerForwards, STOPPING } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS } from "../transport/link/index.ts";
@@ -43,13 +43,17 @@ interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOp
 /** How long a silent client is waited for, s; and for which share of that its link is thought to live, which pings keep up. */
 const RESUME_S = 300;
 const LINK_SHARE = 0.4;
+/** A link lives for at least so long: a process may stand still for a while, and a handshake over a bad path takes seconds. */
+const LEAST_IDLE_MS = 5000;
+const LEAST_RESUME_S = 10;
 
-/** How long a session waits for its client, from the last packet on: first with its link, then without. */
+/** How long a session waits for its client, from about the last packet on: first with its link, then without. */
 export function patience({ resumeTimeout }: Pick<ServerOptions, "resumeTimeout">): {
   idleTimeoutMs: number;
   keepSessionMs: number;
 } {
-  const idleTimeoutMs = Math.min(DEFAULT_IDLE_TIMEOUT_MS, LINK_SHARE * resumeTimeout * 1000);
+  const share = LINK_SHARE * resumeTimeout * 1000;
+  const idleTimeoutMs = Math.max(LEAST_IDLE_MS, Math.min(DEFAULT_IDLE_TIMEOUT_MS, share));
   return { idleTimeoutMs, keepSessionMs: resumeTimeout * 1000 - idleTimeoutMs };
 }
 
@@ -115,9 +119,9 @@ export function configureServer(command: Command): Command {
       .addOption(
         new Option(
           "--resume-timeout <seconds>",
-          "how long connections wait for a silent client before they are given up",
+          "about how long connections wait for a silent client before they are given up",
         )
-          .argParser(readNumber(1, 86_400))
+          .argParser(readNumber(LEAST_RESUME_S, 86_400))
           .default(RESUME_S),
       ),
   ).action(run);
@@ -172,10 +176,6 @@ async function run(options: ServerOptions): Promise<void> {
     log,
   });
   listener.on("session", (session) => {
-    if (signal.aborted) {
-      session.destroy(new Error("the server is stopping"));
-      return;
-    }
     const startMs = performance.now();
     const forwarding = forwards.add(session);
     monitor.add(session, forwarding);
@@ -203,8 +203,11 @@ async function run(options: ServerOptions): Promise<void> {
   });
   listener.on("refused", ({ identity, address }, reason) => {
     const peer = nameOf(identity);
-    const fields = { audit: "refused", peer, address: formatAddress(address), reason: "over-quota" };
-    log.warn(fields, `${peer}: refused from ${fields.address}: ${reason} (--max-sessions-per-identity)`);
+    const from = formatAddress(address);
+    const fields = { audit: "refused", peer, address: from };
+    const words = `${peer}: refused from ${from}: ${reason}`;
+    if (reason === STOPPING.message) log.warn({ ...fields, reason: STOPPING.reason }, words);
+    else log.warn({ ...fields, reason: "over-quota" }, `${words} (--max-sessions-per-identity)`);
   });
   monitor.watchFallback(() => listener.fallbackStats());
   const at = formatAddress(listener.address);
@@ -217,6 +220,7 @@ async function run(options: ServerOptions): Promise<void> {
 
   await aborted(signal);
   stopReloading();
+  listener.refuseNew(STOPPING.message);
   forwards.stopListening();
   operations.stopping();
   log.info({}, "stopping: no new connections");

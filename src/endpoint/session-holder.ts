@@ -23,6 +23,9 @@ export const CLOSE_ABORTED = CLOSE_APPLICATION + 2;
 /** The identity has as many sessions as it may. */
 export const CLOSE_TOO_MANY_SESSIONS = CLOSE_APPLICATION + 3;
 
+/** The server takes no new sessions. */
+export const CLOSE_NO_NEW_SESSIONS = CLOSE_APPLICATION + 4;
+
 /** Why a session is over. */
 export type SessionEnd =
   /** The link ended in a way that no other link can mend. */

@@ -7,13 +7,18 @@
 
 import type { AddressTokens, PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
-import type { LinkParameters } from "../transport/link/index.ts";
+import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import { decodeSessionParameters } from "../transport/session/session-parameters.ts";
 import { Attachment, type AttachmentOwner } from "./attachment.ts";
 import { identityKey, type LinkSecurity } from "./link-security.ts";
 import type { LinkObserver } from "./routed-link.ts";
-import { CLOSE_SESSION_UNKNOWN, CLOSE_TOO_MANY_SESSIONS, SessionHolder } from "./session-holder.ts";
+import {
+  CLOSE_NO_NEW_SESSIONS,
+  CLOSE_SESSION_UNKNOWN,
+  CLOSE_TOO_MANY_SESSIONS,
+  SessionHolder,
+} from "./session-holder.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
 
@@ -39,6 +44,8 @@ const UNKNOWN = { code: CLOSE_SESSION_UNKNOWN, text: "the session is not known h
 
 export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   readonly tokens: AddressTokens;
+  /** Why no new sessions are taken, in words; null while they are. Those that are there go on, over new links too. */
+  closedToNew: string | null = null;
   readonly #options: SessionRegistryOptions;
   /** Those of any session that begins: which it will be is not known yet when they leave. */
   readonly #parameters: Uint8Array;
@@ -92,10 +99,17 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     }
     known?.end({ cause: "lost", text: "the client opened it anew" });
     const { driver, createSession, onSession, maximumPerIdentity, onRefused } = this.#options;
+    const refuse = (code: number, text: string): void => {
+      this.#refused.set(attachment, { code, text });
+      onRefused(identity, attachment.routed.link.remote, text);
+    };
+    if (this.closedToNew !== null) {
+      refuse(CLOSE_NO_NEW_SESSIONS, this.closedToNew);
+      return;
+    }
     if (!this.#makeRoom(owner)) {
       const text = `this identity has ${maximumPerIdentity} sessions, the most that the server lets one have`;
-      this.#refused.set(attachment, { code: CLOSE_TOO_MANY_SESSIONS, text });
-      onRefused(identity, attachment.routed.link.remote, text);
+      refuse(CLOSE_TOO_MANY_SESSIONS, text);
       return;
     }
     const holder = new ServerHolder(createSession(), driver, this, { key, owner });
@@ -176,6 +190,8 @@ export class ServerHolder extends SessionHolder {
   readonly owner: string;
   readonly #registry: SessionRegistry;
   #timer: NodeJS.Timeout | null = null;
+  /** When anything came from the client last. */
+  #heardMs = 0;
   /** The link whose client was given a token for its next one. */
   #tokenFor: Attachment | null = null;
 
@@ -217,13 +233,19 @@ export class ServerHolder extends SessionHolder {
     super.progressed(attachment, nowMs);
   }
 
+  override closed(attachment: Attachment, reason: CloseReason, nowMs: number): void {
+    if (attachment === this.current) this.#heardMs = attachment.routed.link.receivedMs;
+    super.closed(attachment, reason, nowMs);
+  }
+
   protected onLinkGone(): void {
     this.#registry.keep(this);
     if (this.state === "over") return;
     const { keepMs } = this.#registry;
     this.#timer = setTimeout(() => {
-      const text = `the client did not come back within ${Math.round(keepMs / 1000)} s of its link's end`;
-      this.end({ cause: "timeout", text });
+      // Operators know the time from the last packet, which is longer than a link's end is ago.
+      const silentS = Math.round((this.driver.now() - this.#heardMs) / 1000);
+      this.end({ cause: "timeout", text: `nothing came from the client for ${silentS} s` });
     }, keepMs);
     this.#timer.unref();
   }

@@ -37,7 +37,7 @@ import { listenUdp } from "./udp-socket.ts";
 
 const MAX_LISTENERS_PER_SESSION = 256;
 
-const STOPPING: Refusal = { reason: "unavailable", message: "the server is stopping" };
+export const STOPPING: Refusal = { reason: "unavailable", message: "the server is stopping" };
 
 const TWO_OF_ONE_NAME = "are there two nodes, or two forwards, of one name?";
 

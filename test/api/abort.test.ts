@@ -26,16 +26,21 @@ const attempts: [string, () => Promise<Attempt>][] = [
   [
     "connect",
     async () => (target, signal) =>
-      connect(target, { credentials: clientCredentials, serverName: "127.0.0.1", connectTimeoutMs: 20_000, signal }),
+      connect(target, { credentials: clientCredentials, serverName: "127.0.0.1", connectTimeoutMs: 600_000, signal }),
   ],
   [
     "listener.connect",
     async () => {
       const from = await listener();
-      return (target, signal) => from.connect(target, { serverName: "127.0.0.1", connectTimeoutMs: 20_000, signal });
+      return (target, signal) => from.connect(target, { serverName: "127.0.0.1", connectTimeoutMs: 600_000, signal });
     },
   ],
   ["listen", async () => (target, signal) => listen({ listen: target, credentials: serverCredentials, signal })],
+  [
+    "listen, with a name for TLS,",
+    async () => (target, signal) =>
+      listen({ listen: "127.0.0.1:0", listenTls: target, credentials: serverCredentials, signal }),
+  ],
 ];
 
 it.each(attempts)("%s that is aborted before it begins rejects with the reason", async (_name, prepare) => {
@@ -102,7 +107,7 @@ it("a listener's signal closes it and its sessions, and is let go by one that is
 
 it("a listener that closes ends what it dials", async () => {
   const from = await listener();
-  const options = { serverName: "127.0.0.1", connectTimeoutMs: 50_000 };
+  const options = { serverName: "127.0.0.1", connectTimeoutMs: 600_000 };
   const before = lookups.length;
   const dialling = from.connect(`127.0.0.1:${await silentPort()}`, options).catch((error) => error);
   const looking = from.connect("somewhere.example:4433", options).catch((error) => error);

@@ -66,6 +66,26 @@ describe("an identity that has as many sessions as it may", () => {
   });
 });
 
+it("a new session is refused by a listener that takes none, in its words; one that is there goes on over another link", async () => {
+  const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
+  const refused: string[] = [];
+  listening.on("refused", ({ identity }, reason) => refused.push(`${identity.commonName}: ${reason}`));
+  listening.on("session", () => refused.push("taken"));
+  listening.refuseNew("closing time");
+  await expect(dial(listening)).rejects.toMatchObject({
+    code: "ERR_BATS_PEER_CLOSED",
+    message: expect.stringContaining("closing time"),
+  });
+  expect(refused).toEqual(["system:node:edge-1: closing time"]);
+  const gone = once(server, "suspended");
+  relay.blocked = true;
+  await gone;
+  const resumed = once(client, "resumed");
+  relay.blocked = false;
+  await resumed;
+  await streamPair(client, server);
+});
+
 describe("opening a session", () => {
   it("tells each end who the other is", async () => {
     const { client, server } = await pair();
@@ -350,25 +370,25 @@ describe("a session that loses its link", () => {
   });
 
   it.each([
-    ["the same key", serverCredentials],
-    ["another key", otherServerCredentials],
-  ])(
-    "hears by its next ping that its server was restarted, with %s, though nobody said anything",
-    async (_key, credentials) => {
-      const { client, server, relay } = await throughRelay({ keepAliveMs: 300 });
-      const { near } = await streamPair(client, server);
-      // All is said, and the link at rest.
-      await sleep(1000);
-      const second = await listener({ credentials });
-      const failed = once(near, "error");
-      const ended = closeError(client);
-      relay.redirect(second.address.port);
-      const [error] = (await failed) as [BatsError];
-      expect(error.code).toBe("ERR_BATS_SESSION_LOST");
-      expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
-      expect(second.sessions.size).toBe(0);
-    },
-  );
+    ["by its next ping", "the same key", serverCredentials],
+    ["by its next link", "another key", otherServerCredentials],
+  ])("hears %s that its server was restarted, with %s, though nobody said anything", async (way, _key, credentials) => {
+    const { client, server, relay } = await throughRelay({ keepAliveMs: 300 });
+    const { near } = await streamPair(client, server);
+    // A reset ends the link, where silence leaves it to be tried on.
+    const silent = once(client, "suspended").then(() => client.stats().sentPackets > 0);
+    // All is said, and the link at rest.
+    await sleep(1000);
+    const second = await listener({ credentials });
+    const failed = once(near, "error");
+    const ended = closeError(client);
+    relay.redirect(second.address.port);
+    const [error] = (await failed) as [BatsError];
+    expect(error.code).toBe("ERR_BATS_SESSION_LOST");
+    expect(await ended).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+    expect(await silent).toBe(way === "by its next link");
+    expect(second.sessions.size).toBe(0);
+  });
 
   it("is found again by a client that vanished without a word and comes back from another port", async () => {
     const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });

@@ -314,16 +314,15 @@ describe("bats-proxy", () => {
     expect(await server.kill("SIGTERM")).toBe(0);
   });
 
-  it("as a server finishes what ends in time, cuts the rest, takes nothing new, and ends with 0", async () => {
-    const { server, port: serverPort } = await startServer(["--allow", "*=tcp:127.0.0.1:*", "--drain", "8"]);
+  it("as a server finishes what is open, takes nothing new, and ends with 0", async () => {
+    const { server, port: serverPort } = await startServer(["--allow", "*=tcp:127.0.0.1:*", "--drain", "600"]);
     const target = `tcp:127.0.0.1:${echoPort}`;
     const { client, ports } = await startClient(serverPort, ["-L", `tcp:127.0.0.1:0=${target}`]);
-    const [finishing, staying] = [0, 1].map(() => connect({ port: ports[0], host: "127.0.0.1", allowHalfOpen: true }));
-    for (const socket of [finishing, staying]) {
+    const open = [0, 1].map(() => connect({ port: ports[0], host: "127.0.0.1", allowHalfOpen: true }));
+    for (const socket of open) {
       socket.write("before");
       await once(socket, "data");
     }
-    const fate = fateOf(staying);
     server.child.kill("SIGTERM");
     await server.line(/stopping: no new connections/);
     const refused = connect(ports[0], "127.0.0.1");
@@ -332,13 +331,27 @@ describe("bats-proxy", () => {
     const connectTo = ["client", "--connect", `localhost:${serverPort}`, ...certificates.of("edge-1")];
     const second = startCommand([...connectTo, "-L", `tcp:127.0.0.1:0=${target}`]);
     await second.line(/the server is stopping/);
-    finishing.end("after");
-    expect(String((await once(finishing, "data"))[0])).toBe("after");
-    await once(finishing, "end");
-    expect(server.child.exitCode).toBe(null);
-    expect(await fate).toBe("ECONNRESET");
+    await server.line(/edge-1: refused from .*: the server is stopping/);
+    expect(second.lines.some((line) => line.includes("connected to"))).toBe(false);
+    for (const socket of open) {
+      expect(server.child.exitCode).toBe(null);
+      socket.end("after");
+      expect(String((await once(socket, "data"))[0])).toBe("after");
+      await once(socket, "end");
+    }
     expect(await server.exit).toBe(0);
     await client.line(/the session is over: the server closed it/);
+  });
+
+  it("as a server cuts what does not end in time, and ends with 0", async () => {
+    const { server, port } = await startBoth(echoPort, ["--drain", "1"]);
+    const socket = connect(port, "127.0.0.1");
+    socket.write("before");
+    await once(socket, "data");
+    const fate = fateOf(socket);
+    server.child.kill("SIGTERM");
+    expect(await fate).toBe("ECONNRESET");
+    expect(await server.exit).toBe(0);
   });
 
   it.each(["SIGTERM", "SIGINT"] as const)(

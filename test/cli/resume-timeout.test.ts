@@ -31,9 +31,18 @@ describe("--resume-timeout", () => {
   it.each([
     [[], 120_000, 180_000],
     [["--resume-timeout", "3600"], 120_000, 3_480_000],
-    [["--resume-timeout", "10"], 4000, 6000],
+    [["--resume-timeout", "20"], 8000, 12_000],
+    [["--resume-timeout", "10"], 5000, 5000],
   ])("of a server with %j is %i ms with a link and %i ms without", (args, idleTimeoutMs, keepSessionMs) => {
     const options = parsed<ServerOptions>(configureServer, "--listen", "1", ...args);
     expect(patience(options)).toEqual({ idleTimeoutMs, keepSessionMs });
+  });
+
+  it("of a server is long enough for pauses", () => {
+    const command = configureServer(new Command())
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
+    const args = ["--listen", "1", "--resume-timeout", "9", ...credentials];
+    expect(() => command.parse(args, { from: "user" })).toThrow(/from 10 to 86400/);
   });
 });

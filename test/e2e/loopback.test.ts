@@ -91,7 +91,7 @@ describe.skipIf(process.platform !== "linux")("clients that are killed, one afte
       socket.write("x");
       fates.push(fateOf(socket));
     });
-    const { server, port } = await startServer(0, "localhost", ["--resume-timeout", "4"]);
+    const { server, port } = await startServer(0, "localhost", ["--resume-timeout", "10"]);
     const run = async (): Promise<Command> => {
       const { client, ports } = await startClient(port, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${target}`]);
       const readers = Array.from({ length: 10 }, () => connect(ports[0], "127.0.0.1").on("error", () => {}));
@@ -104,9 +104,9 @@ describe.skipIf(process.platform !== "linux")("clients that are killed, one afte
     // Until then they wait for their clients: nobody can tell a killed one from one that is cut off.
     expect(new Set(await Promise.all(fates))).toEqual(new Set(["ECONNRESET"]));
     expect(fates.length).toBe(10 * KILLS);
-    const gone = /edge-1: gone: .*the client did not come back within 2 s of its link's end/;
+    const gone = /edge-1: gone: .*nothing came from the client for \d+ s/;
     while (server.lines.filter((line) => gone.test(line)).length < KILLS) await server.line(gone, server.lines.length);
-    expect(performance.now() - killedMs).toBeGreaterThan(1000);
+    expect(performance.now() - killedMs).toBeGreaterThan(5000);
     // A few more or less are the runtime's own.
     await expect.poll(() => descriptorsOf(server) - before, { timeout: 10_000 }).toBeLessThan(5);
   });
