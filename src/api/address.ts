@@ -20,7 +20,7 @@ export async function resolveHost(hostPort: HostPort): Promise<Address> {
   return (await addressesOf(hostPort))[0];
 }
 
-/** An outage should not count for longer. */
+/** Notes are forgotten after this long: one outage must not send later sessions to the second choice for ever. */
 const NOTE_MS = 300_000;
 
 interface Note {

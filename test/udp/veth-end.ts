@@ -1,7 +1,7 @@
 /**
  * One end of the veth tests, a program: `veth-end.ts KIND ROLE IP [TO]`. "receive" counts what arrives by length and by source; "send"
- * sends what probes MTU and queue; "stream" sends a datagram every 2 ms, "trains" three at once. Each prints a line when it is ready and one with what it
- * saw, the first and the last when its standard input ends.
+ * sends what probes MTU and queue; "stream" sends a datagram every 2 ms, "trains" three at once. Each prints a line when it is ready and
+ * one with what it saw, the first and the last when its standard input ends.
  */
 import { openUdpSocket, type UdpIo } from "../../src/udp/index.ts";
 import { Outgoing } from "./outgoing.ts";
