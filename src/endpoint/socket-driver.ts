@@ -23,7 +23,7 @@ const LONGEST_WAIT_MS = 60_000;
 const MOST_ROUNDS = 4;
 /** Bytes sent in one turn: sockets are read in between, and acknowledgements among what comes. */
 const MOST_BYTES = 128 * 1024;
-/** A socket that was full and says nothing is tried again after this long. */
+/** A socket that was full is tried again after this long, unless it would drop what it is given. */
 const FULL_PATIENCE_MS = 50;
 
 /** How busy a driver was. */
@@ -160,7 +160,7 @@ export class SocketDriver {
     try {
       const { endpoint } = this;
       let nowMs = startMs;
-      if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS) this.#full = false;
+      if (this.#full && nowMs >= this.#fullMs + FULL_PATIENCE_MS && !this.#socket.stalled) this.#full = false;
       let bytes = 0;
       for (let round = 0; round < MOST_ROUNDS; round++) {
         if (endpoint.nextTimeoutMs() <= nowMs) endpoint.handleTimeout(nowMs);

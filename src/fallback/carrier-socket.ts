@@ -115,6 +115,11 @@ export class CarrierSocket implements UdpSocket, CarrierUser {
     return this.#udp.receiveOverflows;
   }
 
+  /** A connection may have room where UDP has none. */
+  get stalled(): boolean {
+    return this.#udp.stalled && this.#carriers.size === 0;
+  }
+
   start(): void {
     const udp = this.#udp;
     udp.onDatagram = (datagram) => {

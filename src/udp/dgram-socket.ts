@@ -103,6 +103,10 @@ export class DgramSocket implements UdpSocket {
     socket.on("error", this.#receiveError);
   }
 
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
   start(): void {
     this.#started = true;
   }

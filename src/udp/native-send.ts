@@ -219,6 +219,8 @@ export class NativeSend {
       this.#counters.sentBytes += end - at;
       return end;
     }
+    // For single datagrams there may be memory where there is none for a train.
+    if (errno === ENOBUFS) return this.#sendEach(at, end, step);
     if (this.#isFull(errno)) return at;
     if (!NO_SEGMENTATION.has(errno)) {
       countError(this.#counters.sendErrors, errnoName(errno), datagrams);

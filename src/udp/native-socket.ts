@@ -57,8 +57,9 @@ const DATAGRAMS_A_TURN = 256;
 /** Calls of a turn, should each bring no more than an error. */
 const CALLS_A_TURN = 32;
 
-/** When a kernel without memory is asked again: it would say "writable" all the while. */
+/** When a kernel without memory is asked again: it would say "writable" all the while. And for how long, before a transmit is given up. */
 const MEMORY_MS = 5;
+const MEMORY_PATIENCE_MS = 1000;
 
 /** What waits for room in the kernel: the rest of one transmit. */
 class Pending implements Transmit {
@@ -94,6 +95,8 @@ export class NativeSocket implements UdpSocket, Receiver {
   #rate = 0;
   #restTimer: NodeJS.Timeout | null = null;
   #memoryTimer: NodeJS.Timeout | null = null;
+  /** Since when the kernel has said nothing but that it has no memory. */
+  #lacksMemorySinceMs = 0;
   #watcher: FdWatcher | null = null;
   #referenced = true;
   #stalled = false;
@@ -180,6 +183,10 @@ export class NativeSocket implements UdpSocket, Receiver {
     return this.#receiveOverflows;
   }
 
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
   start(): void {
     if (this.#closed || this.#watcher !== null) return;
     this.#watcher = new FdWatcher(this.#libc, this.#fd, this.#readable, this.#writable);
@@ -203,6 +210,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     pending.destination = transmit.destination;
     pending.source = transmit.source;
     pending.ecn = transmit.ecn;
+    this.#lacksMemorySinceMs = performance.now();
     this.#awaitRoom();
     return false;
   }
@@ -227,8 +235,12 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (done < pending.length) {
       pending.buffer.copyWithin(0, done, pending.length);
       pending.length -= done;
-      this.#awaitRoom();
-      return;
+      if (done > 0 || !this.#send.lacksMemory) this.#lacksMemorySinceMs = performance.now();
+      if (performance.now() - this.#lacksMemorySinceMs < MEMORY_PATIENCE_MS) {
+        this.#awaitRoom();
+        return;
+      }
+      countError(this.counters.sendErrors, "ENOBUFS", datagramsIn(pending.length, pending.segmentBytes));
     }
     this.#stalled = false;
     this.onWritable();

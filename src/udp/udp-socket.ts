@@ -60,6 +60,8 @@ export interface UdpSocket {
    */
   readonly maxSegments: number;
   readonly counters: UdpCounters;
+  /** Between a `send` that returned false and `onWritable`: what is sent now is dropped. */
+  readonly stalled: boolean;
   /** Datagrams that the kernel dropped because the receive buffer was full; null where it does not tell. Asks the kernel. */
   readonly receiveOverflows: number | null;
   /**

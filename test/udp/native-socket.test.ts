@@ -229,6 +229,39 @@ test.runIf(native).each([
   expect(socket.send(transmit({ ...to, length: 1000 }))).toBe(true);
 });
 
+test.runIf(native)(
+  "a train for which the kernel has no memory goes out one by one where that works, and the next as one again",
+  async () => {
+    let trains = 0;
+    const b = await listening("native");
+    const socket = socketOver((call) => (call === "sendmsg" && trains++ === 0 ? ENOBUFS : 0));
+    const to = { length: 5000, segmentBytes: 1000, destination: b.socket.localAddress };
+    expect([socket.send(transmit(to)), socket.send(transmit(to))]).toEqual([true, true]);
+    await until(() => b.arrived.length === 10);
+    expect(trains).toBe(2);
+    expect(socket.counters).toMatchObject({ sentDatagrams: 10, sendStalls: 0, sendErrors: {} });
+    expect(socket.features.segmentation).toBe(true);
+  },
+);
+
+test.runIf(native)(
+  "what the kernel has no memory for in all of a second is given up, and holds nothing up",
+  async () => {
+    let lacking = true;
+    const b = await listening("native");
+    const socket = socketOver(() => (lacking ? ENOBUFS : 0));
+    let writable = 0;
+    socket.onWritable = () => writable++;
+    const destination = b.socket.localAddress;
+    expect(socket.send(transmit({ length: 5000, segmentBytes: 1000, destination }))).toBe(false);
+    await until(() => writable === 1);
+    expect(socket.counters).toMatchObject({ sentDatagrams: 0, sendDropped: 0, sendErrors: { ENOBUFS: 5 } });
+    lacking = false;
+    expect(socket.send(transmit({ length: 1000, destination }))).toBe(true);
+    await until(() => b.arrived.length === 1);
+  },
+);
+
 test.runIf(native)("a socket closed while the kernel has no memory asks no more", async () => {
   let calls = 0;
   const socket = socketOver(() => {
