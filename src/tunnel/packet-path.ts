@@ -197,7 +197,7 @@ export class PacketPath implements DatagramFeed {
   /** `nowMs`: NaN where nobody has looked yet, for most packets need no time. */
   #receive(data: Uint8Array, at: number, nowMs: number): void {
     const frame = this.#frame;
-    if (!frame.read(data, at)) {
+    if (!frame.read(data, at) || (frame.kind === "ordered" && frame.flow >= FLOWS)) {
       this.counts.malformed++;
       return;
     }

@@ -8,15 +8,23 @@ import { SEQUENCE_BITS, SEQUENCE_MASK } from "./tunnel-frames.ts";
 /** Bytes of a tunnel that may be held back, each packet counted with what it costs beside its bytes. */
 export const HELD_BYTES = 16 * 2 ** 20;
 const HELD_COST = 128;
+/** Packets of a flow that may be held back: putting one in its place must not take long. */
+export const HELD_PACKETS = 4096;
 /** A packet this far ahead, or behind, begins its flow anew. */
 const MOST_AHEAD = 65_536;
 
+interface Held {
+  readonly sequence: number;
+  readonly packet: Uint8Array;
+  /** Since when it is known that something before it is missing: it came then, or one behind it did. */
+  readonly sinceMs: number;
+}
+
 class Flow {
   expected = 0;
-  readonly held: Map<number, Uint8Array> = new Map();
+  /** In the order of their sequence numbers. */
+  readonly held: Held[] = [];
   bytes = 0;
-  /** Since when it waits for `expected`. */
-  sinceMs = 0;
 }
 
 export class Resequencer {
@@ -51,14 +59,14 @@ export class Resequencer {
       this.#last = found;
     }
     const flow = this.#last!;
-    if (sequence !== flow.expected || flow.held.size > 0) return false;
+    if (sequence !== flow.expected || flow.held.length > 0) return false;
     flow.expected = (sequence + 1) & SEQUENCE_MASK;
     this.counts.inOrder++;
     this.#release(packet);
     return true;
   }
 
-  /** Takes packet `sequence` of a flow, of which there are at most 65,536; copies it if it has to wait. */
+  /** Takes packet `sequence` of a flow, of which the caller bounds the number; copies it if it has to wait. */
   take(number: number, sequence: number, packet: Uint8Array, nowMs: number): void {
     let flow = this.#flows.get(number);
     if (flow === undefined) {
@@ -70,67 +78,65 @@ export class Resequencer {
       flow.expected = (sequence + 1) & SEQUENCE_MASK;
       this.counts.inOrder++;
       this.#release(packet);
-      if (flow.held.size > 0) this.#drain(flow, nowMs);
+      if (flow.held.length > 0) this.#drain(flow);
       return;
     }
     if (Math.abs(ahead) > MOST_AHEAD) {
-      while (flow.held.size > 0) this.#skip(flow, nowMs);
+      while (flow.held.length > 0) this.#skip(flow);
       flow.expected = (sequence + 1) & SEQUENCE_MASK;
       this.#release(packet);
       return;
     }
-    if (ahead < 0 || flow.held.has(sequence)) {
+    const place = ahead < 0 ? -1 : placeOf(flow, ahead);
+    if (place < 0) {
       this.counts.late++;
       this.#release(packet);
       return;
     }
-    if (flow.held.size === 0) {
-      flow.sinceMs = nowMs;
-      this.#waiting.add(flow);
-    }
-    flow.held.set(sequence, packet.slice());
+    const { held } = flow;
+    const sinceMs = place < held.length ? held[place].sinceMs : nowMs;
+    held.splice(place, 0, { sequence, packet: packet.slice(), sinceMs });
+    this.#waiting.add(flow);
     this.counts.heldBack++;
     flow.bytes += packet.length + HELD_COST;
     this.#bytes += packet.length + HELD_COST;
-    while (this.#bytes > HELD_BYTES) this.#skip(this.#largest(), nowMs);
+    if (held.length > HELD_PACKETS) this.#skip(flow);
+    while (this.#bytes > HELD_BYTES) this.#skip(this.#largest());
   }
 
   /** Gives up what was waited for too long. */
   expire(nowMs: number): void {
     for (const flow of this.#waiting) {
-      while (flow.held.size > 0 && nowMs - flow.sinceMs >= this.patienceMs) this.#skip(flow, nowMs);
+      const { held } = flow;
+      while (held.length > 0 && nowMs - held[0].sinceMs >= this.patienceMs) this.#skip(flow);
     }
   }
 
   /** When `expire` has something to do; Infinity when nothing is held. */
   get nextTimeoutMs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const flow of this.#waiting) next = Math.min(next, flow.sinceMs + this.patienceMs);
+    for (const { held } of this.#waiting) next = Math.min(next, held[0].sinceMs + this.patienceMs);
     return next;
   }
 
-  /** Goes on with the oldest packet that is held, without what comes before it. */
-  #skip(flow: Flow, nowMs: number): void {
-    let least = Number.POSITIVE_INFINITY;
-    for (const sequence of flow.held.keys()) least = Math.min(least, distance(flow.expected, sequence));
-    this.counts.givenUp += least;
-    flow.expected = (flow.expected + least) & SEQUENCE_MASK;
-    this.#drain(flow, nowMs);
+  /** Goes on with the first packet that is held, without what comes before it. */
+  #skip(flow: Flow): void {
+    const { sequence } = flow.held[0];
+    this.counts.givenUp += distance(flow.expected, sequence);
+    flow.expected = sequence;
+    this.#drain(flow);
   }
 
-  #drain(flow: Flow, nowMs: number): void {
-    for (;;) {
-      const packet = flow.held.get(flow.expected);
-      if (packet === undefined) break;
-      flow.held.delete(flow.expected);
+  #drain(flow: Flow): void {
+    const { held } = flow;
+    while (held.length > 0 && held[0].sequence === flow.expected) {
+      const { packet } = held.shift()!;
       flow.expected = (flow.expected + 1) & SEQUENCE_MASK;
       flow.bytes -= packet.length + HELD_COST;
       this.#bytes -= packet.length + HELD_COST;
       this.#release(packet);
     }
-    // What is missing next was noticed later than this; that it is waited for a little longer does no harm.
-    flow.sinceMs = nowMs;
-    if (flow.held.size === 0) this.#waiting.delete(flow);
+    if (held.length === 0) this.#waiting.delete(flow);
   }
 
   #largest(): Flow {
@@ -138,6 +144,22 @@ export class Resequencer {
     for (const flow of this.#waiting) if (largest === null || flow.bytes > largest.bytes) largest = flow;
     return largest!;
   }
+}
+
+/** Where in what is held the packet `ahead` of the one expected belongs; -1 if it is there. */
+function placeOf({ expected, held }: Flow, ahead: number): number {
+  let low = 0;
+  let high = held.length;
+  // Mostly it is the last.
+  if (high > 0 && distance(expected, held[high - 1].sequence) < ahead) return high;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const there = distance(expected, held[middle].sequence);
+    if (there === ahead) return -1;
+    if (there < ahead) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** From one sequence number to another, the shorter way round. */

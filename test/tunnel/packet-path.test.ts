@@ -86,10 +86,10 @@ describe("a tunnel's path", () => {
     const sink = carrier.datagramSink!;
     expect(sink(Uint8Array.from([7, 0x45]))).toBe(false);
     expect(sink(new Uint8Array(0))).toBe(false);
-    for (const bytes of [[], [0], [1], [1, 0, 0, 0, 0, 0], [2, 0, 0], [0xff, 1]]) {
+    for (const bytes of [[], [0], [1], [1, 0, 0, 0, 0, 0], [2, 0, 0], [0xff, 1], [1, 4, 0, 0, 0, 0, 0x45]]) {
       expect(sink(Uint8Array.from([0x40, 100, ...bytes]))).toBe(true);
     }
-    expect(path.counts.malformed).toBe(6);
+    expect(path.counts.malformed).toBe(7);
     path.close();
     expect(carrier.datagramFeed).toBeNull();
     expect(sink(Uint8Array.from([0x40, 100, ...udpPacket(counting(3))]))).toBe(false);
