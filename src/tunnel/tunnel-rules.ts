@@ -1,6 +1,7 @@
 /**
  * Who may have which addresses in a tunnel, and which networks behind them: rules `IDENTITY=tun`, any address of the server's
- * networks that no other rule gives to someone, and `IDENTITY=tun:NETWORK`, an address or a network and all in it.
+ * networks that no rule for a part of them gives to someone, and `IDENTITY=tun:NETWORK`, an address or a network and all in it. Of the
+ * rules whose network what is asked for is in, those with the longest prefix decide alone.
  */
 import { isIP } from "node:net";
 import { syntax } from "../proxy/forward-endpoint.ts";
@@ -62,24 +63,37 @@ export class TunnelRules {
     const text = host.text.slice(0, host.text.indexOf("/"));
     const network = this.#own.find((own) => contains(own, host));
     if (this.#own.some((own) => same(own, host))) return `${text} is the server's own address`;
-    const given = this.#rules.filter((rule) => rule.network !== null && contains(rule.network, host));
-    if (given.some(({ identity }) => matches(identity, peer))) return null;
+    const given = this.#givenBy(host);
+    if (given.identities.some((identity) => matches(identity, peer))) return null;
+    // Who has the server's network routed to it, or more, does not keep its addresses from others.
+    if (given.prefixLength > (network?.prefixLength ?? -1)) return `${text} is kept for ${given.identities.join(", ")}`;
     if (network === undefined) return `${text} is in no network of the server's tunnel${this.#needs(peer, text)}`;
     if (isEdge(network, host)) return `${text} means no single host of ${network.text}`;
-    const exact = given.find(({ network: of }) => of?.prefixLength === 8 * host.address.length);
-    if (exact !== undefined) return `${text} is kept for ${exact.identity}`;
     if (this.#rules.some((rule) => rule.network === null && matches(rule.identity, peer))) return null;
     return `${nameOf(peer) || "a peer without a name"} is not allowed to have ${text}${this.#needs(peer, text)}`;
   }
 
   /** Why a network must not be routed to a peer; null if it may. */
   refusesRoute(peer: CertificateNames, route: Network): string | null {
-    const allowed = this.#rules.some(
-      ({ identity, network }) => network !== null && matches(identity, peer) && contains(network, route),
-    );
-    if (allowed) return null;
+    if (this.#own.some((own) => contains(hostOf(own), route))) return `${route.text} is the server's own address`;
+    const { identities } = this.#givenBy(route);
+    if (identities.some((identity) => matches(identity, peer))) return null;
+    if (identities.length > 0) return `${route.text} is kept for ${identities.join(", ")}`;
     const name = nameOf(peer) || "a peer without a name";
     return `${name} is not allowed to have ${route.text} routed to it${this.#needs(peer, route.text)}`;
+  }
+
+  /** Whom the rules with the longest prefix that contains a network give it to; that is -1 where there is none. */
+  #givenBy(wanted: Network): { identities: string[]; prefixLength: number } {
+    let prefixLength = -1;
+    let identities: string[] = [];
+    for (const { identity, network } of this.#rules) {
+      if (network === null || !contains(network, wanted) || network.prefixLength < prefixLength) continue;
+      if (network.prefixLength > prefixLength) identities = [];
+      prefixLength = network.prefixLength;
+      identities.push(identity);
+    }
+    return { identities, prefixLength };
   }
 
   #needs(peer: CertificateNames, place: string): string {
