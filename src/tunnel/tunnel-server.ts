@@ -36,6 +36,9 @@ export interface TunnelServerOptions {
   log: Log;
 }
 
+/** Whose this machine's own addresses are, whatever network of a client's contains them. */
+const SELF = "self";
+
 interface Member {
   readonly peer: string;
   readonly path: PacketPath;
@@ -52,7 +55,7 @@ export class TunnelServer {
   readonly drops: TunnelDrops;
   readonly #options: TunnelServerOptions;
   readonly #members: Map<PacketCarrier, Member> = new Map();
-  readonly #table = new PrefixTable<Member>();
+  readonly #table = new PrefixTable<Member | typeof SELF>();
   readonly #pool = new PacketPool();
   readonly #ip = new IpPacket();
   readonly #touched: Member[] = [];
@@ -67,6 +70,7 @@ export class TunnelServer {
     this.#options = options;
     this.drops = new TunnelDrops(options.log);
     const { port } = options;
+    for (const { address } of port.addresses) this.#table.set(address, 8 * address.length, SELF);
     port.onPacket = (packet, follows) => {
       if (follows && this.#train !== null) this.#train.path.sendFollowing(packet, this.#trainMs);
       else this.#fromInterface(packet);
@@ -104,16 +108,16 @@ export class TunnelServer {
       if (message !== null) return { reason: "not-allowed", message };
     }
     const wanted = [...addresses, ...routes];
+    const others = new Set<Member>();
     for (const { address, prefixLength, text } of wanted) {
       const other = this.#table.get(address, prefixLength);
-      if (other !== null && other.peer !== peer)
-        return { reason: "in-use", message: `${text} is in use by ${other.peer}` };
+      // The rules give nobody this machine's own.
+      if (other === null || other === SELF) continue;
+      if (other.peer !== peer) return { reason: "in-use", message: `${text} is in use by ${other.peer}` };
+      others.add(other);
     }
     // Who comes back before its old session is known to be dead takes its addresses over.
-    for (const { address, prefixLength } of wanted) {
-      const other = this.#table.get(address, prefixLength);
-      if (other !== null) this.#remove(other);
-    }
+    for (const other of others) this.#remove(other);
     const before = this.#members.get(carrier);
     if (before !== undefined) this.#remove(before);
     const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
@@ -200,7 +204,7 @@ export class TunnelServer {
       return;
     }
     const member = this.#table.lookup(packet, at, length);
-    if (member === null) {
+    if (member === null || member === SELF) {
       this.drops.count("noRoute", "");
       this.#tell("no-route", packet, null);
       return;
@@ -228,9 +232,10 @@ export class TunnelServer {
       return;
     }
     const target = this.#table.lookup(packet, at + length, length);
+    const isForMachine = target === null || target === SELF;
     // What is lent must not be written to.
-    if (target !== null || isSyn(packet, ip)) packet = packet.slice();
-    if (target === null) {
+    if (!isForMachine || isSyn(packet, ip)) packet = packet.slice();
+    if (isForMachine) {
       clampMss(packet, ip, Math.max(member.path.mtu, this.#options.mtu ?? 0));
       this.#options.port.write(packet);
     } else if (target === member) {

@@ -75,10 +75,10 @@ const STREAM = 4;
 let server: TunnelServer;
 afterEach(() => server.close());
 
-function setUp(clientToClient = false) {
+function setUp(clientToClient = false, more: string[] = []) {
   const port = new FakePort();
   const rules = new TunnelRules(
-    ["*=tun", "edge-1=tun:192.168.7.0/24"].map((text) => parseTunnelRule(text)!),
+    ["*=tun", "edge-1=tun:192.168.7.0/24", ...more].map((text) => parseTunnelRule(text)!),
     own,
   );
   server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu: undefined, log: silent });
@@ -124,6 +124,20 @@ describe("a tunnel's server", () => {
     second.carrier.send(udpPacket(counting(5), { from: 77, to: 254 }));
     expect(port.written).toEqual([udpPacket(counting(5), { from: 1, to: 254 })]);
     expect(server.drops.counts.spoofed).toBe(2);
+  });
+
+  test("stays where its own addresses lead, though a network of a client's contains them", () => {
+    const { port, open } = setUp(false, ["*=tun:10.0.0.0/24"]);
+    const gate = open("gate", ["10.0.0.1"], ["10.0.0.0/24"]);
+    const other = open("edge-2", ["10.0.0.2"]);
+    other.carrier.send(udpPacket(counting(5), { from: 2, to: 254 }));
+    gate.carrier.send(udpPacket(counting(5), { from: 77, to: 254 }));
+    expect(port.written.length).toBe(2);
+    gate.carrier.send(udpPacket(counting(5), { from: 254, to: 9 }));
+    gate.carrier.send(udpPacket(counting(5), { from: 254, to: 254 }));
+    expect(server.drops.counts.spoofed).toBe(2);
+    port.onPacket(udpPacket(counting(5), { from: 254, to: 77 }));
+    expect(gate.carrier.take().length).toBe(1);
   });
 
   test("refuses an address that another name has, and gives it to the same name that comes back", () => {
