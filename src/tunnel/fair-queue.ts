@@ -7,8 +7,8 @@ import { markCongestion } from "./packet-edits.ts";
 
 /** Flows that are told apart; must be a power of two. */
 export const FLOWS = 1024;
-/** Bytes of packets that a queue may hold, each counted with what its buffer has beside. */
-export const QUEUE_BYTES = 4 * 2 ** 20;
+/** Bytes that a queue may hold, each packet counted with all of its buffer and what that has beside. */
+export const QUEUE_BYTES = 6 * 2 ** 20;
 const PACKET_COST = 256;
 /** Of the longest flow so many packets give way at a time, RFC 8290, section 4.1.3. */
 const DROP_BATCH = 64;
@@ -142,6 +142,8 @@ export class FairQueue {
   /** Takes a copy of a packet. `hash` tells its flow. */
   push(source: Uint8Array, hash: number, ordered: boolean, nowMs: number): void {
     const flow = hash & (FLOWS - 1);
+    // While the path is away nothing is taken out.
+    this.#dropStale(flow, nowMs);
     const packet = this.#pool.take(source);
     packet.flow = flow;
     packet.ordered = ordered;
@@ -151,7 +153,7 @@ export class FairQueue {
     else tail.next = packet;
     this.#tails[flow] = packet;
     this.#flowBytes[flow] += packet.length;
-    this.#bytes += packet.length + PACKET_COST;
+    this.#bytes += packet.bytes.length + PACKET_COST;
     this.#packets++;
     if (this.#states[flow] === IDLE) {
       this.#states[flow] = NEW;
@@ -224,18 +226,21 @@ export class FairQueue {
     if (packet.next === null) this.#tails[flow] = null;
     packet.next = null;
     this.#flowBytes[flow] -= packet.length;
-    this.#bytes -= packet.length + PACKET_COST;
+    this.#bytes -= packet.bytes.length + PACKET_COST;
     this.#packets--;
     return packet;
   }
 
   /** The first packet that is not too old. */
   #fresh(flow: number, nowMs: number): QueuedPacket | null {
-    for (;;) {
-      const packet = this.#pop(flow);
-      if (packet === null || nowMs - packet.sinceMs < MOST_AGE_MS) return packet;
+    this.#dropStale(flow, nowMs);
+    return this.#pop(flow);
+  }
+
+  #dropStale(flow: number, nowMs: number): void {
+    for (let head = this.#heads[flow]; head !== null && nowMs - head.sinceMs >= MOST_AGE_MS; head = this.#heads[flow]) {
+      this.#pool.give(this.#pop(flow)!);
       this.counts.stale++;
-      this.#pool.give(packet);
     }
   }
 

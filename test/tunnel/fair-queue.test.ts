@@ -65,6 +65,26 @@ test("without room the longest flow loses, and the others nothing", () => {
   expect(drain(fair, 1).filter((packet) => packet[0] === 2).length).toBe(20);
 });
 
+test("small packets count with the memory that they take", () => {
+  const fair = queue();
+  const buffers = new Set<ArrayBufferLike>();
+  for (let i = 0; i < 20_000; i++) fair.push(new Uint8Array(40), i, false, 0);
+  const { packets } = fair;
+  for (let packet = fair.peek(1); packet !== null; packet = fair.peek(1)) {
+    buffers.add(packet.bytes.buffer);
+    fair.detach();
+  }
+  expect(buffers.size).toBe(packets);
+  expect([...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThanOrEqual(QUEUE_BYTES);
+});
+
+test("what waited too long makes room for what comes, though nothing leaves", () => {
+  const fair = queue();
+  for (let ms = 0; ms < 5000; ms += 10) fair.push(new Uint8Array(1400), 1, true, ms);
+  expect(fair.packets).toBe(150);
+  expect(fair.counts).toMatchObject({ stale: 350, overflowed: 0 });
+});
+
 test("a flow whose queue does not drain is marked, or loses, early; what waited for a path that was away is dropped", () => {
   for (const [trafficClass, kind] of [
     [0, "early"],
