@@ -4,16 +4,16 @@
  */
 
 import { performance } from "node:perf_hooks";
-import { ipv6Bytes } from "../native/ip-text.ts";
 import type { CarrierStream } from "../proxy/carrier.ts";
 import { readHeader } from "../proxy/header-reader.ts";
 import type { Log } from "../proxy/log.ts";
 import { decodeAnswer, encodeOpen } from "../proxy/open-header.ts";
 import type { Address } from "../transport/address.ts";
-import { IpPacket, PROTOCOL_UDP } from "../tun/index.ts";
+import { IpPacket } from "../tun/index.ts";
 import type { Network } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { icmpError, isUnicast } from "./icmp.ts";
+import { OwnPackets } from "./own-packets.ts";
 import { clampMss, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
@@ -60,7 +60,9 @@ export class TunnelClient {
   #train: PacketPath | null = null;
   /** When the burst began that is being read; NaN before its first packet. */
   #burstMs = Number.NaN;
-  #server: { ip: Uint8Array; port: number } | null = null;
+  /** The session that has the tunnel, and what it travels in. */
+  #carrier: TunnelCarrier | null = null;
+  readonly #own = new OwnPackets();
   #closed = false;
 
   constructor(options: TunnelClientOptions) {
@@ -111,8 +113,7 @@ export class TunnelClient {
         const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(packet));
         claim(stream, (payload) => path.receive(payload, performance.now()));
         this.#path = path;
-        const { address } = carrier.peer;
-        this.#server = { ip: ipv6Bytes(address.ip.split("%")[0]), port: address.port };
+        this.#carrier = carrier;
         this.#refresh();
         log.info({ tun: port.name }, `${port.name}: the tunnel is up: ${answer.address ?? ""}`);
         this.#options.onGranted(answer.address ?? "");
@@ -144,6 +145,7 @@ export class TunnelClient {
     const path = this.#path;
     if (path === null) return;
     path.refresh();
+    this.#own.update(this.#carrier!.peer.address);
     const nowMs = performance.now();
     if (nowMs >= this.#reportMs) {
       this.#reportMs = nowMs + REPORT_MS;
@@ -169,7 +171,7 @@ export class TunnelClient {
       this.drops.count("noSession", "");
     } else if (this.#here.lookup(packet, at, length) === null) {
       this.drops.count("spoofed", "");
-    } else if (this.#carriesTunnel(packet, at + length, length)) {
+    } else if (this.#own.has(packet, ip, at + length, length)) {
       this.drops.count("loop", "");
     } else {
       const most = Math.max(path.mtu, this.#options.mtu ?? 0);
@@ -203,21 +205,6 @@ export class TunnelClient {
       clampMss(changed, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
       this.#options.port.write(changed);
     } else this.#options.port.write(packet);
-  }
-
-  /** Whether a packet is one of the session's own: the route to the server must not lead into the tunnel. */
-  #carriesTunnel(packet: Uint8Array, at: number, length: number): boolean {
-    const ip = this.#ip;
-    const server = this.#server;
-    if (server === null || ip.protocol !== PROTOCOL_UDP || ip.fragment || ip.transportAt + 4 > ip.totalBytes)
-      return false;
-    const port = (packet[ip.transportAt + 2] << 8) | packet[ip.transportAt + 3];
-    if (port !== server.port) return false;
-    // An IPv4 address is mapped: its bytes are the last four.
-    const mapped = server.ip[10] === 0xff && server.ip[11] === 0xff && server.ip.subarray(0, 10).every((b) => b === 0);
-    if (mapped !== (length === 4)) return false;
-    for (let i = 0; i < length; i++) if (packet[at + i] !== server.ip[16 - length + i]) return false;
-    return true;
   }
 
   #tellTooBig(packet: Uint8Array, mtu: number): void {

@@ -9,17 +9,19 @@ import { type CertificateNames, nameOf } from "../proxy/identity.ts";
 import type { Log } from "../proxy/log.ts";
 import type { OpenHeader } from "../proxy/open-header.ts";
 import { RESET_BY_PROXY } from "../proxy/splice.ts";
+import type { Address } from "../transport/address.ts";
 import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { type IcmpError, icmpError, isUnicast } from "./icmp.ts";
+import { addressBytes, OwnPackets } from "./own-packets.ts";
 import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { TunPort } from "./tun-port.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
-import { hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
+import { contains, hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
 
 /** Networks that a client may ask for at once. */
 const MAX_NETWORKS = 64;
@@ -39,12 +41,18 @@ export interface TunnelServerOptions {
 /** Whose this machine's own addresses are, whatever network of a client's contains them. */
 const SELF = "self";
 
+/** What the server needs of a client's session. */
+export interface ServerCarrier extends PacketCarrier {
+  readonly peer: { readonly identity: CertificateNames; readonly address: Address };
+}
+
 interface Member {
   readonly peer: string;
   readonly path: PacketPath;
   readonly addresses: readonly Network[];
   readonly routes: readonly Network[];
   readonly stream: CarrierStream;
+  readonly own: OwnPackets;
   /** Packets were queued since the session was last told. */
   touched: boolean;
 }
@@ -54,7 +62,7 @@ export type TunnelRequest = OpenHeader & { type: "tunnel" };
 export class TunnelServer {
   readonly drops: TunnelDrops;
   readonly #options: TunnelServerOptions;
-  readonly #members: Map<PacketCarrier, Member> = new Map();
+  readonly #members: Map<ServerCarrier, Member> = new Map();
   readonly #table = new PrefixTable<Member | typeof SELF>();
   readonly #pool = new PacketPool();
   readonly #ip = new IpPacket();
@@ -89,7 +97,7 @@ export class TunnelServer {
 
   /** Takes a client's request; what it has now, in words, or why not. `claim` has the session's datagrams of the stream handed over. */
   open(
-    carrier: PacketCarrier & { readonly peer: { readonly identity: CertificateNames } },
+    carrier: ServerCarrier,
     request: TunnelRequest,
     stream: CarrierStream,
     claim: (receive: (payload: Uint8Array) => void) => void,
@@ -107,6 +115,8 @@ export class TunnelServer {
       const message = this.#options.rules.refusesRoute(identity, route);
       if (message !== null) return { reason: "not-allowed", message };
     }
+    const looping = this.#refusesLoop(carrier, routes);
+    if (looping !== null) return { reason: "not-allowed", message: looping };
     const wanted = [...addresses, ...routes];
     const others = new Set<Member>();
     for (const { address, prefixLength, text } of wanted) {
@@ -121,7 +131,7 @@ export class TunnelServer {
     const before = this.#members.get(carrier);
     if (before !== undefined) this.#remove(before);
     const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
-    const member: Member = { peer, path, addresses, routes, stream, touched: false };
+    const member: Member = { peer, path, addresses, routes, stream, own: new OwnPackets(), touched: false };
     path.onReleased = () => this.#wake();
     claim((payload) => path.receive(payload, performance.now()));
     this.#members.set(carrier, member);
@@ -158,6 +168,18 @@ export class TunnelServer {
     }
   }
 
+  /** Why routes must not be added: a session's own packets would go into the tunnel. */
+  #refusesLoop(carrier: ServerCarrier, routes: readonly Network[]): string | null {
+    for (const { peer } of [carrier, ...this.#members.keys()]) {
+      const address = addressBytes(peer.address);
+      const host: Network = { text: peer.address.ip, address, prefixLength: 8 * address.length };
+      const route = routes.find((route) => contains(route, host));
+      if (route === undefined) continue;
+      return `${route.text} contains ${host.text}, where a session comes from: its packets would go into the tunnel`;
+    }
+    return null;
+  }
+
   #remove(member: Member): void {
     for (const [carrier, other] of this.#members) {
       if (other !== member) continue;
@@ -182,8 +204,9 @@ export class TunnelServer {
     const nowMs = performance.now();
     const report = nowMs >= this.#reportMs;
     if (report) this.#reportMs = nowMs + REPORT_MS;
-    for (const { path, peer } of this.#members.values()) {
+    for (const [carrier, { path, peer, own }] of this.#members) {
       path.refresh();
+      own.update(carrier.peer.address);
       if (report) this.#options.log.debug({ peer, ...path.summary }, `${peer}: ${JSON.stringify(path.summary)}`);
       mtu = Math.max(mtu, path.mtu);
     }
@@ -207,6 +230,10 @@ export class TunnelServer {
     if (member === null || member === SELF) {
       this.drops.count("noRoute", "");
       this.#tell("no-route", packet, null);
+      return;
+    }
+    if (member.own.has(packet, ip, at, length)) {
+      this.drops.count("loop", member.peer);
       return;
     }
     if (!this.#forward(member, packet, null)) return;

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import type { CarrierStream } from "../../src/proxy/carrier.ts";
 import type { Log } from "../../src/proxy/log.ts";
+import type { Address } from "../../src/transport/address.ts";
 import type { DatagramFeed } from "../../src/transport/session/datagram-sender.ts";
 import { IpPacket } from "../../src/tun/index.ts";
 import { parseNetwork } from "../../src/tun/network.ts";
@@ -36,8 +37,8 @@ class FakeCarrier {
   readonly rttMs = 20;
   woken = 0;
 
-  constructor(commonName: string) {
-    this.peer = { identity: { commonName, subjectAltNames: [] } };
+  constructor(commonName: string, address: Address) {
+    this.peer = { identity: { commonName, subjectAltNames: [] }, address };
   }
 
   wakeFeed(): void {
@@ -82,8 +83,8 @@ function setUp(clientToClient = false, more: string[] = []) {
     own,
   );
   server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu: undefined, log: silent });
-  const open = (name: string, addresses: string[], routes: string[] = []) => {
-    const carrier = new FakeCarrier(name);
+  const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1") => {
+    const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
     const stream = new FakeStream();
     const answer = server.open(
       carrier,
@@ -138,6 +139,39 @@ describe("a tunnel's server", () => {
     expect(server.drops.counts.spoofed).toBe(2);
     port.onPacket(udpPacket(counting(5), { from: 254, to: 77 }));
     expect(gate.carrier.take().length).toBe(1);
+  });
+
+  test("refuses a network that a session comes from: what carries the tunnel would go into it", () => {
+    const { port, open } = setUp(false, ["gate=tun:0.0.0.0/0", "gate=tun:::/0", "*=tun:198.51.100.0/24"]);
+    const loops = { reason: "not-allowed", message: expect.stringContaining("would go into the tunnel") };
+    expect(open("gate", ["10.0.0.1"], ["0.0.0.0/0"], "::ffff:192.0.2.7").answer).toEqual(loops);
+    expect(open("gate", ["10.0.0.1"], ["::/0"]).answer).not.toHaveProperty("reason");
+    open("edge-2", ["10.0.0.2"], [], "198.51.100.9");
+    expect(open("edge-3", ["10.0.0.3"], ["198.51.100.0/24"]).answer).toEqual(loops);
+    expect(open("edge-1", ["10.0.0.4"], ["192.168.7.0/24"], "192.168.7.9").answer).toEqual(loops);
+    expect(port.routes).toEqual(new Set(["::/0"]));
+  });
+
+  test("drops the packets of a session itself, by whatever it travels", () => {
+    // As after a change of the client's path.
+    for (const [carrier, packet] of [
+      [undefined, udpPacket(counting(9), { from: 254, to: 1 })],
+      [3, tcpPacket(counting(9), { from: 254, to: 1 })],
+    ] as const) {
+      const { port, open } = setUp();
+      const { carrier: session } = open("edge-1", ["10.0.0.1"]);
+      const target = { ip: "10.0.0.1", port: (packet[22] << 8) | packet[23] };
+      session.peer.address = carrier === undefined ? target : { ...target, carrier };
+      // Has the server look at paths again.
+      open("edge-2", ["10.0.0.2"]);
+      port.onPacket(packet);
+      expect(server.drops.counts.loop).toBe(1);
+      session.peer.address = { ...target, port: 9 };
+      open("edge-3", ["10.0.0.3"]);
+      port.onPacket(packet);
+      expect(session.take()).toEqual([packet]);
+      server.close();
+    }
   });
 
   test("refuses an address that another name has, and gives it to the same name that comes back", () => {
