@@ -26,6 +26,8 @@ export class TunPort {
   onReopened: () => void = () => {};
   readonly #options: TunPortOptions;
   readonly #routes: Set<string> = new Set();
+  /** Lengths of addresses that were wanted and are not there. */
+  readonly #lacking: Set<number> = new Set();
   #device: TunDevice | null = null;
   #mtu: number;
   #flushing = false;
@@ -55,9 +57,20 @@ export class TunPort {
     return this.#device?.counters ?? null;
   }
 
-  /** This machine's address in the tunnel, of 4 or 16 bytes; null without one. */
-  address(length: number): Uint8Array | null {
-    return this.#options.addresses.find(({ address }) => address.length === length)?.address ?? null;
+  /** This machine's address in the tunnel, of 4 or 16 bytes, to send errors from; null without one, which the log says once. */
+  errorSource(length: number): Uint8Array | null {
+    const { name, addresses, log } = this.#options;
+    const found = addresses.find(({ address }) => address.length === length);
+    if (found !== undefined) return found.address;
+    if (!this.#lacking.has(length)) {
+      this.#lacking.add(length);
+      const version = length === 4 ? "IPv4" : "IPv6";
+      log.warn(
+        { tun: name },
+        `${name}: has no ${version} address: whoever sends ${version} packets that are too long, or go nowhere, is not told`,
+      );
+    }
+    return null;
   }
 
   /** Rejects with a TunError. */

@@ -208,7 +208,7 @@ export class TunnelClient {
   }
 
   #tellTooBig(packet: Uint8Array, mtu: number): void {
-    const source = this.#options.port.address(this.#ip.version === 4 ? 4 : 16);
+    const source = this.#options.port.errorSource(this.#ip.version === 4 ? 4 : 16);
     if (source === null || !this.#errors.take(performance.now())) return;
     const message = icmpError("too-big", packet, this.#ip, source, mtu);
     if (message !== null) this.#options.port.write(message);

@@ -53,8 +53,14 @@ interface Member {
   readonly routes: readonly Network[];
   readonly stream: CarrierStream;
   readonly own: OwnPackets;
+  readonly errors: TokenBucket;
   /** Packets were queued since the session was last told. */
   touched: boolean;
+}
+
+/** For ICMP errors to one receiver, that one who causes many does not silence those that others need. */
+function errorBucket(): TokenBucket {
+  return new TokenBucket(50, 100);
 }
 
 export type TunnelRequest = OpenHeader & { type: "tunnel" };
@@ -70,7 +76,8 @@ export class TunnelServer {
   /** Where the packet before from the interface went, if it went, and when: the parts of a train follow it. */
   #train: Member | null = null;
   #trainMs = 0;
-  readonly #errors = new TokenBucket(50, 100);
+  /** For errors to this machine; each member has its own. */
+  readonly #errors = errorBucket();
   readonly #timer: NodeJS.Timeout;
   #reportMs = 0;
 
@@ -131,7 +138,16 @@ export class TunnelServer {
     const before = this.#members.get(carrier);
     if (before !== undefined) this.#remove(before);
     const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
-    const member: Member = { peer, path, addresses, routes, stream, own: new OwnPackets(), touched: false };
+    const member: Member = {
+      peer,
+      path,
+      addresses,
+      routes,
+      stream,
+      own: new OwnPackets(),
+      errors: errorBucket(),
+      touched: false,
+    };
     path.onReleased = () => this.#wake();
     claim((payload) => path.receive(payload, performance.now()));
     this.#members.set(carrier, member);
@@ -312,8 +328,8 @@ export class TunnelServer {
   /** Tells who sent a packet, a client or (null) this machine, what became of it. */
   #tell(error: IcmpError, packet: Uint8Array, to: Member | null, mtu = 0): void {
     const ip = this.#ip;
-    const source = this.#options.port.address(ip.version === 4 ? 4 : 16);
-    if (source === null || !this.#errors.take(performance.now())) return;
+    const source = this.#options.port.errorSource(ip.version === 4 ? 4 : 16);
+    if (source === null || !(to?.errors ?? this.#errors).take(performance.now())) return;
     const message = icmpError(error, packet, ip, source, mtu);
     if (message === null || !ip.parse(message)) return;
     if (to === null) this.#options.port.write(message);

@@ -21,7 +21,7 @@ class FakePort {
   readonly routes = new Set<string>();
   onPacket: (packet: Uint8Array, follows?: boolean) => void = () => {};
   onBatchEnd: () => void = () => {};
-  address = (length: number) => own.find(({ address }) => address.length === length)!.address;
+  errorSource = (length: number) => own.find(({ address }) => address.length === length)!.address;
   write = (packet: Uint8Array) => this.written.push(packet.slice());
   setMtu = () => {};
   addRoute = ({ text }: { text: string }) => this.routes.add(text);
@@ -222,6 +222,17 @@ describe("a tunnel's server", () => {
       [true, 3, 1, 0],
     ]);
     expect(server.drops.counts).toMatchObject({ tooBig: 1, noRoute: 1 });
+  });
+
+  test("tells this machine and each client their errors, however many another causes", () => {
+    const { port, open } = setUp();
+    const [first, second] = [open("edge-1", ["10.0.0.1"]), open("edge-2", ["10.0.0.2"])];
+    for (let i = 0; i < 1000; i++) first.carrier.send(udpPacket(counting(5), { from: 1, to: 2 }));
+    second.carrier.send(udpPacket(counting(5), { from: 2, to: 1 }));
+    port.onPacket(udpPacket(counting(1400), { from: 254, to: 1, dontFragment: true }));
+    expect(first.carrier.take().length).toBeLessThan(1000);
+    expect(second.carrier.take().length).toBe(1);
+    expect(port.written.length).toBe(1);
   });
 
   test("drops and counts whatever else comes, from inside and outside, and never fails", () => {
