@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { connect, DEFAULT_RESUME_TIMEOUT_MS } from "../api/connect.ts";
 import type { Session } from "../api/session.ts";
+import type { Monitor } from "../operate/monitor.ts";
 import { ClientForwards } from "../proxy/client-forwards.ts";
 import { type Forward, parseForward, syntax } from "../proxy/forward-endpoint.ts";
 import type { ForwardSession } from "../proxy/forward-session.ts";
@@ -153,7 +154,7 @@ async function run(options: ClientOptions): Promise<void> {
   await forwards.listen().catch((error: Error) => {
     throw error instanceof LocalSocketError ? new UserError(EXIT.cannotStart, error.message) : error;
   });
-  const tunnel = await openTunnel(options, log);
+  const tunnel = await openTunnel(options, log, monitor);
   const credentials = await loadCredentials(options, {
     role: "client",
     log,
@@ -248,7 +249,7 @@ interface ClientTunnel {
 }
 
 /** The tunnel, where one is wanted. */
-async function openTunnel(options: ClientOptions, log: Log): Promise<ClientTunnel | null> {
+async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): Promise<ClientTunnel | null> {
   if (options.tun === undefined) return null;
   const port = await openPort(options, log);
   let isUp = false;
@@ -263,6 +264,7 @@ async function openTunnel(options: ClientOptions, log: Log): Promise<ClientTunne
       void runTunnelHook("--up", options, port, log);
     },
   });
+  monitor.watchTunnel(() => tunnel.counter.read());
   return {
     attach: (session, forwarding) =>
       void tunnel.attach(session, (stream, receive) => forwarding.claimDatagrams(stream, receive)),

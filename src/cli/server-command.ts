@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { listen } from "../api/listener.ts";
 import type { Session } from "../api/session.ts";
+import type { Monitor } from "../operate/monitor.ts";
 import type { CarrierStream } from "../proxy/carrier.ts";
 import type { ForwardSession, Refusal, TunnelHeader } from "../proxy/forward-session.ts";
 import { nameOf, namesOf } from "../proxy/identity.ts";
@@ -149,7 +150,7 @@ async function run(options: ServerOptions): Promise<void> {
     throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
   });
   const stopWatching = watchCredentials(credentials, options, log);
-  const tunnel = await openTunnel(options, log);
+  const tunnel = await openTunnel(options, log, monitor);
   const forwards = new ServerForwards({
     allow: forwardPermissions(options.allow),
     tunnel: tunnel === null ? null : (session, header, stream) => tunnel.open(session, header, stream),
@@ -246,7 +247,7 @@ interface ServerTunnel {
 }
 
 /** The tunnel, where one is wanted. */
-async function openTunnel(options: ServerOptions, log: Log): Promise<ServerTunnel | null> {
+async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): Promise<ServerTunnel | null> {
   const rules = tunnelRules(options.allow);
   if (options.tun === undefined) {
     if (rules.length > 0) throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
@@ -262,6 +263,7 @@ async function openTunnel(options: ServerOptions, log: Log): Promise<ServerTunne
   });
   if (rules.length === 0)
     log.warn({}, "nobody may use the tunnel: add --allow 'IDENTITY=tun' or 'IDENTITY=tun:ADDRESS'");
+  monitor.watchTunnel(() => tunnel.counter.read());
   await runTunnelHook("--up", options, port, log);
   return {
     open: (forwarding, header, stream) =>

@@ -28,6 +28,9 @@ export class Metrics {
     );
     this.#counter("fallback_refused_total", "TLS connections that were kept out");
     this.#gauge("fallback_connections", "TLS connections that carry datagrams");
+    this.#counter("tunnel_packets_total", "IP packets that passed the tunnel", ["direction"]);
+    this.#counter("tunnel_bytes_total", "Bytes of those", ["direction"]);
+    this.#counter("tunnel_dropped_total", "IP packets that did not pass the tunnel, by why", ["reason"]);
     this.#gauge("ready", "1 when a server listens, or a client's session answers");
     this.#gauge("sessions", "Sessions that are open, by how datagrams get in and out and how packets are sealed", [
       "state",
@@ -51,6 +54,7 @@ export class Metrics {
     for (const metric of [...this.#counters.values(), ...this.#gauges.values()]) metric.reset();
     this.#setTotals(status);
     this.#setFallback(status);
+    this.#setTunnel(status);
     for (const session of status.sessions) this.#addSession(session);
     for (const [peer, { bytesSent, bytesReceived }] of this.#monitor.peers()) {
       this.#counters.get("peer_sent_bytes_total")?.inc({ peer }, bytesSent);
@@ -69,6 +73,17 @@ export class Metrics {
     this.#counters.get("fallback_datagrams_total")?.inc({ direction: "received" }, receivedDatagrams);
     this.#counters.get("fallback_bytes_total")?.inc({ direction: "sent" }, sentBytes);
     this.#counters.get("fallback_bytes_total")?.inc({ direction: "received" }, receivedBytes);
+  }
+
+  #setTunnel({ tunnel }: Status): void {
+    if (tunnel === null) return;
+    this.#counters.get("tunnel_packets_total")?.inc({ direction: "sent" }, tunnel.sentPackets);
+    this.#counters.get("tunnel_packets_total")?.inc({ direction: "received" }, tunnel.receivedPackets);
+    this.#counters.get("tunnel_bytes_total")?.inc({ direction: "sent" }, tunnel.sentBytes);
+    this.#counters.get("tunnel_bytes_total")?.inc({ direction: "received" }, tunnel.receivedBytes);
+    for (const [reason, count] of Object.entries(tunnel.dropped)) {
+      this.#counters.get("tunnel_dropped_total")?.inc({ reason }, count);
+    }
   }
 
   #setTotals({ totals, ready }: Status): void {

@@ -5,6 +5,7 @@
 import type { FallbackStats, SessionStats } from "../api/stats.ts";
 import type { Log } from "../proxy/log.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
+import type { TunnelCounts } from "../tunnel/tunnel-counter.ts";
 import type { SessionStatus, Status, StatusTotals } from "./status.ts";
 
 const MAX_PEERS = 1000;
@@ -50,6 +51,7 @@ export class Monitor {
   readonly #fallbacks: Set<() => FallbackStats | null> = new Set();
   /** Of fallbacks that are over. */
   #pastFallback: FallbackStats | null = null;
+  #readTunnel: () => TunnelCounts | null = () => null;
   readonly #open: Set<Entry> = new Set();
   /** Of sessions that are over, the one that ended last at the end. */
   readonly #past: Map<string, PeerTotals> = new Map();
@@ -77,6 +79,11 @@ export class Monitor {
       const last = read();
       this.#pastFallback = sumOf(this.#pastFallback, last === null ? null : { ...last, connections: 0 });
     };
+  }
+
+  /** Takes the tunnel, to be read at any time. */
+  watchTunnel(read: () => TunnelCounts): void {
+    this.#readTunnel = read;
   }
 
   /** A log that counts the lines of the audit among those that it passes on. */
@@ -115,6 +122,7 @@ export class Monitor {
       startedMs: this.#startedMs,
       totals: { ...this.#totals },
       fallback: [...this.#fallbacks].reduce((sum, read) => sumOf(sum, read()), this.#pastFallback),
+      tunnel: this.#readTunnel(),
       sessions: [...this.#open].map(statusOf),
     };
   }

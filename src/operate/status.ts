@@ -1,6 +1,7 @@
 /** What a running proxy tells of itself at /status, as JSON: read by `bats-proxy status`, the dashboard, and scripts. */
 
 import type { FallbackStats } from "../api/stats.ts";
+import type { TunnelCounts } from "../tunnel/tunnel-counter.ts";
 
 export interface Status {
   version: string;
@@ -13,6 +14,8 @@ export interface Status {
   totals: StatusTotals;
   /** What went over TLS in UDP's place, of all sessions so far; null where there is no such way. */
   fallback: FallbackStats | null;
+  /** What passed the IP tunnel and what did not, so far; null where there is none. */
+  tunnel: TunnelCounts | null;
   sessions: SessionStatus[];
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Log } from "../proxy/log.ts";
-import { openTun, type TunDevice, TunError } from "../tun/index.ts";
+import { openTun, type TunCounters, type TunDevice, TunError } from "../tun/index.ts";
 import { type Network, parseNetwork } from "../tun/network.ts";
 
 /** How soon a device that is gone is opened again, and how seldom that is tried at last. */
@@ -28,6 +28,10 @@ export class TunPort {
   readonly #routes: Set<string> = new Set();
   /** Lengths of addresses that were wanted and are not there. */
   readonly #lacking: Set<number> = new Set();
+  /** Of devices that are gone. */
+  readonly #pastDrops: Record<string, number> = {};
+  /** Errors of the present device that the log knows of. */
+  readonly #told: Set<string> = new Set();
   #device: TunDevice | null = null;
   #mtu: number;
   #flushing = false;
@@ -52,9 +56,11 @@ export class TunPort {
     return this.#options.addresses;
   }
 
-  /** The counters of the present device. */
-  get counters(): TunDevice["counters"] | null {
-    return this.#device?.counters ?? null;
+  /** Packets that a device did not take, of all devices so far: `malformed`, and errors of the kernel by name. */
+  get drops(): Record<string, number> {
+    const drops = { ...this.#pastDrops };
+    if (this.#device !== null) addDrops(drops, this.#device.counters);
+    return drops;
   }
 
   /** This machine's address in the tunnel, of 4 or 16 bytes, to send errors from; null without one, which the log says once. */
@@ -90,14 +96,15 @@ export class TunPort {
     device.start();
   }
 
-  /** Gives a packet to this machine; copied. */
-  write(packet: Uint8Array): void {
+  /** Gives a packet to this machine; copied. False: there is no device. */
+  write(packet: Uint8Array): boolean {
     const device = this.#device;
-    if (device === null) return;
+    if (device === null) return false;
     device.write(packet);
-    if (this.#flushing) return;
+    if (this.#flushing) return true;
     this.#flushing = true;
     queueMicrotask(this.#flush);
+    return true;
   }
 
   setMtu(mtu: number): void {
@@ -139,11 +146,22 @@ export class TunPort {
 
   readonly #flush = (): void => {
     this.#flushing = false;
-    this.#device?.flush();
+    const device = this.#device;
+    if (device === null) return;
+    device.flush();
+    for (const name in device.counters.writeErrors) if (!this.#told.has(name)) this.#tell(name);
   };
 
+  #tell(errorName: string): void {
+    this.#told.add(errorName);
+    const why = errorName === "EIO" ? "EIO: is the interface down?" : errorName;
+    this.#options.log.warn({ tun: this.name, code: errorName }, `${this.name}: the kernel takes no packets (${why})`);
+  }
+
   #onGone(error: Error): void {
+    if (this.#device !== null) addDrops(this.#pastDrops, this.#device.counters);
     this.#device = null;
+    this.#told.clear();
     this.#options.log.warn({ tun: this.#options.name }, `${error.message}; it is made again`);
     this.#reopenIn(REOPEN_MIN_MS);
   }
@@ -168,6 +186,11 @@ export class TunPort {
     if (!(error instanceof TunError)) throw error;
     this.#options.log.warn({ tun: this.#options.name, code: error.code }, error.message);
   }
+}
+
+function addDrops(drops: Record<string, number>, { readMalformed, writeMalformed, writeErrors }: TunCounters): void {
+  const counts = { ...writeErrors, malformed: readMalformed + writeMalformed };
+  for (const [reason, count] of Object.entries(counts)) drops[reason] = (drops[reason] ?? 0) + count;
 }
 
 /** `NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX]`. Throws a TunError. */

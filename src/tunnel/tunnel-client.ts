@@ -19,6 +19,7 @@ import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { TunPort } from "./tun-port.ts";
+import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
 import { hostOf } from "./tunnel-rules.ts";
 
@@ -47,6 +48,7 @@ export interface TunnelCarrier extends PacketCarrier {
 
 export class TunnelClient {
   readonly drops: TunnelDrops;
+  readonly counter: TunnelCounter;
   readonly #options: TunnelClientOptions;
   /** Addresses that are here, and networks behind. */
   readonly #here = new PrefixTable<true>();
@@ -69,6 +71,7 @@ export class TunnelClient {
     this.#options = options;
     this.drops = new TunnelDrops(options.log);
     const { port, routes } = options;
+    this.counter = new TunnelCounter(this.drops, port);
     for (const { address, prefixLength } of [...port.addresses.map(hostOf), ...routes]) {
       this.#here.set(address, prefixLength, true);
     }
@@ -113,6 +116,7 @@ export class TunnelClient {
         const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(packet));
         claim(stream, (payload) => path.receive(payload, performance.now()));
         this.#path = path;
+        this.counter.add(path);
         this.#carrier = carrier;
         this.#refresh();
         log.info({ tun: port.name }, `${port.name}: the tunnel is up: ${answer.address ?? ""}`);
@@ -121,6 +125,7 @@ export class TunnelClient {
         stream.once("end", () => stream.end());
         await closed;
         path.close();
+        this.counter.end(path);
         if (this.#path === path) this.#path = null;
         if (!carrier.closed) log.warn({ tun: port.name }, `${port.name}: the server ended the tunnel`);
       } else if (answer !== null) {
@@ -203,8 +208,12 @@ export class TunnelClient {
     if (isSyn(packet, ip)) {
       const changed = packet.slice();
       clampMss(changed, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
-      this.#options.port.write(changed);
-    } else this.#options.port.write(packet);
+      this.#toMachine(changed);
+    } else this.#toMachine(packet);
+  }
+
+  #toMachine(packet: Uint8Array): void {
+    if (!this.#options.port.write(packet)) this.drops.count("noDevice", "");
   }
 
   #tellTooBig(packet: Uint8Array, mtu: number): void {

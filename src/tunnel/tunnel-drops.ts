@@ -6,6 +6,7 @@ export const DROP_REASONS = {
   notUnicast: "are for many hosts, or for the link alone",
   noRoute: "are for an address that nobody has",
   noSession: "came while there was no session",
+  noDevice: "came while the interface was gone",
   spoofed: "have a source that their sender was not given",
   foreign: "are for an address that is not here",
   tooBig: "may not be fragmented and are too long for the path",
@@ -17,7 +18,7 @@ export const DROP_REASONS = {
 export type DropReason = keyof typeof DROP_REASONS;
 
 /** Expected at any time: worth a line only to who looks for it. */
-const QUIET: ReadonlySet<DropReason> = new Set(["notUnicast", "noRoute", "noSession", "tooBig"]);
+const QUIET: ReadonlySet<DropReason> = new Set(["notUnicast", "noRoute", "noSession", "noDevice", "tooBig"]);
 const REPEAT_MS = 60_000;
 
 export class TunnelDrops {

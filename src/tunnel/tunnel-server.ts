@@ -20,6 +20,7 @@ import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
 import type { TunPort } from "./tun-port.ts";
+import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
 import { contains, hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
 
@@ -67,6 +68,7 @@ export type TunnelRequest = OpenHeader & { type: "tunnel" };
 
 export class TunnelServer {
   readonly drops: TunnelDrops;
+  readonly counter: TunnelCounter;
   readonly #options: TunnelServerOptions;
   readonly #members: Map<ServerCarrier, Member> = new Map();
   readonly #table = new PrefixTable<Member | typeof SELF>();
@@ -85,6 +87,7 @@ export class TunnelServer {
     this.#options = options;
     this.drops = new TunnelDrops(options.log);
     const { port } = options;
+    this.counter = new TunnelCounter(this.drops, port);
     for (const { address } of port.addresses) this.#table.set(address, 8 * address.length, SELF);
     port.onPacket = (packet, follows) => {
       if (follows && this.#train !== null) this.#train.path.sendFollowing(packet, this.#trainMs);
@@ -151,6 +154,7 @@ export class TunnelServer {
     path.onReleased = () => this.#wake();
     claim((payload) => path.receive(payload, performance.now()));
     this.#members.set(carrier, member);
+    this.counter.add(path);
     for (const { address, prefixLength } of wanted) this.#table.set(address, prefixLength, member);
     for (const route of routes) this.#options.port.addRoute(route);
     stream.on("error", () => {});
@@ -205,6 +209,7 @@ export class TunnelServer {
       }
       for (const route of member.routes) this.#options.port.removeRoute(route);
       member.path.close();
+      this.counter.end(member.path);
       if (!member.stream.destroyed) member.stream.reset(RESET_BY_PROXY);
       const { sentBytes, receivedBytes } = member.path.counts;
       const { peer } = member;
@@ -280,7 +285,7 @@ export class TunnelServer {
     if (!isForMachine || isSyn(packet, ip)) packet = packet.slice();
     if (isForMachine) {
       clampMss(packet, ip, Math.max(member.path.mtu, this.#options.mtu ?? 0));
-      this.#options.port.write(packet);
+      if (!this.#options.port.write(packet)) this.drops.count("noDevice", member.peer);
     } else if (target === member) {
       this.drops.count("loop", member.peer);
     } else if (!this.#options.clientToClient) {

@@ -39,6 +39,7 @@ export function statusOf(sessions: SessionStatus[], values: Partial<Status> = {}
     startedMs: 0,
     totals,
     fallback: null,
+    tunnel: null,
     sessions,
     ...values,
   };

@@ -134,6 +134,17 @@ describe("the monitor", () => {
     );
   });
 
+  it("tells what passed the tunnel, and by reasons what did not", async () => {
+    const monitor = new Monitor("server", "1.2.3");
+    expect(monitor.status().tunnel).toBe(null);
+    const counts = { sentPackets: 1, sentBytes: 2, receivedPackets: 3, receivedBytes: 4 };
+    monitor.watchTunnel(() => ({ ...counts, dropped: { spoofed: 5, EIO: 0 } }));
+    const text = await new Metrics(monitor).text();
+    expect(text).toContain('bats_proxy_tunnel_packets_total{direction="received"} 3');
+    expect(text).toContain('bats_proxy_tunnel_bytes_total{direction="sent"} 2');
+    expect(text).toContain('bats_proxy_tunnel_dropped_total{reason="spoofed"} 5');
+  });
+
   it("is shown as a table, with rates since the last look", () => {
     const monitor = new Monitor("server", "1.2.3");
     const session = new FakeSession({ rttMs: 50, lossRate: 0.1 });

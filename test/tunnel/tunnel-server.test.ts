@@ -22,7 +22,12 @@ class FakePort {
   onPacket: (packet: Uint8Array, follows?: boolean) => void = () => {};
   onBatchEnd: () => void = () => {};
   errorSource = (length: number) => own.find(({ address }) => address.length === length)!.address;
-  write = (packet: Uint8Array) => this.written.push(packet.slice());
+  isGone = false;
+  readonly drops = { EIO: 2, malformed: 1 };
+  write(packet: Uint8Array): boolean {
+    if (!this.isGone) this.written.push(packet.slice());
+    return !this.isGone;
+  }
   setMtu = () => {};
   addRoute = ({ text }: { text: string }) => this.routes.add(text);
   removeRoute = ({ text }: { text: string }) => this.routes.delete(text);
@@ -233,6 +238,22 @@ describe("a tunnel's server", () => {
     expect(first.carrier.take().length).toBeLessThan(1000);
     expect(second.carrier.take().length).toBe(1);
     expect(port.written.length).toBe(1);
+  });
+
+  test("counts what passed and what did not, of clients that are gone too", () => {
+    const { port, open } = setUp();
+    const first = open("edge-1", ["10.0.0.1"]);
+    first.carrier.send(udpPacket(counting(5), { from: 1, to: 254 }));
+    port.onPacket(udpPacket(counting(5), { from: 254, to: 1 }));
+    first.carrier.take();
+    first.stream.emit("close");
+    const second = open("edge-2", ["10.0.0.2"]);
+    port.isGone = true;
+    second.carrier.send(udpPacket(counting(5), { from: 2, to: 254 }));
+    second.carrier.send(Uint8Array.from([9]));
+    const { dropped, ...passed } = server.counter.read();
+    expect(passed).toEqual({ sentPackets: 1, sentBytes: 33, receivedPackets: 2, receivedBytes: 66 });
+    expect(dropped).toMatchObject({ noDevice: 1, malformed: 2, EIO: 2, overflowed: 0 });
   });
 
   test("drops and counts whatever else comes, from inside and outside, and never fails", () => {

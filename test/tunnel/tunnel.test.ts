@@ -4,6 +4,9 @@
  *     edge-1  bats0 10.20.0.2          cloud  bats0 10.20.0.1          edge-2  bats0 10.20.0.3
  *     tunnel-...-2  10.99.1.2 ---veth--- 10.99.1.1   10.99.2.1 ---veth--- 10.99.2.2
  */
+import { get } from "node:http";
+import { join as joinPath } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Certificates, Command, createCertificates, issue } from "../cli/command.ts";
 import { join, Namespace, whyNoNamespaces } from "../netns.ts";
@@ -69,6 +72,13 @@ function probe(namespace: Namespace, own: string, there: string): Promise<unknow
   return namespace.program("tunnel/talk.ts", "probe", own, there).next();
 }
 
+/** What a server of HTTP at a socket of the file system says of its metrics. */
+function read(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, path: "/metrics" }, (response) => resolve(text(response))).on("error", reject);
+  });
+}
+
 /** A datagram may be lost once, on a machine that stands still for longer than its deadline. */
 const whole = {
   intact: true,
@@ -79,7 +89,11 @@ const whole = {
 describe.skipIf(whyNot !== null)("a tunnel", () => {
   test("carries TCP, and UDP in fragments, of both IP versions both ways, and is made again when its interface is deleted", async () => {
     const { cloud, edge1 } = topology();
-    const server = await startServer(cloud, ["--allow", "edge-1=tun", "--up", "echo up $BATS_TUN $BATS_ADDRESS"]);
+    const metrics = joinPath(certificates.folder, "metrics.sock");
+    const server = await startServer(cloud, [
+      ...["--allow", "edge-1=tun", "--up", "echo up $BATS_TUN $BATS_ADDRESS"],
+      ...["--metrics", `unix:${metrics}`],
+    ]);
     await server.line(/up bats0 10\.20\.0\.1\/24,fd20::1\/64/);
     const client = startClient(edge1, 1, ["--up", "echo up $BATS_MTU", "--down", "echo down"]);
     await client.line(/the tunnel is up: 10\.20\.0\.2\/32, fd20::2\/128/);
@@ -89,6 +103,11 @@ describe.skipIf(whyNot !== null)("a tunnel", () => {
     expect(await ask(edge1, "fd20::2", "fd20::1")).toEqual(whole);
     expect(await ask(cloud, "10.20.0.1", "10.20.0.2")).toEqual(whole);
 
+    expect(await read(metrics)).toMatch(/^bats_proxy_tunnel_packets_total\{direction="sent"\} [1-9]/m);
+
+    edge1.ip("link", "set", "bats0", "down");
+    expect(await probe(cloud, "10.20.0.1", "10.20.0.2")).not.toEqual({ answered: true });
+    await client.line(/bats0: the kernel takes no packets \(EIO: is the interface down\?\)/);
     edge1.ip("link", "del", "bats0");
     await client.line(/someone deleted the interface/);
     await client.line(/bats0: is there again/);
