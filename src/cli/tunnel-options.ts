@@ -88,7 +88,6 @@ export async function runTunnelHook(
   options: TunnelOptions & { route?: Network[] },
   port: TunPort,
   log: Log,
-  peer = "",
 ): Promise<void> {
   const command = which === "--up" ? options.up : options.down;
   if (command === undefined) return;
@@ -98,7 +97,6 @@ export async function runTunnelHook(
     addresses: texts(port.addresses),
     routes: texts(options.route ?? []),
     mtu: port.mtu,
-    peer,
   };
   await runHook(which, command, facts, log);
 }

@@ -9,19 +9,17 @@ export interface HookFacts {
   addresses: readonly string[];
   routes: readonly string[];
   mtu: number;
-  peer?: string;
 }
 
 /** Runs a command with the shell; resolves when it has ended, however. What it prints goes to standard error. */
 export function runHook(option: "--up" | "--down", command: string, facts: HookFacts, log: Log): Promise<void> {
-  const { tun, addresses, routes, mtu, peer = "" } = facts;
+  const { tun, addresses, routes, mtu } = facts;
   const env = {
     ...process.env,
     BATS_TUN: tun,
     BATS_ADDRESS: addresses.join(","),
     BATS_ROUTES: routes.join(","),
     BATS_MTU: String(mtu),
-    BATS_PEER: peer,
   };
   return new Promise((resolve) => {
     const child = spawn("/bin/sh", ["-c", command], { env, stdio: ["ignore", 2, 2] });
