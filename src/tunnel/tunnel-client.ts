@@ -113,7 +113,7 @@ export class TunnelClient {
       const answer = await readHeader(stream, decodeAnswer).catch(() => null);
       if (answer?.type === "done") {
         delayMs = RETRY_MIN_MS;
-        const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(packet));
+        const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(path, packet));
         claim(stream, (payload) => path.receive(payload, performance.now()));
         this.#path = path;
         this.counter.add(path);
@@ -179,10 +179,10 @@ export class TunnelClient {
     } else if (this.#own.has(packet, ip, at + length, length)) {
       this.drops.count("loop", "");
     } else {
-      const most = Math.max(path.mtu, this.#options.mtu ?? 0);
+      const most = this.#options.mtu ?? path.mtu;
       if (ip.totalBytes > most && ip.dontFragment) {
         this.drops.count("tooBig", "");
-        this.#tellTooBig(packet, path.mtu);
+        this.#tellTooBig(packet, most);
         return;
       }
       clampMss(packet, ip, most);
@@ -193,7 +193,7 @@ export class TunnelClient {
     }
   }
 
-  #fromServer(packet: Uint8Array): void {
+  #fromServer(path: PacketPath, packet: Uint8Array): void {
     const ip = this.#ip;
     if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
       this.drops.count("malformed", "");
@@ -207,7 +207,7 @@ export class TunnelClient {
     }
     if (isSyn(packet, ip)) {
       const changed = packet.slice();
-      clampMss(changed, ip, Math.max(this.#path?.mtu ?? 0, this.#options.mtu ?? 0));
+      clampMss(changed, ip, this.#options.mtu ?? path.mtu);
       this.#toMachine(changed);
     } else this.#toMachine(packet);
   }

@@ -284,7 +284,7 @@ export class TunnelServer {
     // What is lent must not be written to.
     if (!isForMachine || isSyn(packet, ip)) packet = packet.slice();
     if (isForMachine) {
-      clampMss(packet, ip, Math.max(member.path.mtu, this.#options.mtu ?? 0));
+      clampMss(packet, ip, this.#options.mtu ?? member.path.mtu);
       if (!this.#options.port.write(packet)) this.drops.count("noDevice", member.peer);
     } else if (target === member) {
       this.drops.count("loop", member.peer);
@@ -303,10 +303,10 @@ export class TunnelServer {
   #forward(target: Member, packet: Uint8Array, from: Member | null): boolean {
     const ip = this.#ip;
     const { path } = target;
-    const most = Math.max(path.mtu, this.#options.mtu ?? 0);
+    const most = this.#options.mtu ?? path.mtu;
     if (ip.totalBytes > most && ip.dontFragment) {
       this.drops.count("tooBig", from?.peer ?? "");
-      this.#tell("too-big", packet, from, path.mtu);
+      this.#tell("too-big", packet, from, most);
       return false;
     }
     clampMss(packet, ip, most);

@@ -81,13 +81,13 @@ const STREAM = 4;
 let server: TunnelServer;
 afterEach(() => server.close());
 
-function setUp(clientToClient = false, more: string[] = []) {
+function setUp(clientToClient = false, more: string[] = [], mtu: number | undefined = undefined) {
   const port = new FakePort();
   const rules = new TunnelRules(
     ["*=tun", "edge-1=tun:192.168.7.0/24", ...more].map((text) => parseTunnelRule(text)!),
     own,
   );
-  server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu: undefined, log: silent });
+  server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silent });
   const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1") => {
     const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
     const stream = new FakeStream();
@@ -254,6 +254,19 @@ describe("a tunnel's server", () => {
     const { dropped, ...passed } = server.counter.read();
     expect(passed).toEqual({ sentPackets: 1, sentBytes: 33, receivedPackets: 2, receivedBytes: 66 });
     expect(dropped).toMatchObject({ noDevice: 1, malformed: 2, EIO: 2, overflowed: 0 });
+  });
+
+  test("keeps to an MTU that was set, also where the path has a longer one", () => {
+    const { port, open } = setUp(false, [], 1300);
+    const { carrier } = open("edge-1", ["10.0.0.1"]);
+    const segmentSize = Uint8Array.from([2, 4, 1460 >> 8, 1460 & 0xff]);
+    port.onPacket(udpPacket(counting(1300), { from: 254, to: 1, dontFragment: true }));
+    expect(port.written.map((packet) => (packet[26] << 8) | packet[27])).toEqual([1300]);
+    port.onPacket(tcpPacket(counting(0), { from: 254, to: 1, flags: 2, options: segmentSize }));
+    carrier.send(tcpPacket(counting(0), { from: 1, to: 254, flags: 2, options: segmentSize }));
+    for (const packet of [carrier.take()[0], port.written[1]]) {
+      expect((packet[42] << 8) | packet[43]).toBe(1300 - 40);
+    }
   });
 
   test("drops and counts whatever else comes, from inside and outside, and never fails", () => {
