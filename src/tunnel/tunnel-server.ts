@@ -112,6 +112,8 @@ export class TunnelServer {
     stream: CarrierStream,
     claim: (receive: (payload: Uint8Array) => void) => void,
   ): { address: string } | Refusal {
+    // Who resets it right away is told nothing, and its end would never be heard of.
+    if (stream.destroyed) return { reason: "unavailable", message: "the request was taken back" };
     const { identity } = carrier.peer;
     const peer = nameOf(identity) || "unnamed peer";
     const networks = this.#parse(request);

@@ -88,9 +88,10 @@ function setUp(clientToClient = false, more: string[] = [], mtu: number | undefi
     own,
   );
   server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silent });
-  const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1") => {
+  const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1", isReset = false) => {
     const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
     const stream = new FakeStream();
+    stream.destroyed = isReset;
     const answer = server.open(
       carrier,
       { type: "tunnel", addresses, routes },
@@ -267,6 +268,13 @@ describe("a tunnel's server", () => {
     for (const packet of [carrier.take()[0], port.written[1]]) {
       expect((packet[42] << 8) | packet[43]).toBe(1300 - 40);
     }
+  });
+
+  test("takes no request whose stream is over already", () => {
+    const { open } = setUp();
+    expect(open("edge-1", ["10.0.0.1"], [], undefined, true).answer).toMatchObject({ reason: "unavailable" });
+    expect(server.clients).toBe(0);
+    expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
   });
 
   test("drops and counts whatever else comes, from inside and outside, and never fails", () => {
