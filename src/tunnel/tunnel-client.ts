@@ -29,6 +29,8 @@ const REPORT_MS = 5000;
 /** How soon a tunnel that was refused, or lost, is asked for again, and how seldom at last. */
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 30_000;
+/** A tunnel that held for less may have been taken by another host of the same name, which asks again as seldom. */
+const STEADY_MS = 2 * RETRY_MAX_MS;
 
 export interface TunnelClientOptions {
   port: TunPort;
@@ -112,7 +114,7 @@ export class TunnelClient {
       stream.write(request);
       const answer = await readHeader(stream, decodeAnswer).catch(() => null);
       if (answer?.type === "done") {
-        delayMs = RETRY_MIN_MS;
+        const grantedMs = performance.now();
         const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(path, packet));
         claim(stream, (payload) => path.receive(payload, performance.now()));
         this.#path = path;
@@ -124,6 +126,7 @@ export class TunnelClient {
         stream.resume();
         stream.once("end", () => stream.end());
         await closed;
+        if (performance.now() - grantedMs >= STEADY_MS) delayMs = RETRY_MIN_MS;
         path.close();
         this.counter.end(path);
         if (this.#path === path) this.#path = null;
