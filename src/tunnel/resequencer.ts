@@ -9,7 +9,7 @@ import { SEQUENCE_BITS, SEQUENCE_MASK } from "./tunnel-frames.ts";
 export const HELD_BYTES = 16 * 2 ** 20;
 const HELD_COST = 128;
 /** Packets of a flow that may be held back: putting one in its place must not take long. */
-export const HELD_PACKETS = 4096;
+export const HELD_PACKETS = 8192;
 /** A packet this far ahead, or behind, begins its flow anew. */
 const MOST_AHEAD = 65_536;
 
