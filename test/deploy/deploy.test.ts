@@ -138,4 +138,10 @@ describe("example configurations", () => {
   it.each(["cloud.yaml", "edge.yaml"])("examples/kubeedge/%s is right", (name) => {
     expect(["server", "client"]).toContain(checkSettings(read(`examples/kubeedge/${name}`)));
   });
+
+  it.each(["cloud.yaml", "edge.yaml"])("examples/kubeedge/%s waits for no file that the join brings", (name) => {
+    // keadm's join goes through bats-proxy, and edgecore writes what it gets there under /etc/kubeedge.
+    const [{ ca, cert, key }] = Object.values(parse(read(`examples/kubeedge/${name}`))) as Record<string, string>[];
+    for (const path of [ca, cert, key]) expect(path).toMatch(/^\/etc\/bats-proxy\/[^/]+$/);
+  });
 });

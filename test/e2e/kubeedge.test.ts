@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { createServer, request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ const FOLDER = new URL("../../examples/kubeedge/", import.meta.url);
 const HUB = 10000;
 const QUIC = 10001;
 const HTTPS = 10002;
+const STREAM = 10003;
 const TUNNEL = 10004;
 
 let certificates: Certificates;
@@ -68,9 +70,13 @@ function start(...args: string[]): Command {
   return command;
 }
 
-/** cloudcore: the hub's and the tunnel's WebSockets behind mutual TLS, HTTPS for certificates, UDP for QUIC; its ports. */
+/**
+ * cloudcore: the hub's and the tunnel's WebSockets behind mutual TLS, HTTPS for certificates, UDP for QUIC, and the stream server, which
+ * passes what the API server asks to the node over the latest tunnel; its ports.
+ */
 async function startCloudcore(): Promise<Map<number, number>> {
   const ports = new Map<number, number>();
+  let tunnel: WebSocket | null = null;
   const options = { key: hub.key, cert: hub.certificate, ca: authority.certificate, requestCert: true };
   for (const port of [HUB, TUNNEL, HTTPS]) {
     // Who joins has no certificate yet.
@@ -81,6 +87,7 @@ async function startCloudcore(): Promise<Map<number, number>> {
     if (port !== HTTPS) {
       new WebSocketServer({ server }).on("connection", (socket, message) => {
         const { CN } = (message.socket as TLSSocket).getPeerCertificate().subject;
+        if (port === TUNNEL) tunnel = socket;
         socket.send(`${message.url} of ${CN}`);
         socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
       });
@@ -90,6 +97,13 @@ async function startCloudcore(): Promise<Map<number, number>> {
     server.unref();
     ports.set(port, (server.address() as AddressInfo).port);
   }
+  const stream = createHttpServer(async ({ url }, response) => {
+    tunnel!.send(String(url));
+    response.end(String((await once(tunnel!, "message"))[0]));
+  }).listen(0, "127.0.0.1");
+  await once(stream, "listening");
+  stream.unref();
+  ports.set(STREAM, (stream.address() as AddressInfo).port);
   const udp = createSocket("udp4").bind(0, "127.0.0.1");
   await once(udp, "listening");
   udp.unref();
@@ -99,7 +113,7 @@ async function startCloudcore(): Promise<Map<number, number>> {
 }
 
 describe("KubeEdge's connections", () => {
-  it("go through both configuration files: hub, join, tunnel, QUIC", async () => {
+  it("go through both configuration files: hub, join, tunnel, what the stream server asks over it, QUIC", async () => {
     mkdirSync(certificates.folder, { recursive: true });
     const cloudcore = await startCloudcore();
     const toCloudcore = (text: string) =>
@@ -141,6 +155,14 @@ describe("KubeEdge's connections", () => {
       const message = Buffer.alloc(3_000_000, "x");
       socket.send(message);
       expect(((await once(socket, "message"))[0] as Buffer).equals(message)).toBe(true);
+      if (server === edgeStream.server) {
+        socket.once("message", (asked) => socket.send(`edge-1: ${asked}`));
+        const { cloudStream } = read("cloudcore.yaml").modules;
+        const logs = await fetch(
+          `http://127.0.0.1:${cloudcore.get(cloudStream.streamPort)}/containerLogs/default/nginx`,
+        );
+        expect(await logs.text()).toBe("edge-1: /containerLogs/default/nginx");
+      }
       socket.close();
       await once(socket, "close");
     }
