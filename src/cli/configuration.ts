@@ -1,8 +1,15 @@
-/** `--config FILE`: its section joins the command line, in front of it, and is read again on SIGHUP. */
+/** `--config FILE`: its section joins the command line, in front of it, and is read again on SIGHUP and when the file changes. */
 import { Command } from "commander";
 import { ConfigurationError, readConfiguration } from "../config/configuration-file.ts";
 import type { Log } from "../proxy/log.ts";
+import { fileVersion } from "./file-version.ts";
 import { EXIT, UserError } from "./user-error.ts";
+
+/** How often the file is looked at, and how long it has to rest: one that is being written is not read. */
+const WATCH_MS = 2000;
+
+/** Of the file when it was read last: a change before anybody watches is not missed. */
+let versionRead = "";
 
 export const ROLES = ["server", "client"] as const;
 export type Role = (typeof ROLES)[number];
@@ -15,6 +22,7 @@ export function withConfiguration(args: readonly string[], roles: ReadonlyMap<st
   const [role, ...rest] = args;
   const path = roles.has(role) ? configPath(rest) : null;
   if (path === null) return [...args];
+  versionRead = fileVersion(path);
   try {
     const section = readConfiguration(path, roles, ROLES).find((candidate) => candidate.role === role);
     if (section === undefined) throw new ConfigurationError(`${path} has no section "${role}:"`);
@@ -32,6 +40,20 @@ function configPath(args: readonly string[]): string | null {
   return args[at].includes("=") ? args[at].slice("--config=".length) : (args[at + 1] ?? null);
 }
 
+/** Calls `onChange` when the file is not the one that was read. Returns what ends that. */
+function watchFile(onChange: () => void): () => void {
+  const path = configPath(process.argv.slice(2));
+  if (path === null) return () => {};
+  let seen = versionRead;
+  const timer = setInterval(() => {
+    const before = seen;
+    seen = fileVersion(path);
+    if (seen === before && seen !== versionRead) onChange();
+  }, WATCH_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
 export interface ReloadOptions<T> {
   role: Role;
   configure: Configure;
@@ -44,7 +66,7 @@ export interface ReloadOptions<T> {
   log: Log;
 }
 
-/** Reads the configuration file again on each SIGHUP. Returns what ends that. */
+/** Reads the configuration file again on each SIGHUP, and after each change of it. Returns what ends that. */
 export function reloadOnHangup<T extends object>(reload: ReloadOptions<T>): () => void {
   let { options } = reload;
   let turn = Promise.resolve();
@@ -67,7 +89,11 @@ export function reloadOnHangup<T extends object>(reload: ReloadOptions<T>): () =
     });
   };
   process.on("SIGHUP", onHangup);
-  return () => process.off("SIGHUP", onHangup);
+  const stopWatching = watchFile(onHangup);
+  return () => {
+    process.off("SIGHUP", onHangup);
+    stopWatching();
+  };
 }
 
 function readAgain<T extends object>({ role, configure }: ReloadOptions<T>): T {

@@ -2,10 +2,10 @@
  * The certificate files of a command: waited for while they do not exist yet, as on a node that has not joined, and read again when
  * they change. Files are polled: certificates come on mounts where no event arrives.
  */
-import { statSync } from "node:fs";
 import type { Log } from "../proxy/log.ts";
 import { type CredentialSources, Credentials, CredentialsError, type CredentialsErrorCode } from "../tls/index.ts";
 import type { Role } from "./configuration.ts";
+import { fileVersion } from "./file-version.ts";
 import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
 const WAIT_MS = 1000;
@@ -81,14 +81,9 @@ function sourcesOf({ ca, cert, key, crl }: CredentialPaths): CredentialSources {
   return { ca, cert, key, ...(crl === undefined ? {} : { crl }) };
 }
 
-/** Changes whenever one of the files does; follows links, as those of Kubernetes' mounts. */
+/** Changes whenever one of the files does. */
 function versionOf({ ca, cert, key, crl }: CredentialPaths): string {
-  return [ca, cert, key, ...(crl === undefined ? [] : [crl])]
-    .map((path) => {
-      const stat = statSync(path, { throwIfNoEntry: false });
-      return stat === undefined ? "none" : `${stat.ino}:${stat.mtimeMs}:${stat.size}`;
-    })
-    .join();
+  return [ca, cert, key, ...(crl === undefined ? [] : [crl])].map(fileVersion).join();
 }
 
 /** Checks files without a wait. Throws a `CredentialsError`; returns what is worth knowing of those that are good. */
