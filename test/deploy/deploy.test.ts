@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
@@ -104,10 +104,15 @@ describe("Kubernetes manifests", () => {
         file,
       ).toBe(true);
     }
+    for (const { mountPath, subPath } of container.volumeMounts) {
+      expect(subPath, "a subPath does not follow its ConfigMap").toBeUndefined();
+      expect(mounts.filter((other: string) => other.startsWith(`${mountPath}/`))).toEqual([]);
+    }
     const volumes = spec.volumes.map(({ name }: { name: string }) => name);
     for (const { name } of container.volumeMounts) expect(volumes).toContain(name);
     expect(Number(settings.drain ?? 10)).toBeLessThan(spec.terminationGracePeriodSeconds);
     expect(container.livenessProbe.httpGet.path).toBe("/healthz");
+    expect(container.readinessProbe.httpGet.path).toBe("/readyz");
   });
 
   it("lead UDP to the port where the gateway listens, and probes to its metrics", () => {
@@ -127,10 +132,26 @@ describe("Kubernetes manifests", () => {
   });
 
   it("run the edge's end on edge nodes, in the node's network", () => {
-    const [, daemons] = documents(files[1]);
+    const [config, daemons] = documents(files[1]);
     const { spec } = daemons.spec.template;
     expect(spec.hostNetwork).toBe(true);
     expect(spec.nodeSelector).toEqual({ "node-role.kubernetes.io/edge": "" });
+    const { metrics } = parse(config.data["client.yaml"]).client;
+    const [{ readinessProbe, livenessProbe }] = spec.containers;
+    for (const { httpGet } of [readinessProbe, livenessProbe]) expect(`${httpGet.host}:${httpGet.port}`).toBe(metrics);
+  });
+
+  it("share no port and no folder with the systemd unit that brings KubeEdge to the same node", () => {
+    const [config, daemons] = documents(files[1]);
+    const pod = parse(config.data["client.yaml"]).client;
+    const unit = parse(read("examples/kubeedge/edge.yaml")).client;
+    const portsOf = ({ metrics, local }: { metrics: string | number; local: string | string[] }) => [
+      `tcp:127.0.0.1:${String(metrics).split(":").at(-1)}`,
+      ...[local].flat().map((forward) => forward.split("=")[0]),
+    ];
+    expect(portsOf(pod).filter((port) => portsOf(unit).includes(port))).toEqual([]);
+    const [{ hostPath }] = daemons.spec.template.spec.volumes.filter((volume: object) => "hostPath" in volume);
+    expect(hostPath.path).not.toBe(dirname(unit.key));
   });
 });
 
