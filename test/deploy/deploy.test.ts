@@ -1,8 +1,8 @@
 /** What deploy/ and examples/ ask of systemd, containers, Kubernetes and bats-proxy itself is what those understand. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
@@ -39,6 +39,29 @@ function documents(path: string): any[] {
 }
 
 const analyze = spawnSync("systemd-analyze", ["--version"]).error === undefined;
+if (!analyze) console.warn("the units' faults and exposure are not looked for: there is no systemd-analyze");
+
+/** A copy of a unit, in a folder of its own, whose program exists here. */
+function unitPath(place: string, name: string): string {
+  mkdirSync(join(folder, place), { recursive: true });
+  const path = join(folder, place, name);
+  writeFileSync(path, read(`deploy/systemd/${name}`).replace("/usr/bin/bats-proxy", process.execPath));
+  return path;
+}
+
+function faults(path: string): string[] {
+  const { stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", path], { encoding: "utf8" });
+  return stderr.split("\n").filter((line) => line.includes(basename(path)) || line.includes(".conf"));
+}
+
+/** What systemd-analyze would rather have restricted. */
+function exposures(path: string): string[] {
+  const args = ["security", "--offline=true", "--json=short", path];
+  const checks: { set: boolean; json_field: string }[] = JSON.parse(
+    execFileSync("systemd-analyze", args, { encoding: "utf8" }),
+  );
+  return checks.filter(({ set }) => !set).map(({ json_field }) => json_field);
+}
 
 describe("systemd units", () => {
   const units = readdirSync(new URL("deploy/systemd/", ROOT)).filter((name) => name.endsWith(".service"));
@@ -54,12 +77,22 @@ describe("systemd units", () => {
   });
 
   it.skipIf(!analyze).each(units)("%s has no fault that systemd-analyze finds, and little exposure", (name) => {
-    const path = join(folder, name);
-    writeFileSync(path, read(`deploy/systemd/${name}`).replace("/usr/bin/bats-proxy", process.execPath));
-    const verify = spawnSync("systemd-analyze", ["verify", "--man=no", path], { encoding: "utf8" });
-    expect(verify.stderr.split("\n").filter((line) => line.includes(name))).toEqual([]);
+    const path = unitPath("plain", name);
+    expect(faults(path)).toEqual([]);
     // From 0 to 100; a unit without any of it has 96.
     execFileSync("systemd-analyze", ["security", "--offline=true", "--threshold=25", path], { stdio: "pipe" });
+  });
+
+  it.skipIf(!analyze).each(units)("%s with tun.conf has CAP_NET_ADMIN and a device, and nothing else more", (name) => {
+    const path = unitPath("tun", name);
+    mkdirSync(`${path}.d`, { recursive: true });
+    writeFileSync(join(`${path}.d`, "tun.conf"), read("deploy/systemd/tun.conf"));
+    expect(faults(path)).toEqual([]);
+    const without = exposures(unitPath("other", name));
+    expect(exposures(path).filter((field) => !without.includes(field))).toEqual([
+      "PrivateDevices",
+      "CapabilityBoundingSet_CAP_NET_ADMIN",
+    ]);
   });
 });
 
