@@ -91,6 +91,16 @@ export function readNumber(least: number, most: number): ValueParser<number> {
   return parser;
 }
 
+export function readInteger(least: number, most: number): ValueParser<number> {
+  const parser: ValueParser<number> = (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isInteger(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Write a whole number from ${least} to ${most}.`);
+  };
+  parser.range = [least, most];
+  return parser;
+}
+
 function readMode(text: string): number {
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
   throw new InvalidArgumentError("Write an octal mode such as 600 or 660.");

@@ -4,15 +4,16 @@ import { connect } from "../api/connect.ts";
 import { BatsError } from "../api/errors.ts";
 import { listen } from "../api/listener.ts";
 import type { Session } from "../api/session.ts";
+import { type Interval, Intervals } from "../perf/intervals.ts";
 import { measure, PERF_ALPN, type Result, serveMeasurement } from "../perf/measurement.ts";
-import { PERF_MODES, type Plan, type Tally } from "../perf/plan.ts";
+import { LARGEST_BYTES, PERF_MODES, type Plan, type Tally } from "../perf/plan.ts";
 import { nameOf } from "../proxy/identity.ts";
 import { CredentialsError } from "../tls/index.ts";
 import { formatAddress } from "../transport/address.ts";
 import { type CredentialPaths, credentialsWords, exitCodeOf } from "./credential-files.ts";
 import { addHelp, type Example } from "./help.ts";
 import { escapeControls } from "./log-output.ts";
-import { readNumber } from "./options.ts";
+import { readInteger, readNumber } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
 import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
@@ -28,7 +29,13 @@ interface ClientOptions extends CredentialPaths {
   json?: boolean;
 }
 
-const PERIOD_MS = 1000;
+interface Outcome extends Result {
+  interrupted: boolean;
+  intervals: Interval[];
+}
+
+/** The modes that each of these options means something in. */
+const MODES_OF = { parallel: ["stream"], size: ["message", "datagram"], rate: ["datagram"] } as const;
 const DEFAULT_SIZE_BYTES = { stream: 65_536, message: 16_384, datagram: 1200 };
 
 const SERVER_EXAMPLE: Example = {
@@ -64,9 +71,11 @@ export function createPerfCommand(): Command {
     .addOption(new Option("--mode <mode>", "what is sent").choices(PERF_MODES).default("stream"))
     .option("--reverse", "the server sends")
     .addOption(new Option("--seconds <s>", "for how long").argParser(readNumber(0.1, 3600)).default(10))
-    .addOption(new Option("--parallel <n>", "streams at once").argParser(readNumber(1, 64)).default(1))
+    .addOption(new Option("--parallel <n>", "streams at once").argParser(readInteger(1, 64)).default(1))
     .addOption(
-      new Option("--size <bytes>", "of a message (16384) or datagram (1200)").argParser(readNumber(1, 1_000_000)),
+      new Option("--size <bytes>", "of a message (16384) or datagram (1200, at most 65507)").argParser(
+        readInteger(1, 1_000_000),
+      ),
     )
     .addOption(
       new Option("--rate <mbps>", "at which datagrams are sent").argParser(readNumber(0.001, 100_000)).default(10),
@@ -106,7 +115,19 @@ async function serve(options: CredentialPaths & { listen: string }): Promise<voi
   await listener.close({ timeoutMs: 1000 });
 }
 
-async function run(options: ClientOptions): Promise<void> {
+/** Throws for options that the mode has no use for. */
+function checkModes({ mode, size = 0 }: ClientOptions, command: Command): void {
+  for (const [name, modes] of Object.entries(MODES_OF)) {
+    if (command.getOptionValueSource(name) === "cli" && !(modes as readonly string[]).includes(mode)) {
+      throw new UserError(EXIT.usage, `--${name} is for --mode ${modes.join(" or ")}, not for ${mode}`);
+    }
+  }
+  const most = LARGEST_BYTES[mode];
+  if (size > most) throw new UserError(EXIT.usage, `--size: a ${mode} has at most ${most} bytes`);
+}
+
+async function run(options: ClientOptions, command: Command): Promise<void> {
+  checkModes(options, command);
   const {
     mode,
     reverse = false,
@@ -126,32 +147,37 @@ async function run(options: ClientOptions): Promise<void> {
   const session = await connect(target, { ...credentials, ...names, alpn: PERF_ALPN }).catch((error: Error) => {
     throw failure(error, EXIT.unreachable);
   });
-  const sizeBytes = options.size ?? DEFAULT_SIZE_BYTES[mode];
   const plan: Plan = {
     mode,
     reverse,
     seconds,
-    parallel: Math.floor(parallel),
-    sizeBytes: Math.floor(sizeBytes),
+    parallel,
+    sizeBytes: options.size ?? DEFAULT_SIZE_BYTES[mode],
     rateMbps: rate,
   };
-  let timer: NodeJS.Timeout | undefined;
+  const signal = shutdownSignal();
+  let intervals: Intervals | null = null;
   const lost = new Promise<never>((_, reject) => {
     session.once("close", (error) =>
       reject(new UserError(EXIT.unreachable, error?.message ?? "the server closed the session")),
     );
   });
   const result = await Promise.race([
-    measure(session, plan, (tally) => {
-      if (!json) timer = showProgress(session, tally, reverse ? "received" : "sent");
+    measure(session, plan, signal, (tally) => {
+      const show = (interval: Interval) => process.stdout.write(progressText(interval, reverse ? "received" : "sent"));
+      intervals = new Intervals(session, tally, json ? () => {} : show);
+    }).catch((error: Error) => {
+      throw failure(error, EXIT.unreachable);
     }),
     lost,
-  ]).finally(() => clearInterval(timer));
+  ]).finally(() => intervals?.stop());
+  const outcome = { ...result, interrupted: signal.aborted, intervals: intervals!.all };
   process.stdout.write(
-    json ? `${JSON.stringify(resultJson(session, plan, result), null, 2)}\n` : resultText(session, plan, result),
+    json ? `${JSON.stringify(resultJson(session, plan, outcome), null, 2)}\n` : resultText(session, plan, outcome),
   );
   lost.catch(() => {});
-  await session.close();
+  if (signal.aborted) session.destroy();
+  else await session.close();
 }
 
 /** `exitCode`: of what is not about certificates. */
@@ -162,43 +188,47 @@ function failure(error: Error, exitCode: ExitCode): UserError {
   return new UserError(refused ? EXIT.certificate : exitCode, error.message);
 }
 
-function showProgress(session: Session, tally: Readonly<Tally>, verb: string): NodeJS.Timeout {
-  let before = 0;
-  return setInterval(() => {
-    const { rttMs, lossRate, redundancy } = session.stats();
-    const mbps = ((tally.bytes - before) * 8) / 1e6 / (PERIOD_MS / 1000);
-    before = tally.bytes;
-    process.stdout.write(
-      `${verb} ${mbps.toFixed(1).padStart(8)} Mbit/s, RTT ${rttMs.toFixed(1)} ms, ` +
-        `loss ${(lossRate * 100).toFixed(1)} %, redundancy ${(redundancy * 100).toFixed(1)} %\n`,
-    );
-  }, PERIOD_MS);
+function progressText({ mbps, rttMs, lossRate, redundancy }: Interval, verb: string): string {
+  return (
+    `${verb} ${mbps.toFixed(1).padStart(8)} Mbit/s, RTT ${rttMs.toFixed(1)} ms, ` +
+    `loss ${(lossRate * 100).toFixed(1)} %, redundancy ${(redundancy * 100).toFixed(1)} %\n`
+  );
 }
 
 function goodputMbps({ bytes, elapsedMs }: Tally): number {
   return elapsedMs > 0 ? (bytes * 8) / 1000 / elapsedMs : 0;
 }
 
-function resultJson(session: Session, plan: Plan, { sent, received }: Result): object {
+function resultJson(session: Session, plan: Plan, { sent, received, interrupted, intervals }: Outcome): object {
   const { rttMs, minRttMs, lossRate, redundancy, io, aead } = session.stats();
   return {
     plan,
+    interrupted,
     sent,
     received,
-    goodputMbps: goodputMbps(received),
+    goodputMbps: received === null ? null : goodputMbps(received),
     path: { rttMs, minRttMs, lossRate, redundancy, io, aead },
+    intervals,
   };
 }
 
-function resultText(session: Session, { mode, reverse }: Plan, { sent, received }: Result): string {
+function resultText(session: Session, { mode, reverse }: Plan, { sent, received, interrupted }: Outcome): string {
   const { rttMs, io, aead } = session.stats();
   const missing =
-    mode === "datagram"
+    mode === "datagram" && sent !== null && received !== null
       ? `, ${((1 - received.count / Math.max(1, sent.count)) * 100).toFixed(2)} % of ${sent.count} missing`
       : "";
+  const counted =
+    received === null
+      ? `${megabytes(sent)} sent; the server did not say what arrived`
+      : `${goodputMbps(received).toFixed(1)} Mbit/s, ${megabytes(received)} in ` +
+        `${(received.elapsedMs / 1000).toFixed(2)} s${missing}`;
   return (
-    `${reverse ? "from the server" : "to the server"}, ${mode}: ${goodputMbps(received).toFixed(1)} Mbit/s, ` +
-    `${(received.bytes / 1e6).toFixed(1)} MB in ${(received.elapsedMs / 1000).toFixed(2)} s${missing}; ` +
+    `${reverse ? "from the server" : "to the server"}, ${mode}${interrupted ? ", interrupted" : ""}: ${counted}; ` +
     `RTT ${rttMs.toFixed(1)} ms, sockets by ${io}, ${aead}\n`
   );
+}
+
+function megabytes(tally: Tally | null): string {
+  return `${((tally?.bytes ?? 0) / 1e6).toFixed(1)} MB`;
 }

@@ -12,29 +12,44 @@ import { type Plan, parsePlan, parseTally, type Tally } from "./plan.ts";
 
 export const PERF_ALPN = "bats-perf/1";
 
+/** How long the server is waited for, to say what arrived of a measurement that was interrupted. */
+const INTERRUPTED_MS = 3000;
+
+/** Null is what the other end did not say before it was interrupted. */
 export interface Result {
-  sent: Tally;
-  received: Tally;
+  sent: Tally | null;
+  received: Tally | null;
 }
 
 /** Counters of this end, while it runs. */
 export type OnStart = (tally: Readonly<Tally>) => void;
 
-export async function measure(session: Session, plan: Plan, onStart: OnStart = () => {}): Promise<Result> {
+/** When `signal` aborts it resolves with what is known. */
+export async function measure(session: Session, plan: Plan, signal: AbortSignal, onStart: OnStart): Promise<Result> {
   const control = session.openStream();
   const lines = linesOf(control);
   const meter = plan.reverse ? new Meter(session, plan, control) : null;
   write(control, plan);
   const tally = meter?.tally ?? { bytes: 0, count: 0, elapsedMs: 0 };
   onStart(tally);
-  if (meter !== null) {
-    const sent = await nextTally(lines);
-    return { sent, received: await meter.received(sent) };
-  }
-  if ((await nextValue(lines)) !== true) throw new Error("the server does not know such a measurement");
-  const sent = await sendLoad(session, plan, tally);
-  write(control, sent);
-  return { sent, received: await nextTally(lines) };
+  const whole = async (): Promise<Result> => {
+    if (meter !== null) {
+      const sent = await nextTally(lines);
+      return { sent, received: await meter.received(sent) };
+    }
+    if ((await nextValue(lines)) !== true) throw new Error("the server does not know such a measurement");
+    const sent = await sendLoad(session, plan, tally, signal);
+    write(control, sent);
+    return { sent, received: await nextTally(lines) };
+  };
+  const part = async (): Promise<Result> => {
+    if (!signal.aborted) await once(signal, "abort");
+    // Nothing tells a server that sends to stop but the end of the session.
+    if (meter !== null) return { sent: null, received: tally };
+    await new Promise((resolve) => setTimeout(resolve, INTERRUPTED_MS).unref());
+    return { sent: tally, received: null };
+  };
+  return Promise.race([whole(), part()]);
 }
 
 /** The server's end of one session. Rejects when the client breaks the protocol or goes. */
@@ -44,7 +59,9 @@ export async function serveMeasurement(session: Session): Promise<Plan> {
   const plan = parsePlan(await nextValue(lines));
   if (plan === null) throw new Error("asked for no measurement that this version knows");
   if (plan.reverse) {
-    write(control, await sendLoad(session, plan, { bytes: 0, count: 0, elapsedMs: 0 }));
+    const gone = new AbortController();
+    session.once("close", () => gone.abort());
+    write(control, await sendLoad(session, plan, { bytes: 0, count: 0, elapsedMs: 0 }, gone.signal));
   } else {
     const meter = new Meter(session, plan, control);
     write(control, true);

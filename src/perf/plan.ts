@@ -1,6 +1,14 @@
 /** What a measurement does, as the client asks the server for it: a line of JSON, checked at both ends. */
+import { MAX_DATAGRAM_BYTES } from "../transport/session/datagram-frames.ts";
 
 export const PERF_MODES = ["stream", "message", "datagram"] as const;
+
+/** What `sizeBytes` is at most; streams have no use for it. */
+export const LARGEST_BYTES: Record<Plan["mode"], number> = {
+  stream: 1_000_000,
+  message: 1_000_000,
+  datagram: MAX_DATAGRAM_BYTES,
+};
 
 export interface Plan {
   mode: (typeof PERF_MODES)[number];
@@ -32,7 +40,7 @@ export function parsePlan(value: unknown): Plan | null {
     typeof reverse === "boolean" &&
     isNumber(seconds, 0.1, 3600) &&
     isNumber(parallel, 1, 64) &&
-    isNumber(sizeBytes, 1, 1_000_000) &&
+    isNumber(sizeBytes, 1, LARGEST_BYTES[mode as Plan["mode"]]) &&
     isNumber(rateMbps, 0.001, 100_000);
   return good ? ({ mode, reverse, seconds, parallel, sizeBytes, rateMbps } as Plan) : null;
 }
