@@ -34,45 +34,66 @@ export function createStatusCommand(): Command {
 }
 
 async function run(address: StatusAddress, { json = false }: { json?: boolean }): Promise<void> {
-  let before = await fetchStatus(address);
+  const before = await fetchStatus(address).catch(({ message }: Error) => {
+    const words = `nothing to see at ${nameOf(address)}: ${message}; does it run with --metrics?`;
+    throw new UserError(EXIT.unreachable, words);
+  });
   if (json) {
     process.stdout.write(`${JSON.stringify(before, null, 2)}\n`);
     return;
   }
-  const live = process.stdout.isTTY === true;
-  do {
-    await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
-    const status = await fetchStatus(address);
-    const lines = formatStatus(status, before).map(escapeControls);
-    const shown = live ? lines.slice(0, (process.stdout.rows ?? 24) - 1) : lines;
-    process.stdout.write(`${live ? "\x1b[H\x1b[J" : ""}${shown.join("\n")}\n`);
-    before = status;
-  } while (live);
+  if (process.stdout.isTTY) return live(address, before);
+  await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
+  const lines = formatStatus(await fetchStatus(address), before);
+  process.stdout.write(`${lines.map(escapeControls).join("\n")}\n`);
 }
 
+/** Draws the terminal anew each second, also while the proxy does not answer: it may be starting again. */
+async function live(address: StatusAddress, first: Status): Promise<never> {
+  let before = first;
+  let lines: string[] = [];
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
+    // As large as the terminal is now, but for the line of the cursor; 0 is a terminal that does not know.
+    const { rows, columns } = process.stdout;
+    try {
+      const status = await fetchStatus(address);
+      lines = formatStatus(status, before, (rows || 24) - 1);
+      before = status;
+    } catch (error) {
+      lines = [`no answer from ${nameOf(address)}: ${(error as Error).message}; asks again`, ...lines.slice(1)];
+    }
+    const shown = lines
+      .slice(0, (rows || 24) - 1)
+      .map((line) => [...escapeControls(line)].slice(0, columns || 80).join(""));
+    process.stdout.write(`\x1b[H\x1b[J${shown.join("\n")}\n`);
+  }
+}
+
+function nameOf(address: StatusAddress): string {
+  return "path" in address ? `unix:${address.path}` : `${address.host}:${address.port}`;
+}
+
+/** Rejects with why there is none. */
 function fetchStatus(address: StatusAddress): Promise<Status> {
   const where = "path" in address ? { socketPath: address.path } : address;
   return new Promise((resolve, reject) => {
-    const fail = (why: string) => {
-      const name = "path" in address ? `unix:${address.path}` : `${address.host}:${address.port}`;
-      reject(new UserError(EXIT.unreachable, `nothing to see at ${name}: ${why}; does it run with --metrics?`));
-    };
     const request = get({ ...where, path: "/status", timeout: TIMEOUT_MS, agent: false }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (chunk) => {
         text += chunk;
       });
-      response.on("error", (error) => fail(error.message));
+      response.on("error", reject);
       response.on("end", () => {
         try {
           resolve(JSON.parse(text) as Status);
         } catch {
-          fail("something else answers there");
+          reject(new Error("something else answers there"));
         }
       });
     });
     request.on("timeout", () => request.destroy(new Error("no answer")));
-    request.on("error", (error) => fail(error.message));
+    request.on("error", reject);
   });
 }

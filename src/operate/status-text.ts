@@ -1,26 +1,35 @@
-/** A status as lines of text, with rates since the one before. */
+/** A status as lines of text, the worst sessions first, with rates since the one before. */
 import type { SessionStatus, Status } from "./status.ts";
+import { worstFirst } from "./worst-first.ts";
 
 const HEADINGS = ["peer", "address", "to Mbit/s", "from Mbit/s", "RTT ms", "loss %", "redund. %", "forwards", "path"];
 const TEXT_COLUMNS = new Set([0, 1, 8]);
 
-export function formatStatus(status: Status, before: Status): string[] {
+/** The headings, and sessions up to `maxLines` in all, of which the last then says how many are left out. */
+export function formatStatus(status: Status, before: Status, maxLines: number = Number.POSITIVE_INFINITY): string[] {
   const { role, version, ready, totals, sessions } = status;
   const seconds = (status.nowMs - before.nowMs) / 1000;
-  const known = new Map(before.sessions.map((session) => [session.id, session]));
-  const rows = sessions.map((session) => rowOf(session, known.get(session.id), seconds));
+  // A proxy that was started anew counts its sessions anew.
+  const earlier = before.startedMs === status.startedMs ? before.sessions : [];
+  const known = new Map(earlier.map((session) => [session.id, session]));
+  const overTls = fallbackLine(status);
+  const room = Math.max(0, maxLines - overTls.length - 2);
+  const shown = worstFirst(sessions).slice(0, sessions.length <= room ? room : Math.max(0, room - 1));
+  const left = sessions.length - shown.length;
+  const rows = shown.map((session) => rowOf(session, known.get(session.id), seconds));
   const table = [HEADINGS, ...rows];
   const widths = HEADINGS.map((_, column) => Math.max(...table.map((row) => row[column].length)));
   return [
     `bats-proxy ${role} ${version}, ${ready ? "ready" : "not ready"}, up ${duration(status.nowMs - status.startedMs)}; ` +
       `${sessions.length} sessions of ${totals.sessions}, ${totals.forwards} forwards done, ${totals.refused} refused`,
-    ...fallbackLine(status),
+    ...overTls,
     ...table.map((row) =>
       row
         .map((cell, i) => pad(cell, widths[i], i))
         .join("  ")
         .trimEnd(),
     ),
+    ...(left > 0 ? [`... and ${left} more`] : []),
   ];
 }
 

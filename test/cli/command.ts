@@ -9,7 +9,7 @@ import { pemPaths, writePem } from "../../src/pki/files.ts";
 import { PATIENCE_MS, wakeOrLate } from "../patience.ts";
 import { createFolder } from "../proxy/local.ts";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 export class Command {
   readonly child: ChildProcess;

@@ -5,6 +5,7 @@ import { Metrics } from "../../src/operate/metrics.ts";
 import { Monitor, OTHERS } from "../../src/operate/monitor.ts";
 import { formatStatus } from "../../src/operate/status-text.ts";
 import { createLog } from "../proxy/local.ts";
+import { sessionStatus, statusOf } from "./fake-proxy.ts";
 
 class FakeSession extends EventEmitter {
   readonly peer = { address: { ip: "192.0.2.1", port: 4433 } };
@@ -154,5 +155,26 @@ describe("the monitor", () => {
     const lines = formatStatus({ ...monitor.status(), nowMs: before.nowMs + 1000 }, before);
     expect(lines[0]).toMatch(/^bats-proxy server 1\.2\.3, not ready, up 0 min; 1 sessions of 1/);
     expect(lines[2]).toMatch(/^edge-1 +192\.0\.2\.1:4433 +8\.00 +0\.00 +50\.0 +10\.0 +0\.0 +3 +native, aes-128-gcm$/);
+  });
+
+  it("is shown with the worst sessions first, and says how many do not fit", () => {
+    const sessions = Array.from({ length: 1000 }, (_, i) => sessionStatus(i + 1));
+    sessions[700] = sessionStatus(701, { lossRate: 0.3 });
+    sessions[900] = sessionStatus(901, { state: "suspended" });
+    const status = statusOf(sessions);
+    const peersOf = (lines: string[]) => lines.map((line) => line.split(" ")[0]);
+    const lines = formatStatus(status, status, 6);
+    expect(peersOf(lines)).toEqual(["bats-proxy", "peer", "edge-901", "edge-701", "edge-1", "..."]);
+    expect(lines.at(-1)).toBe("... and 997 more");
+    expect(formatStatus(status, status)).toHaveLength(1002);
+    const few = statusOf(sessions.slice(0, 4));
+    expect(peersOf(formatStatus(few, few, 6)).slice(2)).toEqual(["edge-1", "edge-2", "edge-3", "edge-4"]);
+    expect(formatStatus(few, few, 1)).toHaveLength(3);
+  });
+
+  it("has no rates of a proxy that was started anew", () => {
+    const before = statusOf([sessionStatus(1, { bytesSent: 1e9 })]);
+    const lines = formatStatus(statusOf([sessionStatus(1)], { nowMs: 1000, startedMs: 500 }), before);
+    expect(lines[2]).not.toContain("-8000");
   });
 });

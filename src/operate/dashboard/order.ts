@@ -1,4 +1,5 @@
 /** Which sessions the page lists, and in which order. Without DOM. */
+import { badness, byText, compareRanks } from "../worst-first.ts";
 import { LOSSY, type Member } from "./fleet.ts";
 
 export const ORDERS = [
@@ -27,8 +28,7 @@ const SELECT: Record<Selection, (member: Member) => boolean> = {
 
 /** What is greater comes first; sessions are compared by the first of these that differs. */
 const RANK: Record<Exclude<Order, "identity" | "address">, (member: Member) => number[]> = {
-  // Who does not answer; then who loses most, by the percent so that noise does not shuffle them; then who is slowest.
-  worst: ({ status }) => [status.state === "open" ? 0 : 1, Math.round(status.lossRate * 100), status.rttMs ?? -1],
+  worst: ({ status }) => badness(status),
   sent: ({ sentBps }) => [sentBps || 0],
   received: ({ receivedBps }) => [receivedBps || 0],
   rtt: ({ status }) => [status.rttMs ?? -1],
@@ -37,8 +37,6 @@ const RANK: Record<Exclude<Order, "identity" | "address">, (member: Member) => n
   forwards: ({ status }) => [status.connections + status.flows],
   age: ({ status }) => [-status.sinceMs],
 };
-
-const byText = new Intl.Collator("en", { numeric: true });
 
 export function selects(selection: Selection, search: string, member: Member): boolean {
   const { peer, address } = member.status;
@@ -49,7 +47,7 @@ export function selects(selection: Selection, search: string, member: Member): b
 export function sortMembers(members: Iterable<Member>, order: Order, reversed: boolean): Member[] {
   const sign = reversed ? -1 : 1;
   const ranked = [...members].map((member) => ({ member, rank: rankOf(member, order) }));
-  ranked.sort((a, b) => sign * (difference(b.rank, a.rank) || compareTexts(a.member, b.member, order)));
+  ranked.sort((a, b) => sign * (compareRanks(b.rank, a.rank) || compareTexts(a.member, b.member, order)));
   return ranked.map(({ member }) => member);
 }
 
@@ -60,9 +58,4 @@ function rankOf(member: Member, order: Order): number[] {
 function compareTexts({ status: a }: Member, { status: b }: Member, order: Order): number {
   const addresses = order === "address" ? byText.compare(a.address, b.address) : 0;
   return addresses || byText.compare(a.peer, b.peer) || a.id - b.id;
-}
-
-function difference(a: readonly number[], b: readonly number[]): number {
-  for (const [i, value] of a.entries()) if (value !== b[i]) return value - b[i];
-  return 0;
 }
