@@ -8,7 +8,7 @@ import type { Session } from "../api/session.ts";
 import type { Stream } from "../api/stream.ts";
 import { sendLoad } from "./load.ts";
 import { Meter } from "./meter.ts";
-import { type Plan, parsePlan, parseTally, type Tally } from "./plan.ts";
+import { encodeLine, type Plan, parsePlan, parseTally, type Tally } from "./plan.ts";
 
 export const PERF_ALPN = "bats-perf/1";
 
@@ -75,8 +75,8 @@ function linesOf(stream: Stream): AsyncIterator<string> {
   return createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]();
 }
 
-function write(stream: Stream, value: object | true): void {
-  stream.write(`${JSON.stringify(value)}\n`);
+function write(stream: Stream, value: Plan | Tally | true): void {
+  stream.write(encodeLine(value));
 }
 
 async function nextValue(lines: AsyncIterator<string>): Promise<unknown> {

@@ -1,4 +1,4 @@
-/** What a measurement does, as the client asks the server for it: a line of JSON, checked at both ends. */
+/** What a measurement does, as the client asks the server for it, and what an end counted: lines of JSON, checked at both ends. */
 import { MAX_DATAGRAM_BYTES } from "../transport/session/datagram-frames.ts";
 
 export const PERF_MODES = ["stream", "message", "datagram"] as const;
@@ -29,6 +29,10 @@ export interface Tally {
   count: number;
   /** From the first byte to the last. */
   elapsedMs: number;
+}
+
+export function encodeLine(value: Plan | Tally | true): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 /** Null for what is none. */

@@ -3,8 +3,10 @@
  * are plain JSON, bytes in them hexadecimal, so that they can be kept beside the bytes they were recorded with.
  */
 import { DatagramReader } from "../../src/fallback/datagram-reader.ts";
+import { encodeLine, parsePlan, parseTally } from "../../src/perf/plan.ts";
 import { decodeAnswer, decodeOpen, encodeAnswer, encodeOpen } from "../../src/proxy/open-header.ts";
 import { keysOf } from "../../src/tls/key-schedule.ts";
+import { decodeFrame, encodeFrame } from "../../src/transfer/frames.ts";
 import {
   decodeNewId,
   encodeNewId,
@@ -343,6 +345,52 @@ const tunnelFrame: Format = {
     }),
 };
 
+/** Frames of a transfer's control stream; those that are skipped are null. */
+const transferFrames: Format = {
+  read(bytes) {
+    const frames: Meaning[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const decoded = decodeFrame(Buffer.from(bytes), at);
+      if (decoded === null || "malformed" in decoded) return { wrong: decoded?.malformed ?? "cut short" };
+      frames.push(mapFields(decoded.frame, (value) => (Buffer.isBuffer(value) ? { hex: hex(value) } : value)));
+      at = decoded.end;
+    }
+    return frames;
+  },
+  write: (frames: Meaning[]) =>
+    Buffer.concat(
+      frames.map((frame) =>
+        encodeFrame(mapFields(frame, (value) => (isHex(value) ? Buffer.from(value.hex, "hex") : value))),
+      ),
+    ),
+};
+
+function isHex(value: Meaning): value is { hex: string } {
+  return typeof value === "object" && typeof value.hex === "string";
+}
+
+/** The same with each field changed, and each of its entry. */
+function mapFields(value: Meaning, change: (field: Meaning) => Meaning): Meaning {
+  if (value === null) return null;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, field]) => [key, key === "entry" ? mapFields(field, change) : change(field)]),
+  );
+}
+
+/** Lines of a measurement's control stream. */
+const perfLines: Format = {
+  read: (bytes) =>
+    Buffer.from(bytes)
+      .toString()
+      .trimEnd()
+      .split("\n")
+      .map((line) => {
+        const value = JSON.parse(line);
+        return value === true ? true : (parsePlan(value) ?? parseTally(value));
+      }),
+  write: (lines: Meaning[]) => Buffer.from(lines.map(encodeLine).join("")),
+};
+
 /** Datagrams in a stream of TLS. */
 const fallbackStream: Format = {
   read(bytes) {
@@ -395,6 +443,8 @@ export const FORMATS: Record<string, Format> = {
   forwardOpen,
   forwardAnswer,
   tunnelFrame,
+  transferFrames,
+  perfLines,
   fallbackStream,
   sealed,
 };

@@ -29,6 +29,12 @@ export interface Sample {
   hex?: string;
 }
 
+function transferEntry(kind: string, mode: number, sizeBytes: number, target: string) {
+  // A name that is no UTF-8.
+  const path = { hex: "646f63732ff0ff" };
+  return { kind, mode, mtimeUs: 1_700_000_000_123_456, sizeBytes, path, target: { hex: target } };
+}
+
 const tag = "00".repeat(16);
 
 export const SAMPLES: readonly Sample[] = [
@@ -239,6 +245,46 @@ export const SAMPLES: readonly Sample[] = [
     format: "tunnelFrame",
     name: "twice",
     meaning: { stream: 4, kind: "twice", flow: 0, sequence: 0xbeef, packet: "45aa" },
+  },
+  ...[
+    { type: "hello", role: "receiver", trustTimes: true },
+    { type: "hello", role: "sender", trustTimes: false },
+    { type: "totals", files: 70_000, bytes: 2 ** 40 },
+    { type: "stop", text: "nobody may send here" },
+    { type: "progress", bytes: 123_456_789 },
+    { type: "entry", id: 0, entry: transferEntry("file", 0o644, 100_000, "") },
+    { type: "entry", id: 1, entry: transferEntry("directory", 0o2755, 0, "") },
+    { type: "entry", id: 64, entry: transferEntry("link", 0o777, 0, hex(Buffer.from("../a"))) },
+    { type: "entry", id: 1024, entry: transferEntry("seal", 0o755, 0, "") },
+    { type: "same", id: 5 },
+    { type: "withdrawn", id: 6 },
+    { type: "omitted", path: { hex: "612f62" }, text: "permission denied" },
+    { type: "want", id: 7, offset: 0, hash: { hex: "" } },
+    { type: "want", id: 8, offset: 65_536, hash: { hex: "ab".repeat(32) } },
+    { type: "done", id: 9, unchanged: true },
+    { type: "done", id: 10, unchanged: false },
+    { type: "failed", id: 11, text: "no space left" },
+  ].map((frame) => ({
+    format: "transferFrames",
+    name: Object.values(frame)
+      .filter((value) => typeof value !== "object")
+      .join(" "),
+    meaning: [frame],
+  })),
+  { format: "transferFrames", name: "a type that may be skipped, and what follows it", hex: "1203ffffff" + "040105" },
+  {
+    format: "perfLines",
+    name: "what both ends say",
+    meaning: [
+      { mode: "datagram", reverse: true, seconds: 10, parallel: 1, sizeBytes: 1200, rateMbps: 2.5 },
+      true,
+      { bytes: 3_000_000, count: 2500, elapsedMs: 10_000.5 },
+    ],
+  },
+  {
+    format: "perfLines",
+    name: "with a field of later",
+    hex: hex(Buffer.from('{"bytes":1,"count":1,"elapsedMs":0,"jitterMs":3}\n')),
   },
   { format: "fallbackStream", name: "two datagrams", hex: "0003010203" + "0001ff" },
 
