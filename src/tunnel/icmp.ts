@@ -46,6 +46,11 @@ export function icmpError(
   return ip.version === 4 ? errorIpv4(error, packet, ip, source, mtu) : errorIpv6(error, packet, ip, source, mtu);
 }
 
+/** Who tells this machine of an error: the kernel takes nothing that claims to come from the machine itself, so where the packet went to. */
+export function destinationOf(packet: Uint8Array, ip: IpPacket): Uint8Array {
+  return ip.version === 4 ? packet.subarray(16, 20) : packet.subarray(24, 40);
+}
+
 /** Whether an address of 4 or 16 bytes means one host: neither many, nor none, nor this link alone. */
 export function isUnicast(bytes: Uint8Array, at: number, length: number): boolean {
   if (length === 4) {

@@ -13,7 +13,7 @@ import type { Address } from "../transport/address.ts";
 import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
-import { type IcmpError, icmpError, isUnicast } from "./icmp.ts";
+import { destinationOf, type IcmpError, icmpError, isUnicast } from "./icmp.ts";
 import { addressBytes, OwnPackets } from "./own-packets.ts";
 import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
@@ -335,7 +335,7 @@ export class TunnelServer {
   /** Tells who sent a packet, a client or (null) this machine, what became of it. */
   #tell(error: IcmpError, packet: Uint8Array, to: Member | null, mtu = 0): void {
     const ip = this.#ip;
-    const source = this.#options.port.errorSource(ip.version === 4 ? 4 : 16);
+    const source = to === null ? destinationOf(packet, ip) : this.#options.port.errorSource(ip.version === 4 ? 4 : 16);
     if (source === null || !(to?.errors ?? this.#errors).take(performance.now())) return;
     const message = icmpError(error, packet, ip, source, mtu);
     if (message === null || !ip.parse(message)) return;

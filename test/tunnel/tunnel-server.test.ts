@@ -227,6 +227,11 @@ describe("a tunnel's server", () => {
       [true, 3, 4, (1400 - 7) & 0xff],
       [true, 3, 1, 0],
     ]);
+    // From where the packets went to: of what bears its own address the kernel takes nothing.
+    expect(port.written.map((packet) => [...packet.subarray(12, 16)])).toEqual([
+      [10, 0, 0, 1],
+      [10, 0, 0, 9],
+    ]);
     expect(server.drops.counts).toMatchObject({ tooBig: 1, noRoute: 1 });
   });
 
