@@ -10,9 +10,6 @@ import { parseAddressOrNetwork } from "../tunnel/tunnel-rules.ts";
 import { readNumber, repeatable } from "./options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
-/** What an interface has before any path is known: what a datagram of 1472 bytes carries, or a little less. */
-const INITIAL_MTU = 1380;
-
 export interface TunnelOptions {
   tun?: { name: string; addresses: Network[] };
   tunMtu?: number;
@@ -73,7 +70,7 @@ export function sessionOptions({ tun }: TunnelOptions): SessionOptions {
 /** Opens the interface, or says in words why not. */
 export async function openPort({ tun, tunMtu }: TunnelOptions, log: Log): Promise<TunPort> {
   const { name, addresses } = tun!;
-  const port = new TunPort({ name, addresses, mtu: tunMtu ?? INITIAL_MTU, log });
+  const port = new TunPort({ name, addresses, mtu: tunMtu, log });
   await port.open().catch((error: Error) => {
     throw error instanceof TunError ? new UserError(EXIT.cannotStart, `--tun: ${error.message}`) : error;
   });

@@ -11,10 +11,14 @@ import { type Network, parseNetwork } from "../tun/network.ts";
 const REOPEN_MIN_MS = 500;
 const REOPEN_MAX_MS = 10_000;
 
+/** What an interface has before any path is known: what a datagram of 1472 bytes carries, or a little less. */
+const INITIAL_MTU = 1380;
+
 export interface TunPortOptions {
   name: string;
   addresses: readonly Network[];
-  mtu: number;
+  /** It must have this one; undefined: one that `setMtu` may change, or what it has where that is not allowed. */
+  mtu: number | undefined;
   log: Log;
 }
 
@@ -34,13 +38,14 @@ export class TunPort {
   readonly #told: Set<string> = new Set();
   #device: TunDevice | null = null;
   #mtu: number;
+  #mtuRefused = false;
   #flushing = false;
   #closed = false;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: TunPortOptions) {
     this.#options = options;
-    this.#mtu = options.mtu;
+    this.#mtu = options.mtu ?? INITIAL_MTU;
   }
 
   /** The kernel's name of the interface. */
@@ -49,7 +54,7 @@ export class TunPort {
   }
 
   get mtu(): number {
-    return this.#mtu;
+    return this.#device?.mtu ?? this.#mtu;
   }
 
   get addresses(): readonly Network[] {
@@ -81,9 +86,14 @@ export class TunPort {
 
   /** Rejects with a TunError. */
   async open(): Promise<void> {
-    const { name, addresses } = this.#options;
+    const { name, addresses, mtu } = this.#options;
     const texts = addresses.map(({ text }) => text);
-    const device = await openTun({ name, addresses: texts, routes: [...this.#routes], mtu: this.#mtu });
+    const device = await openTun({
+      name,
+      addresses: texts,
+      routes: [...this.#routes],
+      ...(mtu === undefined ? {} : { mtu }),
+    });
     if (this.#closed) {
       await device.close();
       return;
@@ -92,6 +102,7 @@ export class TunPort {
     device.onPacket = (packet, follows) => this.onPacket(packet, follows);
     device.onBatchEnd = () => this.onBatchEnd();
     device.onGone = (error) => this.#onGone(error);
+    if (mtu === undefined) this.#applyMtu();
     device.unref();
     device.start();
   }
@@ -110,10 +121,18 @@ export class TunPort {
   setMtu(mtu: number): void {
     if (mtu === this.#mtu) return;
     this.#mtu = mtu;
+    this.#applyMtu();
+  }
+
+  /** An administrator's device keeps its own where this program may not set it: what is too long for the path is told so anyhow. */
+  #applyMtu(): void {
+    const device = this.#device;
+    if (device === null || this.#mtuRefused) return;
     try {
-      this.#device?.setMtu(mtu);
+      device.setMtu(this.#mtu);
     } catch (error) {
-      this.#complain(error);
+      this.#complain(error, `; it stays at ${device.mtu}`);
+      this.#mtuRefused = true;
     }
   }
 
@@ -182,9 +201,9 @@ export class TunPort {
     }, delayMs);
   }
 
-  #complain(error: unknown): void {
+  #complain(error: unknown, consequence = ""): void {
     if (!(error instanceof TunError)) throw error;
-    this.#options.log.warn({ tun: this.#options.name, code: error.code }, error.message);
+    this.#options.log.warn({ tun: this.#options.name, code: error.code }, `${error.message}${consequence}`);
   }
 }
 

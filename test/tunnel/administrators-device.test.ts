@@ -1,0 +1,74 @@
+/**
+ * The built command on an interface that an administrator made for it, on a real kernel. Needs root.
+ *
+ *     edge  admin0 10.20.0.2      cloud  bats0 10.20.0.1
+ *     tunnel-...  10.99.1.2 ---veth--- 10.99.1.1
+ */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { type Certificates, Command, createCertificates, MAIN } from "../cli/command.ts";
+import { join, Namespace, whyNoNamespaces } from "../netns.ts";
+
+const whyNot = whyNoNamespaces();
+if (whyNot !== null) console.warn(`skipped: ${whyNot}`);
+
+let certificates: Certificates;
+
+beforeAll(async () => {
+  certificates = await createCertificates();
+});
+afterAll(() => certificates.remove());
+
+const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", process.execPath, MAIN];
+
+function start(namespace: Namespace, args: string[], program?: string[]): Command {
+  const command = new Command(args, undefined, namespace.name, program);
+  onTestFinished(async () => {
+    await command.kill();
+  });
+  return command;
+}
+
+/** With `admin0`, which has an MTU of 1500. */
+function createEdge(): Namespace {
+  const edge = new Namespace();
+  edge.ip("tuntap", "add", "dev", "admin0", "mode", "tun", "user", "0");
+  return edge;
+}
+
+function clientArgs(own: string[], tun = "admin0=10.20.0.2/24"): string[] {
+  const connection = ["--connect", "10.99.1.1:4433", "--server-name", "localhost"];
+  return ["client", ...connection, "--tun", tun, ...own];
+}
+
+describe.skipIf(whyNot !== null)("a tunnel over an interface that an administrator made", () => {
+  test("needs no privilege and no options, and keeps the interface's MTU then", async () => {
+    const [cloud, edge] = [new Namespace(), createEdge()];
+    join(edge, cloud);
+    edge.ip("addr", "add", "10.99.1.2/24", "dev", "veth-a");
+    cloud.ip("addr", "add", "10.99.1.1/24", "dev", "veth-b");
+    edge.ip("addr", "add", "10.20.0.2/24", "dev", "admin0");
+    edge.ip("link", "set", "admin0", "up");
+    const own = ["--tun", "bats0=10.20.0.1/24", "--allow", "*=tun", ...certificates.of("localhost")];
+    const server = start(cloud, ["server", "--listen", "4433", ...own]);
+    await server.line(/serving on UDP/);
+    const client = start(edge, clientArgs([...certificates.of("edge-1"), "--up", "echo up $BATS_MTU"]), UNPRIVILEGED);
+    await client.line(/cannot set the MTU of admin0: .*"ip link set dev admin0 mtu 1380" \(EPERM\); it stays at 1500/);
+    await client.line(/the tunnel is up/);
+    await client.line(/^up 1500/);
+    // What is longer than the path's packets is told so, and comes again in parts.
+    const answering = ["10.20.0.1", "10.20.0.2"].map((address, i) =>
+      [cloud, edge][i].program("tunnel/talk.ts", "echo", address).next(),
+    );
+    expect(await Promise.all(answering)).toEqual(["ready", "ready"]);
+    for (const [namespace, from, to] of [
+      [edge, "10.20.0.2", "10.20.0.1"],
+      [cloud, "10.20.0.1", "10.20.0.2"],
+    ] as const) {
+      const answer = await namespace.program("tunnel/talk.ts", "ask", from, to, String(1 << 20)).next();
+      expect(answer).toMatchObject({ intact: true, datagrams: "1,500,1400,9000,40000" });
+    }
+    expect(client.lines.filter((line) => line.includes("MTU"))).toHaveLength(1);
+    expect(await client.kill("SIGTERM")).toBe(0);
+    expect(edge.ip("addr", "show", "dev", "admin0")).toMatch(/mtu 1500[\s\S]*10\.20\.0\.2/);
+  });
+});
