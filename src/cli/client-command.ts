@@ -227,8 +227,9 @@ async function run(options: ClientOptions): Promise<void> {
     failFast: options.failFast ?? false,
     signal,
   });
-  await connected.catch((error: Error) => {
+  await connected.catch(async (error: Error) => {
     forwards.stopListening();
+    await tunnel?.stop();
     throw connectFailure(error);
   });
   forwards.stopListening();

@@ -67,13 +67,14 @@ export function sessionOptions({ tun }: TunnelOptions): SessionOptions {
   return tun === undefined ? {} : { redundancy: { promptTarget: PROMPT_TARGET, target: TARGET, budget: BUDGET } };
 }
 
-/** Opens the interface, or says in words why not. */
+/** Opens the interface, or says in words why not. However the program ends, short of SIGKILL, what was set on it is taken back. */
 export async function openPort({ tun, tunMtu }: TunnelOptions, log: Log): Promise<TunPort> {
   const { name, addresses } = tun!;
   const port = new TunPort({ name, addresses, mtu: tunMtu, log });
   await port.open().catch((error: Error) => {
     throw error instanceof TunError ? new UserError(EXIT.cannotStart, `--tun: ${error.message}`) : error;
   });
+  process.once("exit", () => void port.close());
   const at = addresses.map(({ text }) => text).join(", ");
   log.info({ tun: port.name, addresses: at }, `${port.name}: an interface with ${at}`);
   return port;

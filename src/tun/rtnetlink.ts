@@ -70,11 +70,15 @@ export class Rtnetlink {
   }
 
   setMtu(index: number, mtu: number): void {
-    this.#request(RTM_NEWLINK, 0, link(index, 0), attribute(IFLA_MTU, u32(mtu)));
+    this.#request(RTM_NEWLINK, 0, link(index, 0, 0), attribute(IFLA_MTU, u32(mtu)));
   }
 
   setUp(index: number): void {
-    this.#request(RTM_NEWLINK, 0, link(index, IFF_UP));
+    this.#request(RTM_NEWLINK, 0, link(index, IFF_UP, IFF_UP));
+  }
+
+  setDown(index: number): void {
+    this.#request(RTM_NEWLINK, 0, link(index, 0, IFF_UP));
   }
 
   /** Whether an interface has exactly this address and prefix length, be it up or not. Needs no privilege. */
@@ -189,8 +193,8 @@ function attribute(type: number, data: Uint8Array): Uint8Array {
 }
 
 /** `struct ifinfomsg`: family, type, index, flags, which flags change. */
-function link(index: number, flags: number): Uint8Array {
-  return Uint8Array.from([...new Uint8Array(4), ...u32(index), ...u32(flags), ...u32(flags)]);
+function link(index: number, flags: number, changed: number): Uint8Array {
+  return Uint8Array.from([...new Uint8Array(4), ...u32(index), ...u32(flags), ...u32(changed)]);
 }
 
 function familyOf({ address }: Network): number {

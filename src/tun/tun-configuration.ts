@@ -1,6 +1,6 @@
 /**
  * What was set on an interface, and how to take it back. A device made here takes all with it when it goes, however the program
- * ends; on one that was there before, addresses, routes and MTU are taken back by `undo`.
+ * ends; on one that was there before, addresses, routes, MTU and that it is up are taken back by `undo`.
  */
 import { type Libc, NativeMemory } from "../native/libc.ts";
 import { type Network, networkOf } from "./network.ts";
@@ -58,6 +58,7 @@ export class TunConfiguration {
   setUp(): void {
     if (((this.#ask(SIOCGIFFLAGS) ?? 0) & IFF_UP) !== 0) return;
     this.#do("switch on", `ip link set dev ${this.name} up`, (netlink) => netlink.setUp(this.#index));
+    this.#undo.set("up", (netlink) => netlink.setDown(this.#index));
   }
 
   /** Does nothing, and needs no privilege, if the interface has the address. */

@@ -155,6 +155,7 @@ export class TunPort {
     }
   }
 
+  /** All is done when this returns, as the end of a process needs it. May be called again. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);

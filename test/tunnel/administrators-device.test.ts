@@ -35,9 +35,27 @@ function createEdge(): Namespace {
   return edge;
 }
 
-function clientArgs(own: string[], tun = "admin0=10.20.0.2/24"): string[] {
-  const connection = ["--connect", "10.99.1.1:4433", "--server-name", "localhost"];
-  return ["client", ...connection, "--tun", tun, ...own];
+function clientArgs(server: string, own: string[]): string[] {
+  return ["client", "--connect", server, "--server-name", "localhost", "--tun", "admin0=10.20.0.2/24", ...own];
+}
+
+/** What a program may change about `admin0`. */
+function state(namespace: Namespace): unknown {
+  const [{ flags, mtu, addr_info }] = JSON.parse(namespace.ip("-j", "addr", "show", "dev", "admin0"));
+  return { isUp: flags.includes("UP"), mtu, addresses: addr_info.map(({ local }: { local: string }) => local) };
+}
+
+const UNTOUCHED = { isUp: false, mtu: 1500, addresses: [] };
+
+/** Both ends in one namespace; the client's interface is there, and its hooks say so. */
+async function startBoth(namespace: Namespace, clientOptions: string[]): Promise<{ server: Command; client: Command }> {
+  const own = ["--tun", "bats0=10.20.0.1/24", "--allow", "*=tun", ...certificates.of("localhost")];
+  const server = start(namespace, ["server", "--listen", "4433", ...own]);
+  await server.line(/serving on UDP/);
+  const client = start(namespace, clientArgs("127.0.0.1:4433", [...certificates.of("edge-1"), ...clientOptions]));
+  await client.line(/the tunnel is up/);
+  expect(state(namespace)).toMatchObject({ isUp: true });
+  return { server, client };
 }
 
 describe.skipIf(whyNot !== null)("a tunnel over an interface that an administrator made", () => {
@@ -51,7 +69,11 @@ describe.skipIf(whyNot !== null)("a tunnel over an interface that an administrat
     const own = ["--tun", "bats0=10.20.0.1/24", "--allow", "*=tun", ...certificates.of("localhost")];
     const server = start(cloud, ["server", "--listen", "4433", ...own]);
     await server.line(/serving on UDP/);
-    const client = start(edge, clientArgs([...certificates.of("edge-1"), "--up", "echo up $BATS_MTU"]), UNPRIVILEGED);
+    const client = start(
+      edge,
+      clientArgs("10.99.1.1:4433", [...certificates.of("edge-1"), "--up", "echo up $BATS_MTU"]),
+      UNPRIVILEGED,
+    );
     await client.line(/cannot set the MTU of admin0: .*"ip link set dev admin0 mtu 1380" \(EPERM\); it stays at 1500/);
     await client.line(/the tunnel is up/);
     await client.line(/^up 1500/);
@@ -70,5 +92,38 @@ describe.skipIf(whyNot !== null)("a tunnel over an interface that an administrat
     expect(client.lines.filter((line) => line.includes("MTU"))).toHaveLength(1);
     expect(await client.kill("SIGTERM")).toBe(0);
     expect(edge.ip("addr", "show", "dev", "admin0")).toMatch(/mtu 1500[\s\S]*10\.20\.0\.2/);
+  });
+
+  test("leaves it as it was when there are no certificates, now or ever", async () => {
+    const edge = createEdge();
+    const missing = ["--ca", "/nonexistent/ca.crt", "--cert", "/nonexistent/a.crt", "--key", "/nonexistent/a.key"];
+    const hasty = start(edge, clientArgs("127.0.0.1:4433", [...missing, "--fail-fast"]));
+    expect(await hasty.exit).not.toBe(0);
+    expect(hasty.lines.join()).toContain("an interface with 10.20.0.2/24");
+    expect(state(edge)).toEqual(UNTOUCHED);
+    const patient = start(edge, clientArgs("127.0.0.1:4433", missing));
+    await patient.line(/waiting for it/);
+    expect(state(edge)).toMatchObject({ isUp: true, addresses: expect.arrayContaining(["10.20.0.2"]) });
+    expect(await patient.kill("SIGTERM")).toBe(0);
+    expect(state(edge)).toEqual(UNTOUCHED);
+  });
+
+  test("leaves it as it was at a second signal, which waits for nothing", async () => {
+    const edge = createEdge();
+    const { client } = await startBoth(edge, ["--down", "echo going; exec sleep 20 >/dev/null 2>&1"]);
+    client.child.kill("SIGTERM");
+    await client.line(/^going/);
+    client.child.kill("SIGTERM");
+    expect(await client.exit).toBe(1);
+    expect(state(edge)).toEqual(UNTOUCHED);
+  });
+
+  test("runs --down, and leaves it as it was, when the client gives up", async () => {
+    const edge = createEdge();
+    const { server, client } = await startBoth(edge, ["--down", "echo going", "--fail-fast", "--resume-timeout", "1"]);
+    await server.kill();
+    expect(await client.exit).not.toBe(0);
+    expect(client.lines).toContain("going");
+    expect(state(edge)).toEqual(UNTOUCHED);
   });
 });
