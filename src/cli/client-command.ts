@@ -254,6 +254,10 @@ async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): P
   if (options.tun === undefined) return null;
   const port = await openPort(options, log);
   let isUp = false;
+  const up = () => void runTunnelHook("--up", options, port, log);
+  port.onReopened = () => {
+    if (isUp) up();
+  };
   const tunnel = new TunnelClient({
     port,
     routes: options.route,
@@ -262,7 +266,7 @@ async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): P
     onGranted: () => {
       if (isUp) return;
       isUp = true;
-      void runTunnelHook("--up", options, port, log);
+      up();
     },
   });
   monitor.watchTunnel(() => tunnel.counter.read());

@@ -264,7 +264,9 @@ async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): P
   if (rules.length === 0)
     log.warn({}, "nobody may use the tunnel: add --allow 'IDENTITY=tun' or 'IDENTITY=tun:ADDRESS'");
   monitor.watchTunnel(() => tunnel.counter.read());
-  await runTunnelHook("--up", options, port, log);
+  const up = () => runTunnelHook("--up", options, port, log);
+  port.onReopened = () => void up();
+  await up();
   return {
     open: (forwarding, header, stream) =>
       tunnel.open(forwarding.carrier as Session, header, stream, (receive) =>

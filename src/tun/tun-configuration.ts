@@ -82,8 +82,9 @@ export class TunConfiguration {
     this.#undo.set(`route ${network.text}`, (netlink) => netlink.removeRoute(this.#index, to));
   }
 
+  /** Does nothing for a route that was not added here. */
   removeRoute(network: Network): void {
-    this.#undo.delete(`route ${network.text}`);
+    if (!this.#undo.delete(`route ${network.text}`)) return;
     const to = networkOf(network);
     this.#do(`end routing ${network.text} over`, `ip route del ${network.text} dev ${this.name}`, (netlink) =>
       netlink.removeRoute(this.#index, to),

@@ -65,7 +65,7 @@ export interface TunDevice {
   resume(): void;
   /** Sets the interface's MTU; throws if it may not. Packets on their way may still be longer. */
   setMtu(mtu: number): void;
-  /** Adds a route to a network ("192.168.7.0/24") over the interface, or takes it away; throws if it may not. */
+  /** Adds a route to a network ("192.168.7.0/24") over the interface, or takes away one so added; throws if it may not. */
   addRoute(network: string): void;
   removeRoute(network: string): void;
   /** Flushes, takes away what was configured, and the interface too if it was made here. May be called again. */

@@ -88,12 +88,7 @@ export class TunPort {
   async open(): Promise<void> {
     const { name, addresses, mtu } = this.#options;
     const texts = addresses.map(({ text }) => text);
-    const device = await openTun({
-      name,
-      addresses: texts,
-      routes: [...this.#routes],
-      ...(mtu === undefined ? {} : { mtu }),
-    });
+    const device = await openTun({ name, addresses: texts, ...(mtu === undefined ? {} : { mtu }) });
     if (this.#closed) {
       await device.close();
       return;
@@ -103,6 +98,7 @@ export class TunPort {
     device.onBatchEnd = () => this.onBatchEnd();
     device.onGone = (error) => this.#onGone(error);
     if (mtu === undefined) this.#applyMtu();
+    for (const route of this.#routes) this.#applyRoute(route);
     device.unref();
     device.start();
   }
@@ -136,13 +132,22 @@ export class TunPort {
     }
   }
 
-  addRoute({ text }: Network): void {
-    if (this.#routes.has(text)) return;
+  /** False: the kernel refuses, as where there is such a route already, and the log says why. */
+  addRoute({ text }: Network): boolean {
+    if (this.#routes.has(text)) return true;
     this.#routes.add(text);
+    return this.#applyRoute(text);
+  }
+
+  #applyRoute(text: string): boolean {
     try {
       this.#device?.addRoute(text);
+      return true;
     } catch (error) {
       this.#complain(error);
+      // Another's, that is: not for us to add when the interface is made again.
+      if ((error as TunError).code === "EEXIST") this.#routes.delete(text);
+      return false;
     }
   }
 

@@ -158,12 +158,15 @@ export class TunnelServer {
     this.#members.set(carrier, member);
     this.counter.add(path);
     for (const { address, prefixLength } of wanted) this.#table.set(address, prefixLength, member);
-    for (const route of routes) this.#options.port.addRoute(route);
+    const refused = routes.filter((route) => !this.#options.port.addRoute(route));
     stream.on("error", () => {});
     stream.once("end", () => this.#remove(member));
     stream.once("close", () => this.#remove(member));
     this.#refresh();
-    const has = wanted.map(({ text }) => text).join(", ");
+    const texts = (networks: readonly Network[]) => networks.map(({ text }) => text).join(", ");
+    const routed = texts(wanted.filter((network) => !refused.includes(network)));
+    const has =
+      refused.length === 0 ? routed : `${routed}; not routed by the server, whose log says why: ${texts(refused)}`;
     this.#options.log.info({ audit: "tunnel", peer, networks: has }, `${peer}: has ${has} in the tunnel`);
     return { address: has };
   }

@@ -1,0 +1,89 @@
+/**
+ * How the built command keeps a tunnel's interfaces, routes and hooks, on a real kernel. Needs root.
+ *
+ *     one namespace: server  bats0 10.20.0.1 ---loopback--- client  bats1 10.20.0.2
+ */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { type Certificates, Command, createCertificates } from "../cli/command.ts";
+import { Namespace, whyNoNamespaces } from "../netns.ts";
+import { until } from "../proxy/local.ts";
+
+const whyNot = whyNoNamespaces();
+if (whyNot !== null) console.warn(`skipped: ${whyNot}`);
+
+let certificates: Certificates;
+
+beforeAll(async () => {
+  certificates = await createCertificates();
+});
+afterAll(() => certificates.remove());
+
+function start(namespace: Namespace, args: string[]): Command {
+  const command = new Command(args, undefined, namespace.name);
+  onTestFinished(async () => {
+    await command.kill();
+  });
+  return command;
+}
+
+function startServer(namespace: Namespace, args: string[]): Command {
+  const own = ["--tun", "bats0=10.20.0.1/24", ...certificates.of("localhost")];
+  return start(namespace, ["server", "--listen", "4433", ...own, ...args]);
+}
+
+function startClient(namespace: Namespace, args: string[]): Command {
+  const own = ["--server-name", "localhost", "--tun", "bats1=10.20.0.2/24", ...certificates.of("edge-1")];
+  return start(namespace, ["client", "--connect", "127.0.0.1:4433", ...own, ...args]);
+}
+
+function allow(...rules: string[]): string[] {
+  return rules.flatMap((rule) => ["--allow", `edge-1=${rule}`]);
+}
+
+describe.skipIf(whyNot !== null)("the interfaces of a tunnel", () => {
+  test("come back where others have a client's routes, which stay when it leaves", async () => {
+    const namespace = new Namespace();
+    namespace.ip("route", "add", "192.168.7.0/24", "dev", "lo");
+    const hook = "ip route add 192.168.8.0/24 dev $BATS_TUN; echo hooked";
+    const networks = ["192.168.7.0/24", "192.168.8.0/24", "192.168.9.0/24"];
+    const server = startServer(namespace, [
+      ...allow("tun", ...networks.map((network) => `tun:${network}`)),
+      ...["--up", hook],
+    ]);
+    await server.line(/serving on UDP/);
+    const client = startClient(
+      namespace,
+      networks.flatMap((network) => ["--route", network]),
+    );
+    await client.line(
+      /is up: 10\.20\.0\.2\/32, 192\.168\.9\.0\/24; not routed.*: 192\.168\.7\.0\/24, 192\.168\.8\.0\/24/,
+    );
+    await server.line(/cannot route 192\.168\.7\.0\/24 over bats0: there is such a route already/);
+    expect(namespace.ip("route")).toMatch(/192\.168\.9\.0\/24 dev bats0/);
+
+    const before = server.lines.length;
+    namespace.ip("link", "del", "bats0");
+    await server.line(/bats0: is there again/, before);
+    await server.line(/^hooked/, before);
+    for (const route of [/7\.0\/24 dev lo/, /8\.0\/24 dev bats0/, /9\.0\/24 dev bats0/]) {
+      expect(namespace.ip("route")).toMatch(route);
+    }
+
+    expect(await client.kill("SIGTERM")).toBe(0);
+    await server.line(/edge-1: left the tunnel/);
+    await until(() => !namespace.ip("route").includes("192.168.9.0/24"));
+    for (const route of [/7\.0\/24 dev lo/, /8\.0\/24 dev bats0/]) expect(namespace.ip("route")).toMatch(route);
+  });
+
+  test("have --up run again when they are made again", async () => {
+    const namespace = new Namespace();
+    const server = startServer(namespace, allow("tun"));
+    await server.line(/serving on UDP/);
+    const client = startClient(namespace, ["--up", "ip route add 192.168.8.0/24 dev $BATS_TUN; echo hooked"]);
+    await client.line(/^hooked/);
+    const before = client.lines.length;
+    namespace.ip("link", "del", "bats1");
+    await client.line(/^hooked/, before);
+    expect(namespace.ip("route")).toMatch(/192\.168\.8\.0\/24 dev bats1/);
+  });
+});
