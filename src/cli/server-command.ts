@@ -137,6 +137,8 @@ async function run(options: ServerOptions): Promise<void> {
     log.warn({}, "nothing is allowed: add --allow 'IDENTITY=TARGET' or --allow-listen 'IDENTITY=LISTEN'");
   }
   const credentials = await loadCredentials(options, { role: "server", log, signal });
+  // First: whoever comes before it is there would be turned away.
+  const tunnel = await openTunnel(options, log, monitor);
   const listener = await listen({
     listen: options.listen,
     ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),
@@ -146,11 +148,11 @@ async function run(options: ServerOptions): Promise<void> {
     maximumSessionsPerIdentity: options.maxSessionsPerIdentity,
     ...patience(options),
     ...sessionOptions(options),
-  }).catch((error: Error) => {
+  }).catch(async (error: Error) => {
+    await tunnel?.stop();
     throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
   });
   const stopWatching = watchCredentials(credentials, options, log);
-  const tunnel = await openTunnel(options, log, monitor);
   const forwards = new ServerForwards({
     allow: forwardPermissions(options.allow),
     tunnel: tunnel === null ? null : (session, header, stream) => tunnel.open(session, header, stream),

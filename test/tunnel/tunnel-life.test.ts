@@ -86,4 +86,19 @@ describe.skipIf(whyNot !== null)("the interfaces of a tunnel", () => {
     await client.line(/^hooked/, before);
     expect(namespace.ip("route")).toMatch(/192\.168\.8\.0\/24 dev bats1/);
   });
+
+  test("are ready before the server takes clients, and go when it cannot", async () => {
+    const namespace = new Namespace();
+    const server = startServer(namespace, [...allow("tun"), "--up", "echo hooking; sleep 2; echo hooked"]);
+    await server.line(/^hooking/);
+    const client = startClient(namespace, []);
+    await client.line(/the tunnel is up/);
+    expect(server.lines).toContain("hooked");
+    expect(client.lines.filter((line) => /the session is over|refused/.test(line))).toEqual([]);
+
+    const own = ["--listen", "4433", "--tun", "bats2=10.21.0.1/24", ...certificates.of("localhost")];
+    const second = start(namespace, ["server", ...own, "--up", "echo up", "--down", "echo down"]);
+    expect(await second.exit).not.toBe(0);
+    expect(second.lines).toEqual(expect.arrayContaining(["up", "down"]));
+  });
 });
