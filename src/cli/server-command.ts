@@ -169,12 +169,12 @@ async function run(options: ServerOptions): Promise<void> {
     configure: configureServer,
     options,
     reloadable: ["allow", "allowListen"],
-    apply: ({ allow, allowListen }) => {
+    apply: (next) => {
+      const { allow, allowListen } = next;
+      const rules = tunnelRules(next);
       forwards.permit({ allow: forwardPermissions(allow), allowListen: new Permissions(allowListen) });
+      tunnel?.permit(rules);
       credentials.reload();
-      if (JSON.stringify(tunnelRules(allow)) !== JSON.stringify(tunnelRules(options.allow))) {
-        log.warn({}, "rules of the tunnel take effect with a restart only");
-      }
     },
     log,
   });
@@ -239,22 +239,23 @@ function forwardPermissions(rules: ServerOptions["allow"]): Permissions {
   return new Permissions(rules.filter((rule) => "endpoint" in rule));
 }
 
-function tunnelRules(rules: ServerOptions["allow"]): TunnelRule[] {
-  return rules.filter((rule) => "network" in rule);
+function tunnelRules({ allow, tun }: Pick<ServerOptions, "allow" | "tun">): TunnelRule[] {
+  const rules = allow.filter((rule) => "network" in rule);
+  if (tun === undefined && rules.length > 0)
+    throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
+  return rules;
 }
 
 interface ServerTunnel {
   open(session: ForwardSession, header: TunnelHeader, stream: CarrierStream): { address: string } | Refusal;
+  permit(rules: readonly TunnelRule[]): void;
   stop(): Promise<void>;
 }
 
 /** The tunnel, where one is wanted. */
 async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): Promise<ServerTunnel | null> {
-  const rules = tunnelRules(options.allow);
-  if (options.tun === undefined) {
-    if (rules.length > 0) throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
-    return null;
-  }
+  const rules = tunnelRules(options);
+  if (options.tun === undefined) return null;
   const port = await openPort(options, log);
   const tunnel = new TunnelServer({
     port,
@@ -274,6 +275,7 @@ async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): P
       tunnel.open(forwarding.carrier as Session, header, stream, (receive) =>
         forwarding.claimDatagrams(stream, receive),
       ),
+    permit: (rules) => tunnel.permit(new TunnelRules(rules, port.addresses)),
     stop: async () => {
       await runTunnelHook("--down", options, port, log);
       tunnel.close();

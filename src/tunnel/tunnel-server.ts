@@ -24,7 +24,7 @@ import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
 import { contains, hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
 
-/** Networks that a client may ask for at once. */
+/** Addresses and networks that one identity may have, over all its sessions: `*=tun` lets nobody have them all. */
 const MAX_NETWORKS = 64;
 const REFRESH_MS = 250;
 /** How often the log tells, at level debug, what has passed. */
@@ -48,6 +48,7 @@ export interface ServerCarrier extends PacketCarrier {
 }
 
 interface Member {
+  readonly identity: CertificateNames;
   readonly peer: string;
   readonly path: PacketPath;
   readonly addresses: readonly Network[];
@@ -70,6 +71,7 @@ export class TunnelServer {
   readonly drops: TunnelDrops;
   readonly counter: TunnelCounter;
   readonly #options: TunnelServerOptions;
+  #rules: TunnelRules;
   readonly #members: Map<ServerCarrier, Member> = new Map();
   readonly #table = new PrefixTable<Member | typeof SELF>();
   readonly #pool = new PacketPool();
@@ -85,6 +87,7 @@ export class TunnelServer {
 
   constructor(options: TunnelServerOptions) {
     this.#options = options;
+    this.#rules = options.rules;
     this.drops = new TunnelDrops(options.log);
     const { port } = options;
     this.counter = new TunnelCounter(this.drops, port);
@@ -119,14 +122,8 @@ export class TunnelServer {
     const networks = this.#parse(request);
     if ("reason" in networks) return networks;
     const { addresses, routes } = networks;
-    for (const address of addresses) {
-      const message = this.#options.rules.refusesAddress(identity, address);
-      if (message !== null) return { reason: "not-allowed", message };
-    }
-    for (const route of routes) {
-      const message = this.#options.rules.refusesRoute(identity, route);
-      if (message !== null) return { reason: "not-allowed", message };
-    }
+    const message = this.#forbids(identity, addresses, routes);
+    if (message !== null) return { reason: "not-allowed", message };
     const looping = this.#refusesLoop(carrier, routes);
     if (looping !== null) return { reason: "not-allowed", message: looping };
     const wanted = [...addresses, ...routes];
@@ -139,11 +136,20 @@ export class TunnelServer {
       others.add(other);
     }
     // Who comes back before its old session is known to be dead takes its addresses over.
-    for (const other of others) this.#remove(other);
     const before = this.#members.get(carrier);
-    if (before !== undefined) this.#remove(before);
+    if (before !== undefined) others.add(before);
+    let count = wanted.length;
+    for (const other of this.#members.values()) {
+      if (other.peer === peer && !others.has(other)) count += other.addresses.length + other.routes.length;
+    }
+    if (count > MAX_NETWORKS) {
+      const words = `${peer} would have ${count} addresses and networks, the server lets one identity have ${MAX_NETWORKS}`;
+      return { reason: "over-quota", message: words };
+    }
+    for (const other of others) this.#remove(other);
     const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
     const member: Member = {
+      identity,
       peer,
       path,
       addresses,
@@ -171,10 +177,34 @@ export class TunnelServer {
     return { address: has };
   }
 
+  /** Other rules from now on; who has what they do not allow leaves the tunnel, and is told why when it asks again. */
+  permit(rules: TunnelRules): void {
+    this.#rules = rules;
+    for (const member of [...this.#members.values()]) {
+      const message = this.#forbids(member.identity, member.addresses, member.routes);
+      if (message === null) continue;
+      this.#options.log.warn({ peer: member.peer }, `${member.peer}: no longer allowed in the tunnel: ${message}`);
+      this.#remove(member);
+    }
+  }
+
   /** Ends all tunnels; the interface stays. */
   close(): void {
     clearInterval(this.#timer);
     for (const member of [...this.#members.values()]) this.#remove(member);
+  }
+
+  /** Why the rules do not let a peer have all this; null if they do. */
+  #forbids(peer: CertificateNames, addresses: readonly Network[], routes: readonly Network[]): string | null {
+    for (const address of addresses) {
+      const message = this.#rules.refusesAddress(peer, address);
+      if (message !== null) return message;
+    }
+    for (const route of routes) {
+      const message = this.#rules.refusesRoute(peer, route);
+      if (message !== null) return message;
+    }
+    return null;
   }
 
   #parse({ addresses, routes }: TunnelRequest): { addresses: Network[]; routes: Network[] } | Refusal {

@@ -3,6 +3,8 @@
  *
  *     one namespace: server  bats0 10.20.0.1 ---loopback--- client  bats1 10.20.0.2
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Certificates, Command, createCertificates } from "../cli/command.ts";
 import { Namespace, whyNoNamespaces } from "../netns.ts";
@@ -100,5 +102,30 @@ describe.skipIf(whyNot !== null)("the interfaces of a tunnel", () => {
     const second = start(namespace, ["server", ...own, "--up", "echo up", "--down", "echo down"]);
     expect(await second.exit).not.toBe(0);
     expect(second.lines).toEqual(expect.arrayContaining(["up", "down"]));
+  });
+
+  test("are a client's for as long as the rules say, which SIGHUP has read again", async () => {
+    const namespace = new Namespace();
+    const file = join(certificates.folder, "server.yaml");
+    const write = (allow: string[]) => {
+      const settings = { listen: 4433, tun: "bats0=10.20.0.1/24", allow };
+      const files = { ca: "ca.crt", cert: "localhost.crt", key: "localhost.key" };
+      // JSON is YAML.
+      writeFileSync(file, JSON.stringify({ server: { ...files, ...settings } }));
+    };
+    write(["edge-1=tun"]);
+    const server = start(namespace, ["server", "--config", file]);
+    await server.line(/serving on UDP/);
+    const client = startClient(namespace, []);
+    await client.line(/the tunnel is up/);
+    write(["edge-2=tun"]);
+    server.child.kill("SIGHUP");
+    await server.line(/edge-1: no longer allowed in the tunnel: edge-1 is not allowed to have 10\.20\.0\.2/);
+    await client.line(/the server ended the tunnel/);
+    await client.line(/refused: edge-1 is not allowed to have 10\.20\.0\.2/);
+    const before = client.lines.length;
+    write(["edge-1=tun"]);
+    server.child.kill("SIGHUP");
+    await client.line(/the tunnel is up/, before);
   });
 });

@@ -81,12 +81,16 @@ const STREAM = 4;
 let server: TunnelServer;
 afterEach(() => server.close());
 
-function setUp(clientToClient = false, more: string[] = [], mtu: number | undefined = undefined) {
-  const port = new FakePort();
-  const rules = new TunnelRules(
-    ["*=tun", "edge-1=tun:192.168.7.0/24", ...more].map((text) => parseTunnelRule(text)!),
+function rulesOf(...texts: string[]): TunnelRules {
+  return new TunnelRules(
+    texts.map((text) => parseTunnelRule(text)!),
     own,
   );
+}
+
+function setUp(clientToClient = false, more: string[] = [], mtu: number | undefined = undefined) {
+  const port = new FakePort();
+  const rules = rulesOf("*=tun", "edge-1=tun:192.168.7.0/24", ...more);
   server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silent });
   const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1", isReset = false) => {
     const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
@@ -197,6 +201,36 @@ describe("a tunnel's server", () => {
     expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
     expect(open("edge-3", ["10.0.0"]).answer).toMatchObject({ reason: "malformed" });
     expect(open("edge-3", []).answer).toMatchObject({ reason: "malformed" });
+  });
+
+  test("lets whoever other rules no longer allow what it has go, and nobody else", () => {
+    const { port, open } = setUp();
+    const first = open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]);
+    const second = open("edge-2", ["10.0.0.2"]);
+    const third = open("edge-3", ["10.0.0.3"]);
+    server.permit(rulesOf("edge-1=tun", "edge-2=tun", "edge-9=tun:10.0.0.2", "edge-3=tun:10.0.0.3"));
+    expect([first, second, third].map(({ stream }) => stream.destroyed)).toEqual([true, true, false]);
+    expect(port.routes.size).toBe(0);
+    expect(open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]).answer).toMatchObject({ reason: "not-allowed" });
+    expect(open("edge-1", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
+    expect(open("edge-9", ["10.0.0.2"]).answer).toEqual({ address: "10.0.0.2/32" });
+  });
+
+  test("lets no name have more than 64 addresses and networks, over all its sessions", () => {
+    const { open } = setUp();
+    const hosts = (from: number, count: number) => Array.from({ length: count }, (_, i) => `10.0.0.${from + i}`);
+    expect(open("edge-1", hosts(1, 40)).answer).not.toHaveProperty("reason");
+    expect(open("edge-1", hosts(41, 25)).answer).toEqual({
+      reason: "over-quota",
+      message: "edge-1 would have 65 addresses and networks, the server lets one identity have 64",
+    });
+    expect(open("edge-1", hosts(41, 24)).answer).not.toHaveProperty("reason");
+    expect(open("edge-2", ["10.0.0.200"]).answer).not.toHaveProperty("reason");
+    // What is taken over counts once, and a refused request takes nothing over.
+    expect(open("edge-1", [...hosts(1, 40), "10.0.0.201"]).answer).toMatchObject({ reason: "over-quota" });
+    expect(server.clients).toBe(3);
+    expect(open("edge-1", hosts(1, 39)).answer).not.toHaveProperty("reason");
+    expect(open("edge-1", ["10.0.0.201"]).answer).not.toHaveProperty("reason");
   });
 
   test("keeps clients apart, and tells them; or joins them, a hop further", () => {
