@@ -77,6 +77,10 @@ export class LinuxTun implements TunDevice {
     return this.#configuration.created;
   }
 
+  get isUp(): boolean {
+    return this.#configuration.isUp;
+  }
+
   start(): void {
     if (this.#closed || this.#watcher !== null) return;
     this.#watcher = new FdWatcher(this.#libc, this.#fd, this.#readable, ignore);
@@ -190,6 +194,10 @@ export class LinuxTun implements TunDevice {
   setMtu(mtu: number): void {
     checkMtu(mtu);
     this.#configuration.setMtu(mtu);
+  }
+
+  addAddress(network: string): void {
+    this.#configuration.addAddress(parseNetwork(network, "the address"));
   }
 
   addRoute(network: string): void {

@@ -55,8 +55,12 @@ export class TunConfiguration {
     if (!this.#undo.has("mtu")) this.#undo.set("mtu", (netlink) => netlink.setMtu(this.#index, before));
   }
 
+  get isUp(): boolean {
+    return ((this.#ask(SIOCGIFFLAGS) ?? 0) & IFF_UP) !== 0;
+  }
+
   setUp(): void {
-    if (((this.#ask(SIOCGIFFLAGS) ?? 0) & IFF_UP) !== 0) return;
+    if (this.isUp) return;
     this.#do("switch on", `ip link set dev ${this.name} up`, (netlink) => netlink.setUp(this.#index));
     this.#undo.set("up", (netlink) => netlink.setDown(this.#index));
   }

@@ -36,6 +36,8 @@ export interface TunDevice {
   readonly mtu: number;
   /** Whether it was made here and goes when this program ends; else an administrator made it, and it stays. */
   readonly created: boolean;
+  /** Whether it is switched on, asked of the kernel: off, it loses what is written, its routes and its IPv6 addresses. */
+  readonly isUp: boolean;
   readonly offloads: TunOffloads;
   readonly counters: TunCounters;
   /**
@@ -65,6 +67,8 @@ export interface TunDevice {
   resume(): void;
   /** Sets the interface's MTU; throws if it may not. Packets on their way may still be longer. */
   setMtu(mtu: number): void;
+  /** Puts an address ("10.20.0.1/24") on the interface unless that has it; throws if it may not. */
+  addAddress(network: string): void;
   /** Adds a route to a network ("192.168.7.0/24") over the interface, or takes away one so added; throws if it may not. */
   addRoute(network: string): void;
   removeRoute(network: string): void;

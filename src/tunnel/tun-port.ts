@@ -1,6 +1,6 @@
 /**
- * The interface of a tunnel: a TUN device that is opened again when someone deletes it, with the routes and the MTU that it had, and
- * whose writes are flushed once a turn.
+ * The interface of a tunnel: a TUN device that is opened again when someone deletes it, with the routes and the MTU that it had, which
+ * gets back what it lost when someone switches it off and on, and whose writes are flushed once a turn.
  */
 
 import type { Log } from "../proxy/log.ts";
@@ -10,6 +10,9 @@ import { type Network, parseNetwork } from "../tun/network.ts";
 /** How soon a device that is gone is opened again, and how seldom that is tried at last. */
 const REOPEN_MIN_MS = 500;
 const REOPEN_MAX_MS = 10_000;
+
+/** How often it is asked whether it is switched on. */
+const WATCH_MS = 1000;
 
 /** What an interface has before any path is known: what a datagram of 1472 bytes carries, or a little less. */
 const INITIAL_MTU = 1380;
@@ -26,7 +29,7 @@ export class TunPort {
   /** Of packets from this machine: lent for the time of the call, may be written to. Set before `open`. */
   onPacket: TunDevice["onPacket"] = () => {};
   onBatchEnd: () => void = () => {};
-  /** After the device was opened again. */
+  /** After the device was opened again, or switched on again. */
   onReopened: () => void = () => {};
   readonly #options: TunPortOptions;
   readonly #routes: Set<string> = new Set();
@@ -42,6 +45,7 @@ export class TunPort {
   #flushing = false;
   #closed = false;
   #timer: NodeJS.Timeout | null = null;
+  #watchTimer: NodeJS.Timeout | null = null;
 
   constructor(options: TunPortOptions) {
     this.#options = options;
@@ -101,6 +105,7 @@ export class TunPort {
     for (const route of this.#routes) this.#applyRoute(route);
     device.unref();
     device.start();
+    this.#watch(device, true);
   }
 
   /** Gives a packet to this machine; copied. False: there is no device. */
@@ -164,6 +169,7 @@ export class TunPort {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#watchTimer !== null) clearTimeout(this.#watchTimer);
     const device = this.#device;
     this.#device = null;
     await device?.close();
@@ -181,6 +187,32 @@ export class TunPort {
     this.#told.add(errorName);
     const why = errorName === "EIO" ? "EIO: is the interface down?" : errorName;
     this.#options.log.warn({ tun: this.name, code: errorName }, `${this.name}: the kernel takes no packets (${why})`);
+  }
+
+  /** Who switched it off had a reason, so it is not switched on from here. */
+  #watch(device: TunDevice, wasUp: boolean): void {
+    this.#watchTimer = setTimeout(() => {
+      if (device !== this.#device) return;
+      const { name, isUp } = device;
+      if (wasUp && !isUp) {
+        const words = `someone switched ${name} off: nothing passes until "ip link set dev ${name} up"`;
+        this.#options.log.warn({ tun: name }, words);
+      } else if (!wasUp && isUp) {
+        this.#options.log.info({ tun: name }, `${name}: is switched on again`);
+        for (const { text } of this.#options.addresses) this.#applyAddress(text);
+        for (const route of this.#routes) this.#applyRoute(route);
+        this.onReopened();
+      }
+      this.#watch(device, isUp);
+    }, WATCH_MS).unref();
+  }
+
+  #applyAddress(text: string): void {
+    try {
+      this.#device?.addAddress(text);
+    } catch (error) {
+      this.#complain(error);
+    }
   }
 
   #onGone(error: Error): void {

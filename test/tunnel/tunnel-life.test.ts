@@ -128,4 +128,21 @@ describe.skipIf(whyNot !== null)("the interfaces of a tunnel", () => {
     server.child.kill("SIGHUP");
     await client.line(/the tunnel is up/, before);
   });
+
+  test("stay off when they are switched off, and are whole when they are switched on again", async () => {
+    const namespace = new Namespace();
+    const both = ["--tun", "bats0=10.20.0.1/24,fd20::1/64", ...allow("tun", "tun:192.168.9.0/24")];
+    const server = startServer(namespace, [...both, "--up", "echo hooked"]);
+    await server.line(/serving on UDP/);
+    const client = startClient(namespace, ["--route", "192.168.9.0/24"]);
+    await client.line(/the tunnel is up/);
+    const before = server.lines.length;
+    namespace.ip("link", "set", "bats0", "down");
+    await server.line(/someone switched bats0 off.*"ip link set dev bats0 up"/, before);
+    expect(namespace.ip("addr", "show", "dev", "bats0")).not.toContain("fd20::1");
+    namespace.ip("link", "set", "bats0", "up");
+    await server.line(/^hooked/, before);
+    expect(namespace.ip("addr", "show", "dev", "bats0")).toMatch(/10\.20\.0\.1\/24[\s\S]*fd20::1\/64/);
+    expect(namespace.ip("route")).toMatch(/192\.168\.9\.0\/24 dev bats0/);
+  });
 });
