@@ -67,7 +67,7 @@ export function sessionOptions({ tun }: TunnelOptions): SessionOptions {
   return tun === undefined ? {} : { redundancy: { promptTarget: PROMPT_TARGET, target: TARGET, budget: BUDGET } };
 }
 
-/** Opens the interface, or says in words why not. However the program ends, short of SIGKILL, what was set on it is taken back. */
+/** Opens the interface, or says in words why not. What was set on it is taken back however the program ends, unless a signal kills it. */
 export async function openPort({ tun, tunMtu }: TunnelOptions, log: Log): Promise<TunPort> {
   const { name, addresses } = tun!;
   const port = new TunPort({ name, addresses, mtu: tunMtu, log });
