@@ -44,11 +44,10 @@ export interface ByteCounts {
 }
 
 export function sessionStats(holder: SessionHolder, streams: number, counts: ByteCounts): SessionStats {
-  const over = holder.state === "over";
   return {
-    state: over ? "closed" : holder.state === "suspended" ? "suspended" : "open",
+    state: holder.state === "over" ? "closed" : holder.state === "suspended" ? "suspended" : "open",
     streams,
-    ...transportStats(holder.current?.routed.link ?? null, over ? null : holder.session),
+    ...transportStats(holder.current?.routed.link ?? null, holder.session),
     ...counts,
     io: holder.driver.socket.kind,
     aead: holder.current?.handshake.aead ?? "",

@@ -18,8 +18,10 @@ export class Metrics {
     this.#counter("forwards_total", "Forwarded connections and flows that are over");
     this.#counter("refused_total", "Sessions, connections, flows and listeners that were refused");
     this.#counter("over_quota_total", "Of those, and sessions: refused because their identity had as many as it may");
-    this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, to the peer", ["peer"]);
-    this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, from the peer", ["peer"]);
+    this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, UDP and the tunnel, to the peer", ["peer"]);
+    this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, UDP and the tunnel, from the peer", [
+      "peer",
+    ]);
     this.#counter("fallback_datagrams_total", "Datagrams over TLS in UDP's place", ["direction"]);
     this.#counter("fallback_bytes_total", "Bytes of those", ["direction"]);
     this.#counter(

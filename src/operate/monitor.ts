@@ -172,8 +172,8 @@ function sumOf(a: FallbackStats | null, b: FallbackStats | null): FallbackStats 
 function addTo(peers: Map<string, PeerTotals>, name: string, stats: SessionStats): PeerTotals {
   const totals = peers.get(name) ?? { sessions: 0, bytesSent: 0, bytesReceived: 0 };
   totals.sessions++;
-  totals.bytesSent += stats.streamBytesWritten;
-  totals.bytesReceived += stats.streamBytesRead;
+  totals.bytesSent += bytesSent(stats);
+  totals.bytesReceived += bytesReceived(stats);
   peers.set(name, totals);
   return totals;
 }
@@ -197,13 +197,22 @@ function statusOf({ id, session, forwards, sinceMs }: Entry): SessionStatus {
     datagramBytes: stats.datagramBytes,
     connections: forwards.connections,
     flows: forwards.flows,
-    bytesSent: stats.streamBytesWritten,
-    bytesReceived: stats.streamBytesRead,
+    bytesSent: bytesSent(stats),
+    bytesReceived: bytesReceived(stats),
     memoryBytes: stats.memoryBytes,
     pathChanges: stats.pathChanges,
     io: stats.io,
     aead: stats.aead,
   };
+}
+
+/** Of connections, UDP and the tunnel. */
+function bytesSent(stats: SessionStats): number {
+  return stats.streamBytesWritten + stats.datagramBytesSent;
+}
+
+function bytesReceived(stats: SessionStats): number {
+  return stats.streamBytesRead + stats.datagramBytesReceived;
 }
 
 /** JSON knows no NaN. */

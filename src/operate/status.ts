@@ -48,7 +48,7 @@ export interface SessionStatus {
   datagramBytes: number;
   connections: number;
   flows: number;
-  /** Of forwarded connections, to the peer and from it. */
+  /** Of forwarded connections, UDP and the tunnel, to the peer and from it. */
   bytesSent: number;
   bytesReceived: number;
   memoryBytes: number;

@@ -39,6 +39,9 @@ export interface TransportStats {
   datagramsExpired: number;
   datagramsReceived: number;
   datagramsIncomplete: number;
+  /** Bytes of those that were taken, and of those that were handed over. */
+  datagramBytesSent: number;
+  datagramBytesReceived: number;
   /** Bytes of memory that the session holds. */
   memoryBytes: number;
   /** Times that the path changed. */
@@ -76,6 +79,8 @@ export function transportStats(link: Link | null, session: Session | null): Tran
     datagramsExpired: datagrams?.expired ?? 0,
     datagramsReceived: datagrams?.delivered ?? 0,
     datagramsIncomplete: datagrams?.incomplete ?? 0,
+    datagramBytesSent: datagrams?.sentBytes ?? 0,
+    datagramBytesReceived: datagrams?.deliveredBytes ?? 0,
     memoryBytes: symbols?.memoryBytes ?? 0,
     pathChanges: link?.stats.pathChanges ?? 0,
   };

@@ -77,15 +77,23 @@ describe("datagrams", () => {
     const [server] = (await accepted) as [Session];
     const got = collect(server, "datagram");
     let taken = 0;
+    let bytes = 0;
     for (let i = 0; i < 300; i++) {
       const data = Buffer.alloc(i % 50 === 0 ? 30_000 : 100 + i, i & 255);
       if (client.sendDatagram(data)) taken++;
+      bytes += data.length;
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expect(taken).toBe(300);
     await expect.poll(() => got.length, { timeout: 3000 }).toBeGreaterThan(290);
     for (const data of got) expect(data.every((byte) => byte === data[0])).toBe(true);
-    expect(server.stats().datagramsReceived).toBe(got.length);
+    const closed = once(server, "close");
+    await client.close();
+    await closed;
+    const received = got.reduce((sum, { length }) => sum + length, 0);
+    // Whoever keeps accounts asks when the session is over.
+    expect(client.stats()).toMatchObject({ datagramsSent: 300, datagramBytesSent: bytes });
+    expect(server.stats()).toMatchObject({ datagramsReceived: got.length, datagramBytesReceived: received });
   });
 
   it("are dropped, and said to be, when more wait than the path takes", async () => {

@@ -1,5 +1,6 @@
 /** `--metrics`, `--dashboard` and `bats-proxy status` with the built command. */
 import { createHash } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
@@ -83,6 +84,40 @@ describe("a running proxy", () => {
     expect(table.output).toMatch(/edge-1 +127\.0\.0\.1:\d+/);
     await stop();
     while ((await fetch(`${client}/readyz`)).status !== 503) await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+
+  it("counts what goes by UDP, also when the session is over", async () => {
+    const echo = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(echo, "listening");
+    echo.on("message", (payload, { port }) => echo.send(payload, port, "127.0.0.1"));
+    const target = `udp:127.0.0.1:${echo.address().port}`;
+    const listens = ["--listen", "127.0.0.1:0", "--metrics", "0"];
+    const server = start("server", ...listens, ...certificates.of("localhost"), "--allow", `*=${target}`);
+    const url = /http:\S+\d/.exec(await server.line(/metrics and status at/))![0];
+    const port = /:(\d+),/.exec(await server.line(/serving on/))![1];
+    const forward = ["-L", `udp:127.0.0.1:0=${target}`];
+    const client = start("client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...forward);
+    const local = Number(/listening at udp:[^ ]*:(\d+)/.exec(await client.line(/listening at/))![1]);
+    await client.line(/connected/);
+    const asking = createSocket("udp4");
+    let answered = 0;
+    asking.on("message", (payload) => {
+      answered += payload.length;
+    });
+    while (answered < 10_000) {
+      asking.send(Buffer.alloc(1000), local, "127.0.0.1");
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const bytesOf = async (way: string): Promise<number> =>
+      Number(
+        new RegExp(`peer_${way}_bytes_total\\{peer="edge-1"\\} (\\d+)`).exec(await fetchText(`${url}/metrics`))?.[1],
+      );
+    for (const way of ["sent", "received"]) expect(await bytesOf(way), way).toBeGreaterThanOrEqual(10_000);
+    await client.kill("SIGTERM");
+    await server.line(/edge-1: gone/);
+    for (const way of ["sent", "received"]) expect(await bytesOf(way), way).toBeGreaterThanOrEqual(10_000);
+    asking.close();
+    echo.close();
   });
 
   it("has a page without outside resources, which runs nothing but its own script", async () => {

@@ -17,7 +17,8 @@ class FakeSession extends EventEmitter {
   }
 
   stats(): SessionStats {
-    const zeros = { lossRate: 0, redundancy: 0, streamBytesWritten: 0, streamBytesRead: 0, memoryBytes: 0 };
+    const zeros = { lossRate: 0, redundancy: 0, memoryBytes: 0 };
+    const noBytes = { streamBytesWritten: 0, streamBytesRead: 0, datagramBytesSent: 0, datagramBytesReceived: 0 };
     const texts = { state: "open", io: "native", aead: "aes-128-gcm", congestion: "bbr", congestionState: "probe" };
     return {
       rttMs: Number.NaN,
@@ -25,6 +26,7 @@ class FakeSession extends EventEmitter {
       pacingRateBps: 0,
       windowBytes: 0,
       ...zeros,
+      ...noBytes,
       ...texts,
       ...this.values,
     } as SessionStats;
@@ -48,6 +50,16 @@ describe("the monitor", () => {
     ]);
     expect(monitor.peers()).toEqual(new Map([["edge-1", { sessions: 2, bytesSent: 105, bytesReceived: 10 }]]));
     expect(monitor.status().totals.sessions).toBe(2);
+  });
+
+  it("counts the bytes of connections and those of datagrams together", () => {
+    const monitor = new Monitor("server", "1.2.3");
+    const bytes = { streamBytesWritten: 1, datagramBytesSent: 20, streamBytesRead: 300, datagramBytesReceived: 4000 };
+    const session = new FakeSession(bytes);
+    monitor.add(session, forwardsOf("edge-1"));
+    expect(monitor.status().sessions).toMatchObject([{ bytesSent: 21, bytesReceived: 4300 }]);
+    session.emit("close");
+    expect(monitor.peers().get("edge-1")).toEqual({ sessions: 1, bytesSent: 21, bytesReceived: 4300 });
   });
 
   it("remembers a bounded number of names, and loses no byte of those it forgets", () => {

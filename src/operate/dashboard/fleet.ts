@@ -36,7 +36,7 @@ export const LOSSY = 0.05;
 
 export interface Member {
   status: SessionStatus;
-  /** Bytes of connections, in bits a second, since the status before; NaN at first. */
+  /** Bytes of connections, UDP and the tunnel, in bits a second, since the status before; NaN at first. */
   sentBps: number;
   receivedBps: number;
   readonly track: Track<SessionMeasure>;

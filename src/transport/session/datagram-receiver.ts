@@ -29,8 +29,8 @@ interface Partial {
 }
 
 export class DatagramReceiver {
-  /** Handed out whole; whole, but not read in time; never whole; malformed. */
-  readonly counts = { delivered: 0, overflowed: 0, incomplete: 0, invalid: 0 };
+  /** Handed out whole, and bytes of those; whole, but not read in time; never whole; malformed. */
+  readonly counts = { delivered: 0, deliveredBytes: 0, overflowed: 0, incomplete: 0, invalid: 0 };
   readonly #frame = new DatagramFrame();
   readonly #partial: Map<number, Partial> = new Map();
   #partialBytes = 0;
@@ -83,6 +83,7 @@ export class DatagramReceiver {
     this.#whole[this.#head++] = EMPTY;
     this.#bytes -= data.length + DATAGRAM_COST;
     this.counts.delivered++;
+    this.counts.deliveredBytes += data.length;
     if (this.#head === this.#whole.length) {
       this.#whole.length = 0;
       this.#head = 0;
@@ -96,6 +97,7 @@ export class DatagramReceiver {
   #deliver(data: Uint8Array, lent: boolean): void {
     if (this.sink?.(data) === true) {
       this.counts.delivered++;
+      this.counts.deliveredBytes += data.length;
       return;
     }
     if (this.#bytes + data.length + DATAGRAM_COST > DATAGRAM_READ_BYTES) {

@@ -55,8 +55,8 @@ interface Waiting {
 }
 
 export class DatagramSender implements DatagramSource {
-  /** Taken, refused for want of room, and dropped because they had waited too long. */
-  readonly counts = { taken: 0, refused: 0, expired: 0 };
+  /** Taken, and bytes of those; refused for want of room, and dropped because they had waited too long. */
+  readonly counts = { taken: 0, takenBytes: 0, refused: 0, expired: 0 };
   readonly #rttMs: () => number;
   readonly #queue: Waiting[] = [];
   #head = 0;
@@ -90,6 +90,7 @@ export class DatagramSender implements DatagramSource {
       return false;
     }
     this.counts.taken++;
+    this.counts.takenBytes += data.length;
     this.#bytes += data.length;
     this.#queue.push({ data: new Uint8Array(data), lifeMs: deadlineMs, deadlineMs: Number.NaN });
     return true;
@@ -180,6 +181,7 @@ export class DatagramSender implements DatagramSource {
     feed.take(bytes, start);
     this.#waits = 0;
     this.counts.taken++;
+    this.counts.takenBytes += length;
     this.deadlineMs = Math.max(this.deadlineMs, nowMs + feed.lifeMs);
     return start + length;
   }
@@ -194,6 +196,7 @@ export class DatagramSender implements DatagramSource {
     const data = new Uint8Array(length);
     feed.take(data, 0);
     this.counts.taken++;
+    this.counts.takenBytes += length;
     this.#bytes += length;
     this.#queue.push({ data, lifeMs: feed.lifeMs, deadlineMs: nowMs + feed.lifeMs });
     this.#stamped++;

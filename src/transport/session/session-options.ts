@@ -118,16 +118,18 @@ export interface RedundancyStats {
   probe: number;
 }
 
-/** Numbers of datagrams, but for `givenUpBatches`. */
+/** Numbers of datagrams, but for `givenUpBatches` and bytes. */
 export interface DatagramStats {
-  /** Taken by `sendDatagram`; not taken, for want of room; too old before they could leave. */
+  /** Taken by `sendDatagram` or of a feed; not taken, for want of room; too old before they could leave. */
   sent: number;
+  sentBytes: number;
   refused: number;
   expired: number;
   /** Batches in which something was still missing at the deadline. */
   givenUpBatches: number;
-  /** Read by the application; dropped because it did not read; never whole though a part came. */
+  /** Read by the application, or taken by its sink; dropped because it did not read; never whole though a part came. */
   delivered: number;
+  deliveredBytes: number;
   overflowed: number;
   incomplete: number;
 }

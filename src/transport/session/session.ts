@@ -138,15 +138,17 @@ export class Session implements LinkUser {
 
   get stats(): SessionStats {
     const out = this.#datagramsOut.counts;
-    const { delivered, overflowed, incomplete } = this.#datagramsIn.counts;
+    const { delivered, deliveredBytes, overflowed, incomplete } = this.#datagramsIn.counts;
     return {
       ...this.#exchange.stats,
       datagrams: {
         sent: out.taken,
+        sentBytes: out.takenBytes,
         refused: out.refused,
         expired: out.expired,
         givenUpBatches: this.#exchange.givenUpBatches,
         delivered,
+        deliveredBytes,
         overflowed,
         incomplete,
       },

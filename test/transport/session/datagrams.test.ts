@@ -151,7 +151,9 @@ describe("datagrams", () => {
     for (let step = 0; step < 100; step++) pipe.step();
     for (let i = 0; i < lengths.length; i++) expect(server.readDatagram()).toEqual(datagram(i, lengths[i]));
     expect(server.readDatagram()).toBeNull();
-    expect(client.stats.datagrams).toMatchObject({ sent: lengths.length, expired: 0 });
+    const bytes = lengths.reduce((sum, length) => sum + length);
+    expect(client.stats.datagrams).toMatchObject({ sent: lengths.length, sentBytes: bytes, expired: 0 });
+    expect(server.stats.datagrams).toMatchObject({ delivered: lengths.length, deliveredBytes: bytes });
     client.destroy();
     server.destroy();
   });
@@ -170,7 +172,11 @@ describe("datagrams", () => {
       let read = 0;
       for (let data = server.readDatagram(); data !== null; data = server.readDatagram()) read += data[0] % 2;
       expect(sunk + read + 400).toBeGreaterThan(0.98 * sent);
-      expect(server.stats.datagrams.delivered).toBe(sunk + read);
+      expect(server.stats.datagrams).toMatchObject({
+        delivered: sunk + read,
+        deliveredBytes: 1300 * (sunk + read),
+      });
+      expect(client.stats.datagrams.sentBytes).toBe(1300 * client.stats.datagrams.sent);
       const { repairBytes, sourceBytes } = client.stats.redundancy;
       repairs.push(repairBytes / sourceBytes);
       client.destroy();
