@@ -24,13 +24,20 @@ export function withConfiguration(args: readonly string[], roles: ReadonlyMap<st
   if (path === null) return [...args];
   versionRead = fileVersion(path);
   try {
-    const section = readConfiguration(path, roles, ROLES).find((candidate) => candidate.role === role);
+    const section = readConfiguration(path, roles, { others: ROLES, given: longOptionsIn(rest) }).find(
+      (candidate) => candidate.role === role,
+    );
     if (section === undefined) throw new ConfigurationError(`${path} has no section "${role}:"`);
     return [role, ...section.arguments, ...rest];
   } catch (error) {
     if (error instanceof ConfigurationError) throw new UserError(EXIT.usage, error.message);
     throw error;
   }
+}
+
+/** Without dashes. */
+function longOptionsIn(args: readonly string[]): Set<string> {
+  return new Set(args.filter((arg) => arg.startsWith("--")).map((arg) => arg.slice(2).split("=", 1)[0]));
 }
 
 /** The value of `--config` among options. */

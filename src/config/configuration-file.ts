@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import {
+  Document,
+  isAlias,
   isMap,
   isScalar,
   isSeq,
@@ -27,17 +29,29 @@ export class ConfigurationError extends Error {
 /** A role's section. */
 export interface Section {
   readonly role: string;
+  /** Where it begins, as FILE:LINE:COLUMN. */
+  readonly place: string;
   /** For the command line, in the order of the file. */
   readonly arguments: string[];
-  /** Where each key's value stands, as FILE:LINE:COLUMN. */
+  /** Where each key's value stands, likewise. */
   readonly places: ReadonlyMap<string, string>;
 }
 
-/** The sections of `path`, checked. `roles` are the commands by name; sections that are named in `others` may be there, unread. */
+export interface ReadOptions {
+  /** Sections that may be there, unread. */
+  others?: readonly string[];
+  /** Keys whose values stand elsewhere, so that none may be missing here. */
+  given?: ReadonlySet<string>;
+}
+
+/**
+ * The sections of `path`, checked. `roles` are the commands by name. Sections with a name that begins with `x-` are for anchors, and are
+ * not read by themselves.
+ */
 export function readConfiguration(
   path: string,
   roles: ReadonlyMap<string, Command>,
-  others: readonly string[] = [],
+  options: ReadOptions = {},
 ): Section[] {
   let text: string;
   try {
@@ -46,24 +60,28 @@ export function readConfiguration(
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     throw new ConfigurationError(missing ? `${path} does not exist` : `${path}: ${(error as Error).message}`);
   }
-  return new Reader(path, roles, others).read(text);
+  return new Reader(path, roles, options).read(text);
 }
 
 class Reader {
   readonly #path: string;
   readonly #roles: ReadonlyMap<string, Command>;
   readonly #others: readonly string[];
+  readonly #given: ReadonlySet<string>;
   readonly #lines = new LineCounter();
   readonly #faults: string[] = [];
+  #document = new Document();
 
-  constructor(path: string, roles: ReadonlyMap<string, Command>, others: readonly string[]) {
-    this.#others = others;
+  constructor(path: string, roles: ReadonlyMap<string, Command>, options: ReadOptions) {
+    this.#others = options.others ?? [];
+    this.#given = options.given ?? new Set();
     this.#path = path;
     this.#roles = roles;
   }
 
   read(text: string): Section[] {
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
+    this.#document = document;
     for (const { message, pos } of document.errors) this.#fault(pos[0], message);
     if (this.#faults.length > 0) this.#giveUp();
     const names = [...this.#roles.keys()];
@@ -74,53 +92,93 @@ class Reader {
       for (const pair of document.contents.items) {
         const role = keyOf(pair);
         const command = this.#roles.get(role);
-        if (command === undefined && this.#others.includes(role)) continue;
+        if (command === undefined && (role.startsWith("x-") || this.#others.includes(role))) continue;
         if (command === undefined)
           this.#faultAt(pair.key as Node, `${role}: no section has that name${hint(role, names)}`);
-        else sections.push({ role, ...this.#readSection(role, pair, settingsOf(command)) });
+        else {
+          const place = this.#placeOf((pair.key as Node).range?.[0] ?? 0);
+          sections.push({ role, place, ...this.#readSection(role, pair, settingsOf(command)) });
+        }
       }
     }
     if (this.#faults.length > 0) this.#giveUp();
     return sections;
   }
 
-  #readSection(role: string, pair: Pair, settings: ReadonlyMap<string, Setting>): Omit<Section, "role"> {
-    const section = pair.value as Node | null;
+  #readSection(
+    role: string,
+    pair: Pair,
+    settings: ReadonlyMap<string, Setting>,
+  ): Pick<Section, "arguments" | "places"> {
+    const section = this.#resolve(pair.value as Node | null);
     const args: string[] = [];
     const places = new Map<string, string>();
     if (section !== null && !isMap(section) && !(isScalar(section) && section.value === null)) {
       this.#faultAt(section, `${role}: its settings stand below it, indented, each as KEY: VALUE`);
       return { arguments: args, places };
     }
-    for (const item of isMap(section) ? (section as YAMLMap).items : []) {
-      const key = keyOf(item);
-      places.set(key, this.#placeOf(((item.value ?? item.key) as Node).range?.[0] ?? 0));
+    for (const [key, item] of isMap(section) ? this.#settingsIn(section) : []) {
+      const value = item.value as Node | null;
+      const node = this.#resolve(value) ?? value ?? (item.key as Node);
+      places.set(key, this.#placeOf(node.range?.[0] ?? 0));
       const setting = settings.get(key);
       if (setting === undefined) {
         this.#faultAt(item.key as Node, `${key}: ${role} has no such setting${hint(key, settings.keys())}`);
       } else {
-        args.push(...this.#readSetting(setting, item));
+        args.push(...this.#readSetting(setting, node));
       }
     }
     for (const { key, option } of settings.values()) {
-      if (option.mandatory && !places.has(key))
+      if (option.mandatory && !places.has(key) && !this.#given.has(key))
         this.#faultAt(pair.key as Node, `${role}: ${key} is missing: ${option.description}`);
     }
     return { arguments: args, places };
   }
 
-  #readSetting(setting: Setting, { key, value }: Pair): string[] {
-    const node = value as Node | null;
+  /** By key, without those that a merged map (`<<`) says otherwise than the map itself, or one that is merged before. */
+  #settingsIn(map: YAMLMap, within: readonly Node[] = []): Map<string, Pair> {
+    const own = new Map(map.items.map((item) => [keyOf(item), item]));
+    const merge = own.get(MERGE_KEY);
+    if (merge === undefined) return own;
+    own.delete(MERGE_KEY);
+    const node = (merge.value ?? merge.key) as Node;
+    const value = this.#resolve(node);
+    const sources = isSeq(value) ? value.items.map((item) => this.#resolve(item as Node)) : [value];
+    for (const source of sources) {
+      if (!isMap(source)) {
+        this.#faultAt(node, `${MERGE_KEY}: wanted a map of settings, or a list of such`);
+      } else if (source === map || within.includes(source)) {
+        this.#faultAt(node, `${MERGE_KEY}: a map cannot be merged into itself`);
+      } else {
+        for (const [key, item] of this.#settingsIn(source, [...within, map])) if (!own.has(key)) own.set(key, item);
+      }
+    }
+    return own;
+  }
+
+  /** What an alias stands for. */
+  #resolve(node: Node | null): Node | null {
+    if (!isAlias(node)) return node;
+    const resolved = node.resolve(this.#document) ?? null;
+    if (resolved === null) this.#faultAt(node, `*${node.source}: nothing before has that anchor`);
+    return resolved;
+  }
+
+  #readSetting(setting: Setting, node: Node): string[] {
     if (isSeq(node)) {
-      if (setting.kind === "list") return node.items.flatMap((item) => this.#readValue(setting, item as Node));
+      if (setting.kind === "list") {
+        return node.items.flatMap((item) => this.#readValue(setting, this.#resolve(item as Node) ?? (item as Node)));
+      }
       this.#faultAt(node, `${setting.key}: one value, not a list`);
       return [];
     }
-    return this.#readValue(setting, node ?? (key as Node));
+    return this.#readValue(setting, node);
   }
 
   #readValue(setting: Setting, node: Node): string[] {
     const { key, option, kind, isFile } = setting;
+    // Without what it stands for; that was said.
+    if (isAlias(node)) return [];
     if (!isScalar(node) || node.value === null || node.value === key) {
       this.#faultAt(node, `${key}: a value is missing, wanted ${wantedOf(setting)}`);
       return [];
@@ -159,6 +217,9 @@ class Reader {
     throw new ConfigurationError(this.#faults.join("\n"));
   }
 }
+
+/** YAML 1.1's, which the core schema of 1.2 lacks and many files have. */
+const MERGE_KEY = "<<";
 
 function keyOf({ key }: Pair): string {
   return isScalar(key) ? textOf(key) : String(key);

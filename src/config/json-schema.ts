@@ -10,6 +10,7 @@ export function configurationSchema(roles: ReadonlyMap<string, Command>): object
     type: "object",
     additionalProperties: false,
     minProperties: 1,
+    patternProperties: { "^x-": { description: "For anchors; not read by itself." } },
     properties: Object.fromEntries(sections),
   };
 }

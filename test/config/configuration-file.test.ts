@@ -83,6 +83,33 @@ describe("a configuration file", () => {
     expect(faultOf("server:\n\tlisten: 1\n")).toMatch(/^2:1: /);
   });
 
+  it("may say things once and refer to them: anchors, merged maps, sections of its own named x-", () => {
+    const common = "x-files: &files\n  ca: /a\n  cert: &cert /b\n  key: /c\n";
+    const [server, client] = read(
+      `${common}server:\n  <<: *files\n  listen: 1\n  cert: /other\n  allow: &rules\n    - '*=tcp:1.2.3.4:80'\n` +
+        `  allow-listen: *rules\n` +
+        `client:\n  <<: [{ key: /d }, *files]\n  connect: a:1\n  crl: *cert\n`,
+    );
+    expect(server.arguments.toSorted()).toEqual(
+      [
+        ...["--allow-listen=*=tcp:1.2.3.4:80", "--allow=*=tcp:1.2.3.4:80"],
+        ...["--ca=/a", "--cert=/other", "--key=/c", "--listen=1"],
+      ].toSorted(),
+    );
+    expect(client.arguments.toSorted()).toEqual(["--ca=/a", "--cert=/b", "--connect=a:1", "--crl=/b", "--key=/d"]);
+    expect(client.places.get("ca")).toMatch(/bats\.yaml:2:7$/);
+    expect(faultOf(`server:\n  listen: 1\n  ca: a\n  cert: b\n  key: *none\n`)).toBe(
+      "5:8: *none: nothing before has that anchor",
+    );
+    expect(faultOf(`server: &own\n  <<: *own\n`)).toMatch(/^2:7: <<: a map cannot be merged into itself/);
+    expect(faultOf(`server:\n  <<: 1\n  listen: 1\n${FILES}`)).toMatch(/^2:7: <<: /);
+  });
+
+  it("needs not say what is said elsewhere", () => {
+    writeFileSync(path, "client:\n  ca: a\n  cert: b\n");
+    expect(readConfiguration(path, roles, { given: new Set(["connect", "key"]) })[0].arguments).toHaveLength(2);
+  });
+
   it("is told all its faults at once", () => {
     expect(faultOf(`server:\n  listen: x\n${FILES}  drain: -1\n  foo: 1\n`).split("\n")).toHaveLength(3);
   });
