@@ -7,6 +7,7 @@ import { CredentialsError } from "../tls/index.ts";
 import type { Configure, Role } from "./configuration.ts";
 import { type CredentialPaths, checkCredentials, credentialsWords, exitCodeOf } from "./credential-files.ts";
 import { addHelp, type HelpText } from "./help.ts";
+import { OptionFaultsError } from "./option-faults.ts";
 import { EXIT, type ExitCode, UserError } from "./user-error.ts";
 
 const HELP: HelpText = {
@@ -35,14 +36,10 @@ export function createCheckCommand(roles: ReadonlyMap<string, Configure>): Comma
 function check(file: string, commands: ReadonlyMap<string, Command>): void {
   const faults: Fault[] = [];
   for (const section of sectionsOf(file, commands)) {
-    let paths = {} as CredentialPaths;
-    (commands.get(section.role) as Command)
-      .exitOverride()
-      .action((options: CredentialPaths) => {
-        paths = options;
-      })
-      .parse(section.arguments, { from: "user" });
-    const found = faultsOf(section, paths);
+    const command = (commands.get(section.role) as Command).exitOverride().action(() => {});
+    const together = faultsTogether(section, command);
+    const paths = command.opts<CredentialPaths>();
+    const found = [...together, ...faultsOf(section, paths)];
     faults.push(...found);
     if (found.length > 0) continue;
     process.stdout.write(`${file}: ${section.role}: good, ${checkCredentials(paths, section.role as Role)}\n`);
@@ -62,6 +59,20 @@ function sectionsOf(file: string, commands: ReadonlyMap<string, Command>): Secti
 interface Fault {
   exitCode: ExitCode;
   text: string;
+}
+
+/** Of settings that do not go together. */
+function faultsTogether({ arguments: args, place, places }: Section, command: Command): Fault[] {
+  try {
+    command.parse(args, { from: "user" });
+    return [];
+  } catch (error) {
+    if (!(error instanceof OptionFaultsError)) throw error;
+    return error.faults.map(({ key, message }) => ({
+      exitCode: error.exitCode,
+      text: key === null ? `${place}: ${message}` : `${places.get(key)}: ${key}: ${message}`,
+    }));
+  }
 }
 
 /** Of the files that a section names: all that are missing, or else what is wrong with them. */

@@ -13,12 +13,13 @@ import { keepConnected } from "../proxy/reconnect.ts";
 import { type Address, formatAddress } from "../transport/address.ts";
 import { parseHostPort } from "../transport/host-port.ts";
 import { TunnelClient } from "../tunnel/tunnel-client.ts";
-import { reloadOnHangup } from "./configuration.ts";
+import { Hangups } from "./configuration.ts";
 import { connectFailure, judge } from "./connect-failure.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
-import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
+import { addOperationsOptions, type OperationsOptions, operationsFaults, startOperations } from "./operations.ts";
+import { checkOptions, type OptionFault } from "./option-faults.ts";
 import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
@@ -70,6 +71,7 @@ const HELP: HelpText = {
 };
 
 export function configureClient(command: Command): Command {
+  checkOptions(command, faultsOf);
   return addCommonOptions(
     addOperationsOptions(addClientTunnelOptions(addHelp(command, HELP)))
       .description("connect to a server and forward over the session")
@@ -124,20 +126,27 @@ export function configureClient(command: Command): Command {
   ).action(run);
 }
 
-async function run(options: ClientOptions): Promise<void> {
+function faultsOf(options: ClientOptions): OptionFault[] {
+  const faults: OptionFault[] = [];
   if (options.local.length + options.remote.length === 0 && options.tun === undefined) {
-    throw new UserError(EXIT.usage, "nothing to forward: add -L LISTEN=TARGET, -R LISTEN=TARGET or --tun NAME=ADDRESS");
+    const message = "nothing to forward: add -L LISTEN=TARGET, -R LISTEN=TARGET or --tun NAME=ADDRESS";
+    faults.push({ key: null, message });
   }
   if (options.route.length > 0 && options.tun === undefined) {
-    throw new UserError(EXIT.usage, "--route: there is no tunnel without --tun");
+    faults.push({ key: "route", message: "there is no tunnel without --tun" });
   }
   const twice = options.connect.find((target, i) => options.connect.indexOf(target) !== i);
   if (twice !== undefined) throw new UserError(EXIT.usage, `--connect ${twice}: given twice; name each server once`);
   const [servers, fallbacks] = [options.connect.length, options.fallback.length];
   if (fallbacks > 0 && fallbacks !== servers) {
-    const words = `--fallback: give each --connect its own, in the same order: ${servers}, not ${fallbacks}`;
-    throw new UserError(EXIT.usage, words);
+    const message = `give each --connect its own, in the same order: ${servers}, not ${fallbacks}`;
+    faults.push({ key: "fallback", message });
   }
+  return [...faults, ...operationsFaults(options)];
+}
+
+async function run(options: ClientOptions): Promise<void> {
+  const hangups = new Hangups();
   const operations = await startOperations("client", options, createLog(options));
   const { log, monitor } = operations;
   const signal = shutdownSignal();
@@ -162,14 +171,15 @@ async function run(options: ClientOptions): Promise<void> {
     failFast: options.failFast ?? false,
   });
   const stopWatching = watchCredentials(credentials, options, log);
-  const stopReloading = reloadOnHangup<ClientOptions>({
+  hangups.reload<ClientOptions>({
     role: "client",
     configure: configureClient,
     options,
     reloadable: ["local", "remote"],
     apply: async ({ local, remote }) => {
-      await forwards.change(local, remote);
+      // What may fail comes first.
       credentials.reload();
+      await forwards.change(local, remote);
     },
     log,
   });
@@ -238,7 +248,7 @@ async function run(options: ClientOptions): Promise<void> {
   await forwards.session?.drained(options.drain * 1000);
   await tunnel?.stop();
   await session?.close({ timeoutMs: 1000 });
-  stopReloading();
+  hangups.stop();
   stopWatching();
   operations.close();
   log.info({}, "stopped");

@@ -68,17 +68,46 @@ export interface ReloadOptions<T> {
   options: T;
   /** The options that `apply` puts into effect; others wait for a restart. */
   reloadable: readonly (keyof T & string)[];
-  /** What it throws is logged; then the old options stay. */
+  /** What it throws is logged, and must have changed nothing: the old options stay. */
   apply(options: T): Promise<void> | void;
   log: Log;
 }
 
-/** Reads the configuration file again on each SIGHUP, and after each change of it. Returns what ends that. */
-export function reloadOnHangup<T extends object>(reload: ReloadOptions<T>): () => void {
+/**
+ * SIGHUP, and changes of the configuration file, from the moment that this is made: one that comes before there is something to load
+ * again is remembered.
+ */
+export class Hangups {
+  #hungUp = false;
+  #onHangup = () => {
+    this.#hungUp = true;
+  };
+  readonly #listener = () => this.#onHangup();
+  readonly #stopWatching: () => void;
+
+  constructor() {
+    process.on("SIGHUP", this.#listener);
+    this.#stopWatching = watchFile(this.#listener);
+  }
+
+  /** Reads the configuration file again on each. */
+  reload<T extends object>(reload: ReloadOptions<T>): void {
+    this.#onHangup = reloader(reload);
+    if (this.#hungUp) this.#onHangup();
+  }
+
+  /** SIGHUP ends the process from now on. */
+  stop(): void {
+    process.off("SIGHUP", this.#listener);
+    this.#stopWatching();
+  }
+}
+
+function reloader<T extends object>(reload: ReloadOptions<T>): () => void {
   let { options } = reload;
   let turn = Promise.resolve();
   const { log, role } = reload;
-  const onHangup = () => {
+  return () => {
     turn = turn.then(async () => {
       try {
         const next = readAgain(reload);
@@ -94,12 +123,6 @@ export function reloadOnHangup<T extends object>(reload: ReloadOptions<T>): () =
         log.error({ role }, `the configuration cannot be used, the old one stays: ${(error as Error).message}`);
       }
     });
-  };
-  process.on("SIGHUP", onHangup);
-  const stopWatching = watchFile(onHangup);
-  return () => {
-    process.off("SIGHUP", onHangup);
-    stopWatching();
   };
 }
 

@@ -8,6 +8,7 @@ import { LocalSocketError } from "../proxy/local-socket.ts";
 import type { Log } from "../proxy/log.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
 import type { Role } from "./configuration.ts";
+import type { OptionFault } from "./option-faults.ts";
 import { type CommonOptions, reading } from "./options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
@@ -42,6 +43,10 @@ export function addOperationsOptions(command: Command): Command {
     .option("--dashboard", "a live page at / of the address of --metrics");
 }
 
+export function operationsFaults({ metrics, dashboard = false }: OperationsOptions): OptionFault[] {
+  return dashboard && metrics === undefined ? [{ key: "dashboard", message: "say where with --metrics" }] : [];
+}
+
 /** A port alone is one of the loopback address. */
 export function parseStatusAddress(text: string): StatusAddress {
   if (text.startsWith("unix:")) return { path: text.slice("unix:".length) };
@@ -54,7 +59,6 @@ export async function startOperations(
   { metrics, dashboard = false, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
   log: Log,
 ): Promise<Operations> {
-  if (dashboard && metrics === undefined) throw new UserError(EXIT.usage, "--dashboard: say where with --metrics");
   const monitor = new Monitor(role, VERSION);
   const server =
     metrics === undefined

@@ -15,11 +15,12 @@ import { parseListenAddress } from "../transport/host-port.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS } from "../transport/link/index.ts";
 import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
-import { reloadOnHangup } from "./configuration.ts";
+import { Hangups } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
-import { addOperationsOptions, type OperationsOptions, startOperations } from "./operations.ts";
+import { addOperationsOptions, type OperationsOptions, operationsFaults, startOperations } from "./operations.ts";
+import { checkOptions, type OptionFault } from "./option-faults.ts";
 import { addCommonOptions, type CommonOptions, reading, readNumber, repeatable } from "./options.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
 import {
@@ -78,6 +79,7 @@ const HELP: HelpText = {
 };
 
 export function configureServer(command: Command): Command {
+  checkOptions(command, faultsOf);
   return addCommonOptions(
     addOperationsOptions(addServerTunnelOptions(addHelp(command, HELP)))
       .description("wait for clients at the near end of what they want to reach")
@@ -128,7 +130,16 @@ export function configureServer(command: Command): Command {
   ).action(run);
 }
 
+function faultsOf(options: ServerOptions): OptionFault[] {
+  const faults: OptionFault[] = [];
+  if (options.tun === undefined && tunnelRules(options.allow).length > 0) {
+    faults.push({ key: "allow", message: "'IDENTITY=tun': there is no tunnel without --tun" });
+  }
+  return [...faults, ...operationsFaults(options)];
+}
+
 async function run(options: ServerOptions): Promise<void> {
+  const hangups = new Hangups();
   const operations = await startOperations("server", options, createLog(options));
   const { log, monitor } = operations;
   const signal = shutdownSignal();
@@ -164,17 +175,16 @@ async function run(options: ServerOptions): Promise<void> {
     maxPerIdentity: options.maxConnectionsPerIdentity,
     log,
   });
-  const stopReloading = reloadOnHangup<ServerOptions>({
+  hangups.reload<ServerOptions>({
     role: "server",
     configure: configureServer,
     options,
     reloadable: ["allow", "allowListen"],
-    apply: (next) => {
-      const { allow, allowListen } = next;
-      const rules = tunnelRules(next);
-      forwards.permit({ allow: forwardPermissions(allow), allowListen: new Permissions(allowListen) });
-      tunnel?.permit(rules);
+    apply: ({ allow, allowListen }) => {
+      // What may fail comes first.
       credentials.reload();
+      forwards.permit({ allow: forwardPermissions(allow), allowListen: new Permissions(allowListen) });
+      tunnel?.permit(tunnelRules(allow));
     },
     log,
   });
@@ -222,7 +232,7 @@ async function run(options: ServerOptions): Promise<void> {
   operations.started();
 
   await aborted(signal);
-  stopReloading();
+  hangups.stop();
   listener.refuseNew(STOPPING.message);
   forwards.stopListening();
   operations.stopping();
@@ -239,11 +249,8 @@ function forwardPermissions(rules: ServerOptions["allow"]): Permissions {
   return new Permissions(rules.filter((rule) => "endpoint" in rule));
 }
 
-function tunnelRules({ allow, tun }: Pick<ServerOptions, "allow" | "tun">): TunnelRule[] {
-  const rules = allow.filter((rule) => "network" in rule);
-  if (tun === undefined && rules.length > 0)
-    throw new UserError(EXIT.usage, "--allow 'IDENTITY=tun': there is no tunnel without --tun");
-  return rules;
+function tunnelRules(rules: ServerOptions["allow"]): TunnelRule[] {
+  return rules.filter((rule) => "network" in rule);
 }
 
 interface ServerTunnel {
@@ -254,8 +261,8 @@ interface ServerTunnel {
 
 /** The tunnel, where one is wanted. */
 async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): Promise<ServerTunnel | null> {
-  const rules = tunnelRules(options);
   if (options.tun === undefined) return null;
+  const rules = tunnelRules(options.allow);
   const port = await openPort(options, log);
   const tunnel = new TunnelServer({
     port,

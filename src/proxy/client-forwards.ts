@@ -59,8 +59,8 @@ export class ClientForwards {
   }
 
   /**
-   * Other forwards from now on: new ones begin, those that are gone take no more connections, and connections go on. Rejects with a
-   * `LocalSocketError` when a listener cannot be had; then the others are as they should be.
+   * Other forwards from now on: new ones begin, those that are gone take no more connections, and connections go on. Listeners that
+   * cannot be had are logged, and are missing until the next change; the others are as they should be.
    */
   async change(local: readonly Forward[], remote: readonly Forward[]): Promise<void> {
     const wanted = new Set(local.map(formatForward));
@@ -74,11 +74,13 @@ export class ClientForwards {
       this.#log.info({ forward: text }, `-L ${text}: takes no more connections`);
     }
     this.#changeRemote(remote);
-    const failures: unknown[] = [];
     for (const forward of local) {
-      if (!present.has(formatForward(forward))) await this.#listen(forward).catch((error) => failures.push(error));
+      const text = formatForward(forward);
+      if (present.has(text)) continue;
+      await this.#listen(forward).catch((error: Error) =>
+        this.#log.error({ forward: text }, `-L ${text}: ${error.message}; the rest is in force`),
+      );
     }
-    if (failures.length > 0) throw failures[0];
   }
 
   #changeRemote(remote: readonly Forward[]): void {

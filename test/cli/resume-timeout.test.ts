@@ -25,7 +25,7 @@ describe("--resume-timeout", () => {
     [[...two, "--resume-timeout", "7"], 7000],
     [[...one, "--resume-timeout", "0"], 0],
   ])("of a client with %j is %i ms", (args, ms) => {
-    expect(resumeTimeoutMs(parsed<ClientOptions>(configureClient, ...args))).toBe(ms);
+    expect(resumeTimeoutMs(parsed<ClientOptions>(configureClient, "--tun", "bats0=10.0.0.1/24", ...args))).toBe(ms);
   });
 
   it.each([
