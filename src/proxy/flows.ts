@@ -25,7 +25,7 @@ export interface FlowStats {
   bytesReceived: number;
   datagramsSent: number;
   datagramsReceived: number;
-  /** Not sent, for lack of room. */
+  /** Not sent, for lack of room or because the flow is over. */
   dropped: number;
 }
 
@@ -54,7 +54,10 @@ export class Flow {
   }
 
   send(payload: Uint8Array): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.stats.dropped++;
+      return;
+    }
     this.lastActiveMs = performance.now();
     const { id } = this.#stream;
     const header = varintBytes(id);

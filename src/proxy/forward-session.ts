@@ -29,6 +29,9 @@ const MAX_FORWARDS = 3500;
 const HEADER_TIMEOUT_MS = 30_000;
 const REFUSAL_LINGER_MS = 5000;
 
+/** For so long a local source whose flow was refused gets no other one: each is a question to the peer, and lines in both logs. */
+const REFUSED_FLOW_MS = 5000;
+
 export interface Refusal {
   reason: RefusalReason;
   message: string;
@@ -173,7 +176,10 @@ export class ForwardSession {
     );
   }
 
-  /** Opens a flow for a local source; null when there is no room. `closed` is called once. */
+  /**
+   * Opens a flow for a local source; null when there is no room. `closed` is called once, when the source may have another flow; what
+   * is sent by one that is over is dropped.
+   */
   openFlow(
     { header, forward, source }: OpenRequest,
     reply: (payload: Uint8Array) => void,
@@ -185,16 +191,27 @@ export class ForwardSession {
     this.#openFlows++;
     const startMs = performance.now();
     let outcome = "done";
+    let refused = false;
+    const forget = () => {
+      const { dropped } = flow.stats;
+      if (dropped > 0) {
+        const words = `${forward} from ${source}: ${dropped} more datagrams were dropped, as it was refused`;
+        this.#log.info({ forward, source, dropped }, words);
+      }
+      closed();
+    };
     const flow = this.#flows.attach(stream, {
       deadlineMs: this.#deadlineMs,
       onPayload: reply,
       onClose: () => {
         this.#openFlows--;
         this.#audit({ forward, ...(source === undefined ? {} : { source }) }, outcome, flowResult(flow), startMs);
-        closed();
+        if (refused) setTimeout(forget, REFUSED_FLOW_MS).unref();
+        else closed();
       },
       answer: readHeader(stream, decodeAnswer).then((answer) => {
         if (answer.type === "done") return true;
+        refused = true;
         outcome = `refused: ${answer.message}`;
         this.#log.warn({ forward, reason: answer.reason }, `${forward}: ${answer.message}`);
         return false;

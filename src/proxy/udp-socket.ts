@@ -29,7 +29,7 @@ export interface UdpListenOptions {
   idleMs: number;
   /** Sources at once; when there is one more, the one that was quiet longest ends. */
   maxFlows: number;
-  /** Opens the flow of a new source; null when there is no way to. `reply` sends back to the source. */
+  /** Opens the flow of a new source; null when there is no way to. `reply` sends back to the source; after `closed` it is forgotten. */
   openFlow(source: string, reply: (payload: Uint8Array) => void, closed: () => void): SourceFlow | null;
 }
 
@@ -58,7 +58,7 @@ export async function listenUdp(endpoint: SocketEndpoint, options: UdpListenOpti
     const source = family === "IPv6" ? `[${ip}]:${port}` : `${ip}:${port}`;
     let flow = flows.get(source);
     if (flow === undefined) {
-      if (flows.size >= options.maxFlows) quietest(flows)?.close();
+      if (flows.size >= options.maxFlows) endQuietest(flows);
       const opened = options.openFlow(
         source,
         // dgram keeps the bytes until they are sent, the session lends them only for this call.
@@ -159,9 +159,11 @@ async function resolve({ host }: SocketEndpoint): Promise<{ address: string; fam
   return family !== 0 ? { address: host, family } : await lookup(host);
 }
 
-/** The flow that was quiet longest. */
-function quietest(flows: Map<string, SourceFlow>): SourceFlow | null {
-  let oldest: SourceFlow | null = null;
-  for (const flow of flows.values()) if (oldest === null || flow.lastActiveMs < oldest.lastActiveMs) oldest = flow;
-  return oldest;
+/** Ends the flow that was quiet longest; one that is over already but not forgotten goes as well. */
+function endQuietest(flows: Map<string, SourceFlow>): void {
+  let oldest: [source: string, flow: SourceFlow] | null = null;
+  for (const entry of flows) if (oldest === null || entry[1].lastActiveMs < oldest[1].lastActiveMs) oldest = entry;
+  if (oldest === null) return;
+  oldest[1].close();
+  flows.delete(oldest[0]);
 }

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClientForwards } from "../../src/proxy/client-forwards.ts";
 import { parseForward } from "../../src/proxy/forward-endpoint.ts";
 import { ForwardSession } from "../../src/proxy/forward-session.ts";
@@ -253,6 +254,39 @@ describe("a refused forward", () => {
     socket.write("data that comes with the open");
     return { ...rig, fate: await fateOf(socket) };
   };
+
+  it("says once for some seconds that a UDP source is refused, whatever it sends, and then how much came in vain", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    cleanups.push(() => vi.useRealTimers());
+    const { port, clientLog, serverLog, client, server } = await createRig({
+      local: ["udp:127.0.0.1:0=udp:127.0.0.1:9"],
+    });
+    const socket = createSocket("udp4");
+    cleanups.push(() => socket.close());
+    const refusals = (log: TestLog) => log.lines.filter((line) => line.includes("is not allowed to reach"));
+    const sendMany = async () => {
+      for (let i = 0; i < 50; i++) {
+        socket.send("x", port(), "127.0.0.1");
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const untilRefused = async (times: number) => {
+      for (let turn = 0; turn < 100_000 && refusals(clientLog).length < 2 * times; turn++) {
+        socket.send("x", port(), "127.0.0.1");
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    await untilRefused(1);
+    await sendMany();
+    // The refusal itself and the line of the audit at the client, the audit's at the server.
+    expect([refusals(clientLog).length, refusals(serverLog).length]).toEqual([2, 1]);
+    vi.advanceTimersByTime(10_000);
+    expect(clientLog.lines.join("\n")).toMatch(/ from 127\.0\.0\.1:\d+: \d\d+ more datagrams were dropped/);
+    await untilRefused(2);
+    await sendMany();
+    expect([refusals(clientLog).length, refusals(serverLog).length]).toEqual([4, 2]);
+    expect([client.session?.flows, [...server.sessions][0].flows]).toEqual([0, 0]);
+  });
 
   it("says that the target is not allowed, what would allow it, and resets the local socket", async () => {
     const { fate, clientLog, serverLog, port } = await refused({
