@@ -1,4 +1,4 @@
-/** What runs beside a server or client so that it can be operated: `--metrics`, `--dashboard`, word to systemd. */
+/** What runs beside a server or client so that it can be operated: `--metrics`, `--dashboard`, `--trace`, word to systemd. */
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { Monitor } from "../operate/monitor.ts";
@@ -15,6 +15,7 @@ import { EXIT, UserError } from "./user-error.ts";
 export interface OperationsOptions {
   metrics?: StatusAddress;
   dashboard?: boolean;
+  trace?: string;
 }
 
 export interface Operations {
@@ -40,7 +41,11 @@ export function addOperationsOptions(command: Command): Command {
         "HTTP with /metrics, /status, /healthz and /readyz, for whoever reaches it; or unix:PATH",
       ).argParser(reading(parseStatusAddress)),
     )
-    .option("--dashboard", "a live page at / of the address of --metrics");
+    .option("--dashboard", "a live page at / of the address of --metrics")
+    .option(
+      "--trace <file>",
+      "what limits a transfer, as lines of JSON added to that file (default: that of BATS_TRACE)",
+    );
 }
 
 export function operationsFaults({ metrics, dashboard = false }: OperationsOptions): OptionFault[] {
@@ -56,9 +61,11 @@ export function parseStatusAddress(text: string): StatusAddress {
 
 export async function startOperations(
   role: Role,
-  { metrics, dashboard = false, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
+  { metrics, dashboard = false, trace, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
   log: Log,
 ): Promise<Operations> {
+  // The transport reads it when a socket is opened, in whichever program.
+  if (trace !== undefined) process.env.BATS_TRACE = trace;
   const monitor = new Monitor(role, VERSION);
   const server =
     metrics === undefined

@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Script } from "node:vm";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { DASHBOARD_PAGE } from "../../src/operate/dashboard-page.generated.ts";
-import { exchange } from "../proxy/local.ts";
+import { exchange, until } from "../proxy/local.ts";
 import { type Certificates, type Command, createCertificates, killCommands, startCommand } from "./command.ts";
 
 let certificates: Certificates;
@@ -132,6 +133,18 @@ describe("a running proxy", () => {
       /https?:|src=|<link(?! rel="icon" href="data:)/,
     );
     new Script(script);
+  });
+
+  it("writes a trace where it is told to", async () => {
+    const file = join(certificates.folder, "server.trace");
+    const listens = ["--listen", "127.0.0.1:0", "--trace", file];
+    const server = start("server", ...listens, ...certificates.of("localhost"));
+    const port = /:(\d+),/.exec(await server.line(/serving on/))![1];
+    const forward = ["-L", "tcp:0=tcp:127.0.0.1:9"];
+    start("client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...forward);
+    await server.line(/edge-1: connected/);
+    await until(() => existsSync(file) && readFileSync(file, "utf8").includes("\n"));
+    expect(JSON.parse(readFileSync(file, "utf8").split("\n")[0])).toMatchObject({ overMs: expect.any(Number) });
   });
 
   it("says what is wrong with its options", async () => {
