@@ -4,6 +4,7 @@ import { VERSION } from "../../src/cli/operations.ts";
 import { describedCommands } from "./definitions.ts";
 import { withExports } from "./exports.ts";
 import { manualPage } from "./manual.ts";
+import { metricsPage } from "./metrics.ts";
 import { referencePage } from "./reference.ts";
 
 export function generatedPages(): [path: URL, text: string][] {
@@ -13,6 +14,7 @@ export function generatedPages(): [path: URL, text: string][] {
   return [
     [api, withExports(readFileSync(api, "utf8"))],
     [new URL("reference.md", docs), referencePage(commands)],
+    [new URL("metrics.md", docs), metricsPage()],
     [new URL("man/bats-proxy.1", docs), manualPage(commands, VERSION)],
   ];
 }

@@ -23,9 +23,13 @@ export interface FallbackStats {
   connections: number;
   /** Of a listener: connections that TLS, or a bound, kept out. */
   refused: number;
+  /** Datagrams that left. */
   sentDatagrams: number;
+  /** Bytes of those. */
   sentBytes: number;
+  /** Datagrams that came. */
   receivedDatagrams: number;
+  /** Bytes of those. */
   receivedBytes: number;
   /** Datagrams that found the buffer of a connection full, or the connection gone. */
   dropped: number;

@@ -3,7 +3,97 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Monitor } from "./monitor.ts";
 import type { SessionStatus, Status } from "./status.ts";
 
-const PREFIX = "bats_proxy_";
+export const PREFIX = "bats_proxy_";
+
+export interface MetricDefinition {
+  /** Without the prefix; it ends with the unit, where there is one. */
+  readonly name: string;
+  readonly kind: "counter" | "gauge";
+  readonly help: string;
+  /** What values each label has. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+const PEER = { peer: "the name in its certificate" };
+const PEER_OR_OTHERS = { peer: "the name in its certificate, or `(others)`: those that were gone longest" };
+const DIRECTION = { direction: "`sent`, `received`" };
+
+export const METRICS: readonly MetricDefinition[] = [
+  { name: "sessions_total", kind: "counter", help: "Sessions that were established" },
+  { name: "forwards_total", kind: "counter", help: "Forwarded connections and flows that are over" },
+  { name: "refused_total", kind: "counter", help: "Sessions, connections, flows and listeners that were refused" },
+  {
+    name: "over_quota_total",
+    kind: "counter",
+    help: "Of those, and sessions: refused because their identity had as many as it may",
+  },
+  {
+    name: "peer_sent_bytes_total",
+    kind: "counter",
+    help: "Bytes of forwarded connections, UDP and the tunnel, to the peer",
+    labels: PEER_OR_OTHERS,
+  },
+  {
+    name: "peer_received_bytes_total",
+    kind: "counter",
+    help: "Bytes of forwarded connections, UDP and the tunnel, from the peer",
+    labels: PEER_OR_OTHERS,
+  },
+  {
+    name: "fallback_datagrams_total",
+    kind: "counter",
+    help: "Datagrams over TLS in UDP's place",
+    labels: DIRECTION,
+  },
+  { name: "fallback_bytes_total", kind: "counter", help: "Bytes of those", labels: DIRECTION },
+  {
+    name: "fallback_dropped_total",
+    kind: "counter",
+    help: "Datagrams that found a TLS connection's buffer full, or the connection gone",
+  },
+  { name: "fallback_refused_total", kind: "counter", help: "TLS connections that were kept out" },
+  { name: "fallback_connections", kind: "gauge", help: "TLS connections that carry datagrams" },
+  { name: "tunnel_packets_total", kind: "counter", help: "IP packets that passed the tunnel", labels: DIRECTION },
+  { name: "tunnel_bytes_total", kind: "counter", help: "Bytes of those", labels: DIRECTION },
+  {
+    name: "tunnel_dropped_total",
+    kind: "counter",
+    help: "IP packets that did not pass the tunnel",
+    labels: { reason: "why, such as `spoofed`, `tooBig`, `noRoute`, `overflowed`; errors of the kernel by name" },
+  },
+  { name: "ready", kind: "gauge", help: "1 when a server listens, or a client's session answers" },
+  {
+    name: "sessions",
+    kind: "gauge",
+    help: "Sessions that are open, by how datagrams get in and out and how packets are sealed",
+    labels: {
+      state: "`open`, `suspended`",
+      io: "`native`, `dgram`",
+      aead: "`aes-128-gcm`, `chacha20-poly1305`; empty while suspended",
+    },
+  },
+  { name: "peer_rtt_seconds", kind: "gauge", help: "Smoothed round-trip time", labels: PEER },
+  {
+    name: "peer_loss_ratio",
+    kind: "gauge",
+    help: "Share of packets lost of late, on the way to the peer",
+    labels: PEER,
+  },
+  { name: "peer_redundancy_ratio", kind: "gauge", help: "Bytes of repair sent for each byte of data", labels: PEER },
+  {
+    name: "peer_pacing_bits_per_second",
+    kind: "gauge",
+    help: "Rate at which the congestion controller lets packets leave",
+    labels: PEER,
+  },
+  {
+    name: "peer_forwards",
+    kind: "gauge",
+    help: "Forwards that are open",
+    labels: { ...PEER, kind: "`connection`, `flow`" },
+  },
+  { name: "peer_memory_bytes", kind: "gauge", help: "Memory that the peer's sessions hold", labels: PEER },
+];
 
 export class Metrics {
   readonly #monitor: Monitor;
@@ -14,37 +104,11 @@ export class Metrics {
   constructor(monitor: Monitor) {
     this.#monitor = monitor;
     collectDefaultMetrics({ register: this.#registry });
-    this.#counter("sessions_total", "Sessions that were established");
-    this.#counter("forwards_total", "Forwarded connections and flows that are over");
-    this.#counter("refused_total", "Sessions, connections, flows and listeners that were refused");
-    this.#counter("over_quota_total", "Of those, and sessions: refused because their identity had as many as it may");
-    this.#counter("peer_sent_bytes_total", "Bytes of forwarded connections, UDP and the tunnel, to the peer", ["peer"]);
-    this.#counter("peer_received_bytes_total", "Bytes of forwarded connections, UDP and the tunnel, from the peer", [
-      "peer",
-    ]);
-    this.#counter("fallback_datagrams_total", "Datagrams over TLS in UDP's place", ["direction"]);
-    this.#counter("fallback_bytes_total", "Bytes of those", ["direction"]);
-    this.#counter(
-      "fallback_dropped_total",
-      "Datagrams that found a TLS connection's buffer full, or the connection gone",
-    );
-    this.#counter("fallback_refused_total", "TLS connections that were kept out");
-    this.#gauge("fallback_connections", "TLS connections that carry datagrams");
-    this.#counter("tunnel_packets_total", "IP packets that passed the tunnel", ["direction"]);
-    this.#counter("tunnel_bytes_total", "Bytes of those", ["direction"]);
-    this.#counter("tunnel_dropped_total", "IP packets that did not pass the tunnel, by why", ["reason"]);
-    this.#gauge("ready", "1 when a server listens, or a client's session answers");
-    this.#gauge("sessions", "Sessions that are open, by how datagrams get in and out and how packets are sealed", [
-      "state",
-      "io",
-      "aead",
-    ]);
-    this.#gauge("peer_rtt_seconds", "Smoothed round-trip time", ["peer"]);
-    this.#gauge("peer_loss_ratio", "Share of packets lost of late, on the way to the peer", ["peer"]);
-    this.#gauge("peer_redundancy_ratio", "Bytes of repair sent for each byte of data", ["peer"]);
-    this.#gauge("peer_pacing_bits_per_second", "Rate at which the congestion controller lets packets leave", ["peer"]);
-    this.#gauge("peer_forwards", "Forwards that are open", ["peer", "kind"]);
-    this.#gauge("peer_memory_bytes", "Memory that the peer's sessions hold", ["peer"]);
+    for (const { name, kind, help, labels = {} } of METRICS) {
+      const options = { name: PREFIX + name, help, labelNames: Object.keys(labels), registers: [this.#registry] };
+      if (kind === "counter") this.#counters.set(name, new Counter(options));
+      else this.#gauges.set(name, new Gauge(options));
+    }
   }
 
   get contentType(): string {
@@ -107,13 +171,5 @@ export class Metrics {
     this.#gauges.get("peer_forwards")?.inc({ peer, kind: "connection" }, session.connections);
     this.#gauges.get("peer_forwards")?.inc({ peer, kind: "flow" }, session.flows);
     this.#gauges.get("peer_memory_bytes")?.inc({ peer }, session.memoryBytes);
-  }
-
-  #counter(name: string, help: string, labelNames: string[] = []): void {
-    this.#counters.set(name, new Counter({ name: PREFIX + name, help, labelNames, registers: [this.#registry] }));
-  }
-
-  #gauge(name: string, help: string, labelNames: string[] = []): void {
-    this.#gauges.set(name, new Gauge({ name: PREFIX + name, help, labelNames, registers: [this.#registry] }));
   }
 }

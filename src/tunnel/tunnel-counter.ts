@@ -4,9 +4,13 @@ import type { TunPort } from "./tun-port.ts";
 import type { TunnelDrops } from "./tunnel-drops.ts";
 
 export interface TunnelCounts {
+  /** IP packets to the peers. */
   sentPackets: number;
+  /** Bytes of those. */
   sentBytes: number;
+  /** IP packets from the peers. */
   receivedPackets: number;
+  /** Bytes of those. */
   receivedBytes: number;
   /** Packets that did not pass, by reason: those of TunnelDrops, of the queues, and errors of the kernel by name. */
   dropped: Record<string, number>;
