@@ -8,10 +8,7 @@ export function metricsPage(): string {
     return `| \`${PREFIX}${name}\` | ${kind} | ${values.join("; ")} | ${help} |`;
   });
   const tables = STATUS.map(({ heading, file, name }) => {
-    const rows = fieldsOf(file, name).map(
-      ({ field, type, text }) =>
-        `| \`${field}\` | ${type.replaceAll("|", "\\|").replace(/[A-Z]\w+/, "object")} | ${text} |`,
-    );
+    const rows = fieldsOf(file, name).map(({ field, type, text }) => `| \`${field}\` | ${wordsOf(type)} | ${text} |`);
     return `${heading}\n\n${["| field | | |", "|---|---|---|", ...rows].join("\n")}`;
   });
   return `# bats-proxy: metrics and status
@@ -40,6 +37,14 @@ const STATUS = [
   { heading: "Its `tunnel`, where there is one:", file: "../../src/tunnel/tunnel-counter.ts", name: "TunnelCounts" },
   { heading: "Each of its `sessions`:", file: STATUS_TYPES, name: "SessionStatus" },
 ];
+
+/** As JSON has it. */
+function wordsOf(type: string): string {
+  return type
+    .replace("Record<string, number>", "object of numbers")
+    .replace(/[A-Z]\w+/, "object")
+    .replaceAll("|", "\\|");
+}
 
 /** Throws for a field without a comment. */
 function fieldsOf(file: string, name: string): { field: string; type: string; text: string }[] {
