@@ -14,7 +14,7 @@ import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { destinationOf, type IcmpError, icmpError, isUnicast } from "./icmp.ts";
-import { addressBytes, OwnPackets } from "./own-packets.ts";
+import { OwnPackets } from "./own-packets.ts";
 import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
@@ -22,7 +22,7 @@ import { TokenBucket } from "./token-bucket.ts";
 import type { TunPort } from "./tun-port.ts";
 import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
-import { contains, hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
+import { hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
 
 /** Addresses and networks that one identity may have, over all its sessions: `*=tun` lets nobody have them all. */
 const MAX_NETWORKS = 64;
@@ -124,7 +124,9 @@ export class TunnelServer {
     const { addresses, routes } = networks;
     const message = this.#forbids(identity, addresses, routes);
     if (message !== null) return { reason: "not-allowed", message };
-    const looping = this.#refusesLoop(carrier, routes);
+    const own = new OwnPackets();
+    own.update(carrier.peer.address);
+    const looping = this.#refusesLoop(carrier, own, routes);
     if (looping !== null) return { reason: "not-allowed", message: looping };
     const wanted = [...addresses, ...routes];
     const others = new Set<Member>();
@@ -155,7 +157,7 @@ export class TunnelServer {
       addresses,
       routes,
       stream,
-      own: new OwnPackets(),
+      own,
       errors: errorBucket(),
       touched: false,
     };
@@ -168,7 +170,7 @@ export class TunnelServer {
     stream.on("error", () => {});
     stream.once("end", () => this.#remove(member));
     stream.once("close", () => this.#remove(member));
-    this.#refresh();
+    this.#setMtu();
     const texts = (networks: readonly Network[]) => networks.map(({ text }) => text).join(", ");
     const routed = texts(wanted.filter((network) => !refused.includes(network)));
     const has =
@@ -224,13 +226,16 @@ export class TunnelServer {
   }
 
   /** Why routes must not be added: a session's own packets would go into the tunnel. */
-  #refusesLoop(carrier: ServerCarrier, routes: readonly Network[]): string | null {
-    for (const { peer } of [carrier, ...this.#members.keys()]) {
-      const address = addressBytes(peer.address);
-      const host: Network = { text: peer.address.ip, address, prefixLength: 8 * address.length };
-      const route = routes.find((route) => contains(route, host));
-      if (route === undefined) continue;
-      return `${route.text} contains ${host.text}, where a session comes from: its packets would go into the tunnel`;
+  #refusesLoop(joining: ServerCarrier, own: OwnPackets, routes: readonly Network[]): string | null {
+    if (routes.length === 0) return null;
+    const table = new PrefixTable<Network>();
+    for (const route of routes) table.set(route.address, route.prefixLength, route);
+    for (const [{ peer }, { own: packets }] of [[joining, { own }] as const, ...this.#members]) {
+      const { ip } = peer.address;
+      packets.update(peer.address);
+      const route = table.lookup(packets.address, 0, packets.address.length);
+      if (route === null) continue;
+      return `${route.text} contains ${ip}, where a session comes from: its packets would go into the tunnel`;
     }
     return null;
   }
@@ -256,7 +261,6 @@ export class TunnelServer {
   }
 
   #refresh(): void {
-    let mtu = 0;
     const nowMs = performance.now();
     const report = nowMs >= this.#reportMs;
     if (report) this.#reportMs = nowMs + REPORT_MS;
@@ -264,8 +268,14 @@ export class TunnelServer {
       path.refresh();
       own.update(carrier.peer.address);
       if (report) this.#options.log.debug({ peer, ...path.summary }, `${peer}: ${JSON.stringify(path.summary)}`);
-      mtu = Math.max(mtu, path.mtu);
     }
+    this.#setMtu();
+  }
+
+  /** The longest that a path carries: who has less is told so. */
+  #setMtu(): void {
+    let mtu = 0;
+    for (const { path } of this.#members.values()) mtu = Math.max(mtu, path.mtu);
     if (this.#options.mtu === undefined && mtu > 0) this.#options.port.setMtu(mtu);
   }
 

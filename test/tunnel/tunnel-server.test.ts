@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { CarrierStream } from "../../src/proxy/carrier.ts";
 import type { Log } from "../../src/proxy/log.ts";
 import type { Address } from "../../src/transport/address.ts";
@@ -35,7 +35,9 @@ class FakePort {
 
 /** A client's session, from the server's side. */
 class FakeCarrier {
-  readonly peer;
+  readonly #peer;
+  /** How often it was looked at where the client is. */
+  looks = 0;
   datagramFeed: DatagramFeed | null = null;
   datagramSink: ((data: Uint8Array) => boolean) | null = null;
   readonly packetDatagramBytes = 1400;
@@ -43,7 +45,12 @@ class FakeCarrier {
   woken = 0;
 
   constructor(commonName: string, address: Address) {
-    this.peer = { identity: { commonName, subjectAltNames: [] }, address };
+    this.#peer = { identity: { commonName, subjectAltNames: [] }, address };
+  }
+
+  get peer() {
+    this.looks++;
+    return this.#peer;
   }
 
   wakeFeed(): void {
@@ -79,7 +86,10 @@ class FakeStream extends EventEmitter {
 const STREAM = 4;
 
 let server: TunnelServer;
-afterEach(() => server.close());
+afterEach(() => {
+  server.close();
+  vi.useRealTimers();
+});
 
 function rulesOf(...texts: string[]): TunnelRules {
   return new TunnelRules(
@@ -162,7 +172,18 @@ describe("a tunnel's server", () => {
     expect(port.routes).toEqual(new Set(["::/0"]));
   });
 
+  test("looks at no other session for one that opens, unless networks are routed to it", () => {
+    const { open } = setUp();
+    const { carrier } = open("edge-2", ["10.0.0.2"]);
+    const { looks } = carrier;
+    open("edge-3", ["10.0.0.3"]);
+    expect(carrier.looks).toBe(looks);
+    open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]);
+    expect(carrier.looks).toBeGreaterThan(looks);
+  });
+
   test("drops the packets of a session itself, by whatever it travels", () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     // As after a change of the client's path.
     for (const [carrier, packet] of [
       [undefined, udpPacket(counting(9), { from: 254, to: 1 })],
@@ -172,12 +193,11 @@ describe("a tunnel's server", () => {
       const { carrier: session } = open("edge-1", ["10.0.0.1"]);
       const target = { ip: "10.0.0.1", port: (packet[22] << 8) | packet[23] };
       session.peer.address = carrier === undefined ? target : { ...target, carrier };
-      // Has the server look at paths again.
-      open("edge-2", ["10.0.0.2"]);
+      vi.advanceTimersByTime(250);
       port.onPacket(packet);
       expect(server.drops.counts.loop).toBe(1);
       session.peer.address = { ...target, port: 9 };
-      open("edge-3", ["10.0.0.3"]);
+      vi.advanceTimersByTime(250);
       port.onPacket(packet);
       expect(session.take()).toEqual([packet]);
       server.close();
