@@ -1,7 +1,7 @@
 /**
  * Packets that wait for a path, in turn between flows: FQ-CoDel (RFC 8290), which is deficit round robin over flows in which those that
  * send little go first, and in each flow CoDel (RFC 8289), which tells a sender early that its queue does not drain. When memory
- * runs out the longest flow loses. Without clock. A hot path: nothing is made for a packet but what is used again.
+ * runs out the flow that holds most of it loses. Without clock. A hot path: nothing is made for a packet but what is used again.
  */
 import { markCongestion } from "./packet-edits.ts";
 
@@ -10,7 +10,7 @@ export const FLOWS = 1024;
 /** Bytes that a queue may hold, each packet counted with all of its buffer and what that has beside. */
 export const QUEUE_BYTES = 6 * 2 ** 20;
 const PACKET_COST = 256;
-/** Of the longest flow so many packets give way at a time, RFC 8290, section 4.1.3. */
+/** Of the flow that holds most memory so many packets give way at a time, RFC 8290, section 4.1.3. */
 const DROP_BATCH = 64;
 /** Bytes of a flow's turn. */
 const QUANTUM = 1514;
@@ -103,6 +103,8 @@ export class FairQueue {
   readonly #heads: (QueuedPacket | null)[] = new Array(FLOWS).fill(null);
   readonly #tails: (QueuedPacket | null)[] = new Array(FLOWS).fill(null);
   readonly #flowBytes = new Int32Array(FLOWS);
+  /** What each flow has of `bytes`. */
+  readonly #flowCosts = new Int32Array(FLOWS);
   readonly #deficits = new Int32Array(FLOWS);
   readonly #states = new Uint8Array(FLOWS);
   readonly #links = new Int32Array(FLOWS);
@@ -153,14 +155,14 @@ export class FairQueue {
     else tail.next = packet;
     this.#tails[flow] = packet;
     this.#flowBytes[flow] += packet.length;
-    this.#bytes += packet.bytes.length + PACKET_COST;
+    this.#charge(flow, packet.bytes.length + PACKET_COST);
     this.#packets++;
     if (this.#states[flow] === IDLE) {
       this.#states[flow] = NEW;
       this.#deficits[flow] = QUANTUM;
       this.#new.push(flow);
     }
-    if (this.#bytes > QUEUE_BYTES) this.#dropFromLongest();
+    if (this.#bytes > QUEUE_BYTES) this.#dropFromLargest();
   }
 
   /** The packet that is next; it stays so until `shift`. Null when there is none. */
@@ -226,7 +228,7 @@ export class FairQueue {
     if (packet.next === null) this.#tails[flow] = null;
     packet.next = null;
     this.#flowBytes[flow] -= packet.length;
-    this.#bytes -= packet.bytes.length + PACKET_COST;
+    this.#charge(flow, -packet.bytes.length - PACKET_COST);
     this.#packets--;
     return packet;
   }
@@ -304,12 +306,19 @@ export class FairQueue {
     return marked;
   }
 
-  #dropFromLongest(): void {
-    let longest = 0;
-    for (let flow = 1; flow < FLOWS; flow++) if (this.#flowBytes[flow] > this.#flowBytes[longest]) longest = flow;
-    const half = this.#flowBytes[longest] / 2;
-    for (let i = 0; i < DROP_BATCH && this.#flowBytes[longest] > half; i++) {
-      this.#pool.give(this.#pop(longest)!);
+  #charge(flow: number, bytes: number): void {
+    this.#flowCosts[flow] += bytes;
+    this.#bytes += bytes;
+  }
+
+  /** Of memory, not of packets' bytes: else one of tiny packets would take the room of all others. */
+  #dropFromLargest(): void {
+    const costs = this.#flowCosts;
+    let largest = 0;
+    for (let flow = 1; flow < FLOWS; flow++) if (costs[flow] > costs[largest]) largest = flow;
+    const half = costs[largest] / 2;
+    for (let i = 0; i < DROP_BATCH && costs[largest] > half; i++) {
+      this.#pool.give(this.#pop(largest)!);
       this.counts.overflowed++;
     }
   }

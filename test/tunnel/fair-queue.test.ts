@@ -65,6 +65,14 @@ test("without room the longest flow loses, and the others nothing", () => {
   expect(drain(fair, 1).filter((packet) => packet[0] === 2).length).toBe(20);
 });
 
+test("without room a flow of tiny packets, which take as much memory as long ones, does not displace another", () => {
+  const fair = queue();
+  for (let i = 0; i < 150; i++) fair.push(new Uint8Array(1400).fill(1), 1, false, 0);
+  for (let i = 0; i < 20_000; i++) fair.push(new Uint8Array(40).fill(2), 2, false, 0);
+  expect(fair.bytes).toBeLessThanOrEqual(QUEUE_BYTES);
+  expect(drain(fair, 1).filter((packet) => packet[0] === 1).length).toBe(150);
+});
+
 test("small packets count with the memory that they take", () => {
   const fair = queue();
   const buffers = new Set<ArrayBufferLike>();
