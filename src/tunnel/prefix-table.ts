@@ -45,6 +45,18 @@ export class PrefixTable<T> {
     return node?.value ?? null;
   }
 
+  /** What all networks have that share an address with this one: those that contain it, and those in it. */
+  overlapping(address: Uint8Array, prefixLength: number): Set<T> {
+    const found = new Set<T>();
+    let node: Node<T> | null = this.#root(address.length);
+    for (let i = 0; i < prefixLength && node !== null; i++) {
+      if (node.value !== null) found.add(node.value);
+      node = bit(address, 0, i) ? node.one : node.zero;
+    }
+    collect(node, found);
+    return found;
+  }
+
   delete(address: Uint8Array, prefixLength: number): void {
     this.#forget();
     const path: Node<T>[] = [this.#root(address.length)];
@@ -100,6 +112,13 @@ export class PrefixTable<T> {
   #root(length: number): Node<T> {
     return length === 4 ? this.#ipv4 : this.#ipv6;
   }
+}
+
+function collect<T>(node: Node<T> | null, found: Set<T>): void {
+  if (node === null) return;
+  if (node.value !== null) found.add(node.value);
+  collect(node.zero, found);
+  collect(node.one, found);
 }
 
 function word(bytes: Uint8Array, at: number): number {

@@ -39,8 +39,11 @@ export function parseAddressOrNetwork(text: string): Network {
 /** Whether all of `inner` is in `outer`. */
 export function contains(outer: Network, inner: Network): boolean {
   if (outer.address.length !== inner.address.length || outer.prefixLength > inner.prefixLength) return false;
-  const masked = networkOf({ ...inner, prefixLength: outer.prefixLength });
-  return Buffer.compare(masked.address, networkOf(outer).address) === 0;
+  for (let i = 0; 8 * i < outer.prefixLength; i++) {
+    const mask = 0xff00 >> Math.min(8, outer.prefixLength - 8 * i);
+    if (((outer.address[i] ^ inner.address[i]) & mask & 0xff) !== 0) return false;
+  }
+  return true;
 }
 
 export class TunnelRules {
@@ -81,6 +84,13 @@ export class TunnelRules {
     if (identities.length > 0) return `${route.text} is kept for ${identities.join(", ")}`;
     const name = nameOf(peer) || "a peer without a name";
     return `${name} is not allowed to have ${route.text} routed to it${this.#needs(peer, route.text)}`;
+  }
+
+  /** Whether another may have a part of a network that someone has: the rules give just it to someone, or it is a client's address. */
+  isApart(inner: Network, outer: Network): boolean {
+    if (this.#givenBy(inner).prefixLength > outer.prefixLength) return true;
+    const isAddress = inner.prefixLength === 8 * inner.address.length;
+    return isAddress && this.#own.some((own) => own.prefixLength >= outer.prefixLength && contains(own, inner));
   }
 
   /** Whom the rules with the longest prefix that contains a network give it to; that is -1 where there is none. */

@@ -22,7 +22,7 @@ import { TokenBucket } from "./token-bucket.ts";
 import type { TunPort } from "./tun-port.ts";
 import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
-import { hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
+import { contains, hostOf, parseAddressOrNetwork, type TunnelRules } from "./tunnel-rules.ts";
 
 /** Addresses and networks that one identity may have, over all its sessions: `*=tun` lets nobody have them all. */
 const MAX_NETWORKS = 64;
@@ -130,12 +130,12 @@ export class TunnelServer {
     if (looping !== null) return { reason: "not-allowed", message: looping };
     const wanted = [...addresses, ...routes];
     const others = new Set<Member>();
-    for (const { address, prefixLength, text } of wanted) {
-      const other = this.#table.get(address, prefixLength);
+    for (const network of wanted) {
+      const message = this.#refusesOverlap(peer, network);
+      if (message !== null) return { reason: "in-use", message };
+      const other = this.#table.get(network.address, network.prefixLength);
       // The rules give nobody this machine's own.
-      if (other === null || other === SELF) continue;
-      if (other.peer !== peer) return { reason: "in-use", message: `${text} is in use by ${other.peer}` };
-      others.add(other);
+      if (other !== null && other !== SELF) others.add(other);
     }
     // Who comes back before its old session is known to be dead takes its addresses over.
     const before = this.#members.get(carrier);
@@ -236,6 +236,19 @@ export class TunnelServer {
       const route = table.lookup(packets.address, 0, packets.address.length);
       if (route === null) continue;
       return `${route.text} contains ${ip}, where a session comes from: its packets would go into the tunnel`;
+    }
+    return null;
+  }
+
+  /** Why a network is not free for a peer: another has a part of it, or what it is a part of. */
+  #refusesOverlap(peer: string, wanted: Network): string | null {
+    for (const other of this.#table.overlapping(wanted.address, wanted.prefixLength)) {
+      if (other === SELF || other.peer === peer) continue;
+      for (const had of [...other.addresses, ...other.routes]) {
+        const [outer, inner] = had.prefixLength <= wanted.prefixLength ? [had, wanted] : [wanted, had];
+        if (!contains(outer, inner) || this.#rules.isApart(inner, outer)) continue;
+        return `${had.text} is in use by ${other.peer}`;
+      }
     }
     return null;
   }

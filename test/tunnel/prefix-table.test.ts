@@ -13,7 +13,7 @@ const network = fc.constantFrom(4, 16).chain((length) =>
   }),
 );
 
-test("the longest network that an address is in counts, whatever was set and deleted before", () => {
+test("the longest network that an address is in counts, and overlaps are found, whatever was set and deleted before", () => {
   fc.assert(
     fc.property(fc.array(network, { maxLength: 40 }), fc.array(network, { maxLength: 20 }), (changes, asked) => {
       const table = new PrefixTable<{ value: number }>();
@@ -44,6 +44,17 @@ test("the longest network that an address is in counts, whatever was set and del
         }
         const bytes = Uint8Array.from([9, ...address]);
         expect(table.lookup(bytes, 1, address.length)).toBe(found);
+      }
+      for (const wanted of changes) {
+        const overlapping = new Set<{ value: number }>();
+        for (const { address, prefixLength, held } of naive.values()) {
+          const prefix = Math.min(prefixLength, wanted.prefixLength);
+          const [one, other] = [address, wanted.address].map(
+            (of) => networkOf({ text: "", address: of, prefixLength: prefix }).address,
+          );
+          if (one.length === other.length && Buffer.compare(one, other) === 0) overlapping.add(held);
+        }
+        expect(table.overlapping(wanted.address, wanted.prefixLength)).toEqual(overlapping);
       }
     }),
   );

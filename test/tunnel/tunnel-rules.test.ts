@@ -64,6 +64,19 @@ test("of the rules for what is asked for the most precise decide alone, and othe
   expect(route("gate", "0.0.0.0/0", nested)).toBeNull();
 });
 
+test("a part of a network is apart from it where the rules give that part to someone, or it is an address of the server's", () => {
+  const nested = rulesOf("*=tun:192.168.0.0/16", "edge-2=tun:192.168.9.0/24", "gate=tun:0.0.0.0/0");
+  const isApart = (inner: string, outer: string) =>
+    nested.isApart(parseAddressOrNetwork(inner), parseAddressOrNetwork(outer));
+  expect(isApart("192.168.7.5", "192.168.7.0/24")).toBe(false);
+  expect(isApart("192.168.7.128/25", "192.168.0.0/16")).toBe(false);
+  expect(isApart("192.168.9.5", "192.168.0.0/16")).toBe(true);
+  expect(isApart("192.168.9.5", "192.168.9.0/24")).toBe(false);
+  expect(isApart("192.168.7.5", "0.0.0.0/0")).toBe(true);
+  expect(isApart("10.20.0.9", "10.20.0.0/24")).toBe(true);
+  expect(isApart("10.20.0.9", "10.20.0.0/25")).toBe(false);
+});
+
 test("the server's own address is for no one, whatever the rules give", () => {
   const all = rulesOf("*=tun:0.0.0.0/0", "*=tun:fd20::1");
   expect(address("gate", "10.20.0.1", all)).toBe("10.20.0.1 is the server's own address");

@@ -223,6 +223,20 @@ describe("a tunnel's server", () => {
     expect(open("edge-3", []).answer).toMatchObject({ reason: "malformed" });
   });
 
+  test("refuses a part of what another name has, and what contains it, unless the rules give the part to someone", () => {
+    const { open } = setUp(false, ["*=tun:192.168.0.0/16", "gate=tun:0.0.0.0/0"]);
+    const inUse = { reason: "in-use", message: "192.168.8.0/24 is in use by edge-2" };
+    open("edge-2", ["10.0.0.2"], ["192.168.8.0/24"]);
+    expect(open("edge-3", ["192.168.8.5"]).answer).toEqual(inUse);
+    expect(open("edge-3", ["10.0.0.3"], ["192.168.8.128/25"]).answer).toEqual(inUse);
+    expect(open("edge-3", ["10.0.0.3"], ["192.168.0.0/16"]).answer).toEqual(inUse);
+    expect(open("edge-2", ["192.168.8.5"]).answer).not.toHaveProperty("reason");
+    expect(open("edge-3", ["10.0.0.3"], ["192.168.9.0/24"]).answer).not.toHaveProperty("reason");
+    expect(open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]).answer).not.toHaveProperty("reason");
+    expect(open("gate", ["10.0.0.4"], ["0.0.0.0/1"], "198.51.100.1").answer).not.toHaveProperty("reason");
+    expect(open("edge-4", ["10.0.0.5"], ["192.168.10.0/24"]).answer).not.toHaveProperty("reason");
+  });
+
   test("lets whoever other rules no longer allow what it has go, and nobody else", () => {
     const { port, open } = setUp();
     const first = open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]);
