@@ -29,20 +29,30 @@ const IPV6: Record<IcmpError, readonly [type: number, code: number]> = {
   "time-exceeded": [3, 0],
 };
 
+/** Types of ICMP's errors; those of ICMPv6 are less than 128. */
+const ERROR_TYPES_IPV4: readonly number[] = [3, 4, 5, 11, 12];
+
 /** RFC 1812, section 4.3.2.3, and RFC 4443, section 2.4: no longer than these. */
 const LONGEST_IPV4 = 576;
 const LONGEST_IPV6 = 1280;
 const HOP_LIMIT = 64;
 
-/** Makes the error for `packet`, from `source` (4 or 16 bytes); null where there must be none. */
+/** Whether who sent `packet` may be told of the error. */
+export function mayTell(error: IcmpError, packet: Uint8Array, ip: IpPacket): boolean {
+  if (ip.fragmentOffset > 0 || isIcmpError(packet, ip)) return false;
+  if (ip.version === 4) return isUnicast(packet, 12, 4) && isUnicast(packet, 16, 4);
+  // Too big is told even to who sent to many (RFC 4443, section 2.4).
+  return isUnicast(packet, 8, 16) && (error === "too-big" || isUnicast(packet, 24, 16));
+}
+
+/** Makes the error for `packet`, of which `mayTell`, from `source` (4 or 16 bytes). */
 export function icmpError(
   error: IcmpError,
   packet: Uint8Array,
   ip: IpPacket,
   source: Uint8Array,
   mtu: number,
-): Uint8Array | null {
-  if (ip.fragmentOffset > 0 || isIcmpError(packet, ip)) return null;
+): Uint8Array {
   return ip.version === 4 ? errorIpv4(error, packet, ip, source, mtu) : errorIpv6(error, packet, ip, source, mtu);
 }
 
@@ -65,18 +75,11 @@ export function isUnicast(bytes: Uint8Array, at: number, length: number): boolea
 
 function isIcmpError(packet: Uint8Array, ip: IpPacket): boolean {
   const type = ip.transportAt < ip.totalBytes ? packet[ip.transportAt] : 0;
-  if (ip.version === 4) return ip.protocol === PROTOCOL_ICMP && [3, 4, 5, 11, 12].includes(type);
+  if (ip.version === 4) return ip.protocol === PROTOCOL_ICMP && ERROR_TYPES_IPV4.includes(type);
   return ip.protocol === PROTOCOL_ICMPV6 && (type < 128 || type === 137);
 }
 
-function errorIpv4(
-  error: IcmpError,
-  packet: Uint8Array,
-  ip: IpPacket,
-  source: Uint8Array,
-  mtu: number,
-): Uint8Array | null {
-  if (!isUnicast(packet, 12, 4) || !isUnicast(packet, 16, 4)) return null;
+function errorIpv4(error: IcmpError, packet: Uint8Array, ip: IpPacket, source: Uint8Array, mtu: number): Uint8Array {
   const quoted = Math.min(ip.totalBytes, LONGEST_IPV4 - 28);
   const bytes = new Uint8Array(28 + quoted);
   const view = new DataView(bytes.buffer);
@@ -94,15 +97,7 @@ function errorIpv4(
   return bytes;
 }
 
-function errorIpv6(
-  error: IcmpError,
-  packet: Uint8Array,
-  ip: IpPacket,
-  source: Uint8Array,
-  mtu: number,
-): Uint8Array | null {
-  // Too big is told even to who sent to many (RFC 4443, section 2.4).
-  if (!isUnicast(packet, 8, 16) || (error !== "too-big" && !isUnicast(packet, 24, 16))) return null;
+function errorIpv6(error: IcmpError, packet: Uint8Array, ip: IpPacket, source: Uint8Array, mtu: number): Uint8Array {
   const quoted = Math.min(ip.totalBytes, LONGEST_IPV6 - 48);
   const bytes = new Uint8Array(48 + quoted);
   const view = new DataView(bytes.buffer);

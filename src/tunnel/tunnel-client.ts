@@ -12,7 +12,7 @@ import type { Address } from "../transport/address.ts";
 import { IpPacket } from "../tun/index.ts";
 import type { Network } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
-import { destinationOf, icmpError, isUnicast } from "./icmp.ts";
+import { destinationOf, icmpError, isUnicast, mayTell } from "./icmp.ts";
 import { OwnPackets } from "./own-packets.ts";
 import { clampMss, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
@@ -220,8 +220,8 @@ export class TunnelClient {
   }
 
   #tellTooBig(packet: Uint8Array, mtu: number): void {
-    if (!this.#errors.take(performance.now())) return;
-    const message = icmpError("too-big", packet, this.#ip, destinationOf(packet, this.#ip), mtu);
-    if (message !== null) this.#options.port.write(message);
+    const ip = this.#ip;
+    if (!mayTell("too-big", packet, ip) || !this.#errors.take(performance.now())) return;
+    this.#options.port.write(icmpError("too-big", packet, ip, destinationOf(packet, ip), mtu));
   }
 }

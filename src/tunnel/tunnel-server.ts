@@ -13,7 +13,7 @@ import type { Address } from "../transport/address.ts";
 import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
 import { PacketPool } from "./fair-queue.ts";
-import { destinationOf, type IcmpError, icmpError, isUnicast } from "./icmp.ts";
+import { destinationOf, type IcmpError, icmpError, isUnicast, mayTell } from "./icmp.ts";
 import { OwnPackets } from "./own-packets.ts";
 import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
 import { type PacketCarrier, PacketPath } from "./packet-path.ts";
@@ -82,6 +82,8 @@ export class TunnelServer {
   #trainMs = 0;
   /** For errors to this machine; each member has its own. */
   readonly #errors = errorBucket();
+  /** Apart, since whoever asks for addresses that nobody has causes them: packets that are too long must be told of. */
+  readonly #noRoutes = errorBucket();
   readonly #timer: NodeJS.Timeout;
   #reportMs = 0;
 
@@ -391,11 +393,16 @@ export class TunnelServer {
   /** Tells who sent a packet, a client or (null) this machine, what became of it. */
   #tell(error: IcmpError, packet: Uint8Array, to: Member | null, mtu = 0): void {
     const ip = this.#ip;
-    const source = to === null ? destinationOf(packet, ip) : this.#options.port.errorSource(ip.version === 4 ? 4 : 16);
-    if (source === null || !(to?.errors ?? this.#errors).take(performance.now())) return;
+    if (!mayTell(error, packet, ip)) return;
+    if (to === null) {
+      const bucket = error === "no-route" ? this.#noRoutes : this.#errors;
+      if (!bucket.take(performance.now())) return;
+      this.#options.port.write(icmpError(error, packet, ip, destinationOf(packet, ip), mtu));
+      return;
+    }
+    const source = this.#options.port.errorSource(ip.version === 4 ? 4 : 16);
+    if (source === null || !to.errors.take(performance.now())) return;
     const message = icmpError(error, packet, ip, source, mtu);
-    if (message === null || !ip.parse(message)) return;
-    if (to === null) this.#options.port.write(message);
-    else this.#send(to, message);
+    if (ip.parse(message)) this.#send(to, message);
   }
 }

@@ -314,6 +314,23 @@ describe("a tunnel's server", () => {
     expect(port.written.length).toBe(1);
   });
 
+  test("tells what is too long however many packets go nowhere, or must not be answered", () => {
+    const { port, open } = setUp();
+    open("edge-1", ["10.0.0.1"]);
+    const tooLong = udpPacket(counting(1400), { from: 254, to: 1, dontFragment: true });
+    const isTooBig = (packet: Uint8Array) => packet[20] === 3 && packet[21] === 4;
+    for (let i = 0; i < 1000; i++) port.onPacket(udpPacket(counting(5), { from: 254, to: 9 }));
+    expect(port.written.length).toBeLessThan(1000);
+    port.onPacket(tooLong);
+    expect(port.written.filter(isTooBig)).toHaveLength(1);
+    // Part of a datagram, other than the first.
+    const part = tooLong.slice();
+    part[7] = 1;
+    for (let i = 0; i < 1000; i++) port.onPacket(part);
+    port.onPacket(tooLong);
+    expect(port.written.filter(isTooBig)).toHaveLength(2);
+  });
+
   test("counts what passed and what did not, of clients that are gone too", () => {
     const { port, open } = setUp();
     const first = open("edge-1", ["10.0.0.1"]);
