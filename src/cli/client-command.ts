@@ -27,8 +27,8 @@ import {
   addClientTunnelOptions,
   type ClientTunnelOptions,
   openPort,
-  runTunnelHook,
   sessionOptions,
+  tunnelHooks,
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
@@ -163,7 +163,7 @@ async function run(options: ClientOptions): Promise<void> {
   await forwards.listen().catch((error: Error) => {
     throw error instanceof LocalSocketError ? new UserError(EXIT.cannotStart, error.message) : error;
   });
-  const tunnel = await openTunnel(options, log, monitor);
+  const tunnel = await openTunnel(options, { log, monitor, signal });
   const credentials = await loadCredentials(options, {
     role: "client",
     log,
@@ -260,13 +260,16 @@ interface ClientTunnel {
 }
 
 /** The tunnel, where one is wanted. */
-async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): Promise<ClientTunnel | null> {
+async function openTunnel(
+  options: ClientOptions,
+  { log, monitor, signal }: { log: Log; monitor: Monitor; signal: AbortSignal },
+): Promise<ClientTunnel | null> {
   if (options.tun === undefined) return null;
   const port = await openPort(options, log);
   let isUp = false;
-  const up = () => void runTunnelHook("--up", options, port, log);
+  const hooks = tunnelHooks(options, port, log, signal);
   port.onReopened = () => {
-    if (isUp) up();
+    if (isUp) void hooks.up();
   };
   const tunnel = new TunnelClient({
     port,
@@ -276,7 +279,7 @@ async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): P
     onGranted: () => {
       if (isUp) return;
       isUp = true;
-      up();
+      void hooks.up();
     },
   });
   monitor.watchTunnel(() => tunnel.counter.read());
@@ -284,7 +287,8 @@ async function openTunnel(options: ClientOptions, log: Log, monitor: Monitor): P
     attach: (session, forwarding) =>
       void tunnel.attach(session, (stream, receive) => forwarding.claimDatagrams(stream, receive)),
     stop: async () => {
-      if (isUp) await runTunnelHook("--down", options, port, log);
+      port.onReopened = () => {};
+      if (isUp) await hooks.down();
       tunnel.close();
       await port.close();
     },

@@ -26,9 +26,9 @@ import { aborted, shutdownSignal } from "./shutdown.ts";
 import {
   addServerTunnelOptions,
   openPort,
-  runTunnelHook,
   type ServerTunnelOptions,
   sessionOptions,
+  tunnelHooks,
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
@@ -149,7 +149,9 @@ async function run(options: ServerOptions): Promise<void> {
   }
   const credentials = await loadCredentials(options, { role: "server", log, signal });
   // First: whoever comes before it is there would be turned away.
-  const tunnel = await openTunnel(options, log, monitor);
+  const tunnel = await openTunnel(options, { log, monitor, signal });
+  if (signal.aborted) await tunnel?.stop();
+  signal.throwIfAborted();
   const listener = await listen({
     listen: options.listen,
     ...(options.listenTls === undefined ? {} : { listenTls: options.listenTls }),
@@ -260,7 +262,10 @@ interface ServerTunnel {
 }
 
 /** The tunnel, where one is wanted. */
-async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): Promise<ServerTunnel | null> {
+async function openTunnel(
+  options: ServerOptions,
+  { log, monitor, signal }: { log: Log; monitor: Monitor; signal: AbortSignal },
+): Promise<ServerTunnel | null> {
   if (options.tun === undefined) return null;
   const rules = tunnelRules(options.allow);
   const port = await openPort(options, log);
@@ -274,9 +279,9 @@ async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): P
   if (rules.length === 0)
     log.warn({}, "nobody may use the tunnel: add --allow 'IDENTITY=tun' or 'IDENTITY=tun:ADDRESS'");
   monitor.watchTunnel(() => tunnel.counter.read());
-  const up = () => runTunnelHook("--up", options, port, log);
-  port.onReopened = () => void up();
-  await up();
+  const hooks = tunnelHooks(options, port, log, signal);
+  port.onReopened = () => void hooks.up();
+  await hooks.up();
   return {
     open: (forwarding, header, stream) =>
       tunnel.open(forwarding.carrier as Session, header, stream, (receive) =>
@@ -284,7 +289,8 @@ async function openTunnel(options: ServerOptions, log: Log, monitor: Monitor): P
       ),
     permit: (rules) => tunnel.permit(new TunnelRules(rules, port.addresses)),
     stop: async () => {
-      await runTunnelHook("--down", options, port, log);
+      port.onReopened = () => {};
+      await hooks.down();
       tunnel.close();
       await port.close();
     },

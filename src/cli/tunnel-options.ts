@@ -4,7 +4,7 @@ import type { SessionOptions } from "../api/session-options.ts";
 import type { Log } from "../proxy/log.ts";
 import { TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
-import { runHook } from "../tunnel/hooks.ts";
+import { TunnelHooks } from "../tunnel/hooks.ts";
 import { parseTun, TunPort } from "../tunnel/tun-port.ts";
 import { parseAddressOrNetwork } from "../tunnel/tunnel-rules.ts";
 import { readNumber, repeatable } from "./options.ts";
@@ -80,23 +80,21 @@ export async function openPort({ tun, tunMtu }: TunnelOptions, log: Log): Promis
   return port;
 }
 
-/** Runs `--up` or `--down`, if it was given. */
-export async function runTunnelHook(
-  which: "--up" | "--down",
+/** For `--up` and `--down`. `signal`: aborted when the program is to end. */
+export function tunnelHooks(
   options: TunnelOptions & { route?: Network[] },
   port: TunPort,
   log: Log,
-): Promise<void> {
-  const command = which === "--up" ? options.up : options.down;
-  if (command === undefined) return;
+  signal: AbortSignal,
+): TunnelHooks {
   const texts = (networks: readonly Network[]) => networks.map(({ text }) => text);
-  const facts = {
+  const facts = () => ({
     tun: port.name,
     addresses: texts(port.addresses),
     routes: texts(options.route ?? []),
     mtu: port.mtu,
-  };
-  await runHook(which, command, facts, log);
+  });
+  return new TunnelHooks({ up: options.up, down: options.down, facts, log, signal });
 }
 
 function readingTun<T>(parse: (text: string) => T): (text: string) => T {

@@ -1,4 +1,4 @@
-/** Commands of the user's that run when a tunnel is there, and before it goes. */
+/** Commands of the user's that run when a tunnel is there, and before it goes; one after the other. */
 import { spawn } from "node:child_process";
 import type { Log } from "../proxy/log.ts";
 
@@ -11,8 +11,49 @@ export interface HookFacts {
   mtu: number;
 }
 
-/** Runs a command with the shell; resolves when it has ended, however. What it prints goes to standard error. */
-export function runHook(option: "--up" | "--down", command: string, facts: HookFacts, log: Log): Promise<void> {
+export interface TunnelHooksOptions {
+  up: string | undefined;
+  down: string | undefined;
+  /** Asked for when a command begins. */
+  facts: () => HookFacts;
+  log: Log;
+  /** Aborted: `up` ends, and does not begin. */
+  signal: AbortSignal;
+}
+
+export class TunnelHooks {
+  readonly #options: TunnelHooksOptions;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: TunnelHooksOptions) {
+    this.#options = options;
+  }
+
+  /** Both resolve when the command has ended, however. What it prints goes to standard error. */
+  up(): Promise<void> {
+    return this.#run("--up", this.#options.up, this.#options.signal);
+  }
+
+  down(): Promise<void> {
+    return this.#run("--down", this.#options.down, null);
+  }
+
+  #run(option: string, command: string | undefined, signal: AbortSignal | null): Promise<void> {
+    const { facts, log } = this.#options;
+    this.#last = this.#last.then(async () => {
+      if (command !== undefined && !signal?.aborted) await runHook(option, command, facts(), log, signal);
+    });
+    return this.#last;
+  }
+}
+
+function runHook(
+  option: string,
+  command: string,
+  facts: HookFacts,
+  log: Log,
+  signal: AbortSignal | null,
+): Promise<void> {
   const { tun, addresses, routes, mtu } = facts;
   const env = {
     ...process.env,
@@ -27,8 +68,11 @@ export function runHook(option: "--up" | "--down", command: string, facts: HookF
       log.warn({ hook: option }, `${option}: it has not ended for ${LIMIT_MS / 1000} s and is killed`);
       child.kill("SIGKILL");
     }, LIMIT_MS);
+    const onAbort = () => child.kill("SIGKILL");
+    signal?.addEventListener("abort", onAbort);
     const done = (problem: string | null) => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
       if (problem !== null) log.warn({ hook: option }, `${option}: ${problem}`);
       resolve();
     };

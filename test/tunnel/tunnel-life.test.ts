@@ -104,6 +104,16 @@ describe.skipIf(whyNot !== null)("the interfaces of a tunnel", () => {
     expect(second.lines).toEqual(expect.arrayContaining(["up", "down"]));
   });
 
+  test("go when the server is told to end while --up runs, which ends, and the server takes no client", async () => {
+    const namespace = new Namespace();
+    const hooks = ["--up", "echo hooking; exec sleep 25", "--down", "echo down"];
+    const server = startServer(namespace, [...allow("tun"), ...hooks]);
+    await server.line(/^hooking/);
+    expect(await server.kill("SIGTERM")).toBe(0);
+    expect(server.lines).toContain("down");
+    expect(server.lines.join("\n")).not.toMatch(/serving on UDP/);
+  });
+
   test("are a client's for as long as the rules say, which SIGHUP has read again", async () => {
     const namespace = new Namespace();
     const file = join(certificates.folder, "server.yaml");
