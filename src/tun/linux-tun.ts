@@ -77,7 +77,7 @@ export class LinuxTun implements TunDevice {
     return this.#configuration.created;
   }
 
-  get isUp(): boolean {
+  get isUp(): boolean | null {
     return this.#configuration.isUp;
   }
 

@@ -55,8 +55,10 @@ export class TunConfiguration {
     if (!this.#undo.has("mtu")) this.#undo.set("mtu", (netlink) => netlink.setMtu(this.#index, before));
   }
 
-  get isUp(): boolean {
-    return ((this.#ask(SIOCGIFFLAGS) ?? 0) & IFF_UP) !== 0;
+  /** Null where that cannot be asked. */
+  get isUp(): boolean | null {
+    const flags = this.#ask(SIOCGIFFLAGS);
+    return flags === null ? null : (flags & IFF_UP) !== 0;
   }
 
   setUp(): void {

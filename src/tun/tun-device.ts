@@ -36,8 +36,8 @@ export interface TunDevice {
   readonly mtu: number;
   /** Whether it was made here and goes when this program ends; else an administrator made it, and it stays. */
   readonly created: boolean;
-  /** Whether it is switched on, asked of the kernel: off, it loses what is written, its routes and its IPv6 addresses. */
-  readonly isUp: boolean;
+  /** Whether it is switched on, asked of the kernel: off, it loses what is written, its routes and its IPv6 addresses. Null: it does not say. */
+  readonly isUp: boolean | null;
   readonly offloads: TunOffloads;
   readonly counters: TunCounters;
   /**

@@ -98,6 +98,7 @@ export class TunPort {
       return;
     }
     this.#device = device;
+    this.#mtuRefused = false;
     device.onPacket = (packet, follows) => this.onPacket(packet, follows);
     device.onBatchEnd = () => this.onBatchEnd();
     device.onGone = (error) => this.#onGone(error);
@@ -133,7 +134,8 @@ export class TunPort {
       device.setMtu(this.#mtu);
     } catch (error) {
       this.#complain(error, `; it stays at ${device.mtu}`);
-      this.#mtuRefused = true;
+      const { code } = error as TunError;
+      this.#mtuRefused = code === "EPERM" || code === "EACCES";
     }
   }
 
@@ -141,18 +143,20 @@ export class TunPort {
   addRoute({ text }: Network): boolean {
     if (this.#routes.has(text)) return true;
     this.#routes.add(text);
-    return this.#applyRoute(text);
+    const code = this.#applyRoute(text);
+    // Another's, that is: not for us to add when the interface is made again.
+    if (code === "EEXIST") this.#routes.delete(text);
+    return code === null;
   }
 
-  #applyRoute(text: string): boolean {
+  /** The code of the kernel's refusal; null: it is there. */
+  #applyRoute(text: string): string | null {
     try {
       this.#device?.addRoute(text);
-      return true;
+      return null;
     } catch (error) {
       this.#complain(error);
-      // Another's, that is: not for us to add when the interface is made again.
-      if ((error as TunError).code === "EEXIST") this.#routes.delete(text);
-      return false;
+      return (error as TunError).code;
     }
   }
 
@@ -193,7 +197,8 @@ export class TunPort {
   #watch(device: TunDevice, wasUp: boolean): void {
     this.#watchTimer = setTimeout(() => {
       if (device !== this.#device) return;
-      const { name, isUp } = device;
+      const { name } = device;
+      const isUp = device.isUp ?? wasUp;
       if (wasUp && !isUp) {
         const words = `someone switched ${name} off: nothing passes until "ip link set dev ${name} up"`;
         this.#options.log.warn({ tun: name }, words);
