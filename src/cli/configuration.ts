@@ -6,7 +6,7 @@ import { fileVersion } from "./file-version.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
 /** How often the file is looked at, and how long it has to rest: one that is being written is not read. */
-const WATCH_MS = 2000;
+export const WATCH_MS = 2000;
 
 /** Of the file when it was read last: a change before anybody watches is not missed. */
 let versionRead = "";
