@@ -8,8 +8,11 @@ import { EXIT, UserError } from "./user-error.ts";
 /** How often the file is looked at, and how long it has to rest: one that is being written is not read. */
 export const WATCH_MS = 2000;
 
+/** No file's: what was read is not in force, and is to be read again. */
+const PENDING = "";
+
 /** Of the file when it was read last: a change before anybody watches is not missed. */
-let versionRead = "";
+let versionRead = PENDING;
 
 export const ROLES = ["server", "client"] as const;
 export type Role = (typeof ROLES)[number];
@@ -47,15 +50,15 @@ function configPath(args: readonly string[]): string | null {
   return args[at].includes("=") ? args[at].slice("--config=".length) : (args[at + 1] ?? null);
 }
 
-/** Calls `onChange` when the file is not the one that was read. Returns what ends that. */
-function watchFile(onChange: () => void): () => void {
+/** Calls `onChange` when the file is not the one that was read, or is pending. Returns what ends that. */
+function watchFile(onChange: (isRetry: boolean) => void): () => void {
   const path = configPath(process.argv.slice(2));
   if (path === null) return () => {};
   let seen = versionRead;
   const timer = setInterval(() => {
     const before = seen;
     seen = fileVersion(path);
-    if (seen === before && seen !== versionRead) onChange();
+    if (seen === before && seen !== versionRead) onChange(versionRead === PENDING);
   }, WATCH_MS);
   timer.unref();
   return () => clearInterval(timer);
@@ -68,7 +71,7 @@ export interface ReloadOptions<T> {
   options: T;
   /** The options that `apply` puts into effect; others wait for a restart. */
   reloadable: readonly (keyof T & string)[];
-  /** What it throws is logged, and must have changed nothing: the old options stay. */
+  /** What it throws is logged, and must have changed nothing: the old options stay, and where the file is watched it is tried again. */
   apply(options: T): Promise<void> | void;
   log: Log;
 }
@@ -79,21 +82,21 @@ export interface ReloadOptions<T> {
  */
 export class Hangups {
   #hungUp = false;
-  #onHangup = () => {
+  #onHangup = (_isRetry: boolean) => {
     this.#hungUp = true;
   };
-  readonly #listener = () => this.#onHangup();
+  readonly #listener = () => this.#onHangup(false);
   readonly #stopWatching: () => void;
 
   constructor() {
     process.on("SIGHUP", this.#listener);
-    this.#stopWatching = watchFile(this.#listener);
+    this.#stopWatching = watchFile((isRetry) => this.#onHangup(isRetry));
   }
 
   /** Reads the configuration file again on each. */
   reload<T extends object>(reload: ReloadOptions<T>): void {
     this.#onHangup = reloader(reload);
-    if (this.#hungUp) this.#onHangup();
+    if (this.#hungUp) this.#onHangup(false);
   }
 
   /** SIGHUP ends the process from now on. */
@@ -103,14 +106,17 @@ export class Hangups {
   }
 }
 
-function reloader<T extends object>(reload: ReloadOptions<T>): () => void {
+function reloader<T extends object>(reload: ReloadOptions<T>): (isRetry: boolean) => void {
   let { options } = reload;
+  let said = "";
   let turn = Promise.resolve();
   const { log, role } = reload;
-  return () => {
+  return (isRetry) => {
     turn = turn.then(async () => {
+      let isRead = false;
       try {
         const next = readAgain(reload);
+        isRead = true;
         await reload.apply(next);
         const waiting = changedKeys(options, next).filter(
           (key) => !(reload.reloadable as readonly string[]).includes(key),
@@ -120,7 +126,12 @@ function reloader<T extends object>(reload: ReloadOptions<T>): () => void {
           log.warn({ waiting }, `takes effect with a restart only: ${waiting.map(dashed).join(", ")}`);
         options = { ...options, ...Object.fromEntries(reload.reloadable.map((key) => [key, next[key]])) };
       } catch (error) {
-        log.error({ role }, `the configuration cannot be used, the old one stays: ${(error as Error).message}`);
+        // What the file itself has wrong only its next change can mend; certificates that are just being replaced mend by themselves.
+        if (isRead) versionRead = PENDING;
+        const { message } = error as Error;
+        if (!isRetry || message !== said)
+          log.error({ role }, `the configuration cannot be used, the old one stays: ${message}`);
+        said = message;
       }
     });
   };

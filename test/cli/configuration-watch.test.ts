@@ -82,4 +82,23 @@ describe("a configuration file", () => {
     write(FORWARDS);
     await client.line(/configuration loaded again/);
   });
+
+  it("comes into force once its certificates, which were being replaced when it changed, are whole", async () => {
+    const [path, certificate] = [file("half.yaml"), file("half.crt")];
+    copyFileSync(file("edge-1.key"), file("half.key"));
+    copyFileSync(file("edge-1.crt"), certificate);
+    writeFileSync(path, settings(FORWARDS.slice(0, 1), "half"));
+    const client = startCommand(["client", "--config", path]);
+    // That it gets no answer says that the certificates are loaded.
+    await client.line(/ warn .*localhost:1: /);
+    writeFileSync(certificate, "half a certificate\n");
+    writeFileSync(path, settings(FORWARDS, "half"));
+    await client.line(/the configuration cannot be used/);
+    await severalPolls();
+    expect(client.lines.filter((line) => line.includes("the configuration cannot be used"))).toHaveLength(1);
+    copyFileSync(file("edge-1.crt"), certificate);
+    await client.line(/listening at .* for the server's tcp:127\.0\.0\.1:2$/);
+    await severalPolls();
+    expect(client.lines.filter((line) => line.includes("configuration loaded again"))).toHaveLength(1);
+  });
 });
