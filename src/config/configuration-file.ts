@@ -70,6 +70,8 @@ class Reader {
   readonly #given: ReadonlySet<string>;
   readonly #lines = new LineCounter();
   readonly #faults: string[] = [];
+  /** Of maps that are read: what is merged again and again, at every level, is not read again. */
+  readonly #settings = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
   #document = new Document();
 
   constructor(path: string, roles: ReadonlyMap<string, Command>, options: ReadOptions) {
@@ -136,8 +138,11 @@ class Reader {
   }
 
   /** By key, without those that a merged map (`<<`) says otherwise than the map itself, or one that is merged before. */
-  #settingsIn(map: YAMLMap, within: readonly Node[] = []): Map<string, Pair> {
+  #settingsIn(map: YAMLMap, within: readonly Node[] = []): ReadonlyMap<string, Pair> {
+    const read = this.#settings.get(map);
+    if (read !== undefined) return read;
     const own = new Map(map.items.map((item) => [keyOf(item), item]));
+    this.#settings.set(map, own);
     const merge = own.get(MERGE_KEY);
     if (merge === undefined) return own;
     own.delete(MERGE_KEY);

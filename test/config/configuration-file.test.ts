@@ -105,6 +105,12 @@ describe("a configuration file", () => {
     expect(faultOf(`server:\n  <<: 1\n  listen: 1\n${FILES}`)).toMatch(/^2:7: <<: /);
   });
 
+  it("reads a map once, however often it is merged", () => {
+    const levels = Array.from({ length: 24 }, (_, i) => `x-${i + 1}: &l${i + 1} { <<: [*l${i}, *l${i}] }\n`);
+    const [server] = read(`x-0: &l0 { listen: 1 }\n${levels.join("")}server:\n  <<: *l24\n${FILES}`);
+    expect(server.arguments).toContain("--listen=1");
+  });
+
   it("needs not say what is said elsewhere", () => {
     writeFileSync(path, "client:\n  ca: a\n  cert: b\n");
     expect(readConfiguration(path, roles, { given: new Set(["connect", "key"]) })[0].arguments).toHaveLength(2);
