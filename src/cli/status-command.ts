@@ -34,18 +34,22 @@ export function createStatusCommand(): Command {
 }
 
 async function run(address: StatusAddress, { json = false }: { json?: boolean }): Promise<void> {
-  const before = await fetchStatus(address).catch(({ message }: Error) => {
-    const words = `nothing to see at ${nameOf(address)}: ${message}; does it run with --metrics?`;
-    throw new UserError(EXIT.unreachable, words);
-  });
+  const before = await fetchOrGiveUp(address);
   if (json) {
     process.stdout.write(`${JSON.stringify(before, null, 2)}\n`);
     return;
   }
   if (process.stdout.isTTY) return live(address, before);
   await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
-  const lines = formatStatus(await fetchStatus(address), before);
+  const lines = formatStatus(await fetchOrGiveUp(address), before);
   process.stdout.write(`${lines.map(escapeControls).join("\n")}\n`);
+}
+
+function fetchOrGiveUp(address: StatusAddress): Promise<Status> {
+  return fetchStatus(address).catch(({ message }: Error) => {
+    const words = `nothing to see at ${nameOf(address)}: ${message}; does it run with --metrics?`;
+    throw new UserError(EXIT.unreachable, words);
+  });
 }
 
 /** Draws the terminal anew each second, also while the proxy does not answer: it may be starting again. */

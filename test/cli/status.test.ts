@@ -1,4 +1,4 @@
-/** `bats-proxy status` on a terminal, of a proxy that is not one: it is started anew, and has a thousand sessions. */
+/** `bats-proxy status` of a proxy that is not one: it ends, is started anew, and has a thousand sessions. */
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -49,5 +49,15 @@ describe.skipIf(noTerminal)("bats-proxy status on a terminal", () => {
     expect(silent.lines.slice(1)).toEqual(first.lines.slice(1));
     await startProxy(port);
     await screen(/^bats-proxy server/, silent.end);
+  });
+});
+
+describe("bats-proxy status without a terminal", () => {
+  it("says in a line that the proxy went away", async () => {
+    const port = await startProxy();
+    proxy!.once("request", () => proxy!.close());
+    shown = new Command(["status", `127.0.0.1:${port}`]);
+    expect(await shown.exit).toBe(4);
+    expect(shown.lines).toEqual([expect.stringMatching(/nothing to see at 127\.0\.0\.1:\d+: .*ECONNREFUSED/)]);
   });
 });
