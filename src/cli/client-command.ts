@@ -20,7 +20,7 @@ import { addHelp, type HelpText } from "./help.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, operationsFaults, startOperations } from "./operations.ts";
 import { checkOptions, type OptionFault } from "./option-faults.ts";
-import { addCommonOptions, type CommonOptions, readNumber, repeatable } from "./options.ts";
+import { addCommonOptions, type CommonOptions, distinct, readNumber, repeatable } from "./options.ts";
 import { ALPN } from "./server-command.ts";
 import { shutdownSignal } from "./shutdown.ts";
 import {
@@ -77,7 +77,7 @@ export function configureClient(command: Command): Command {
       .description("connect to a server and forward over the session")
       .addOption(
         new Option("--connect <host:port>", "the server (repeatable: tried in turn)").makeOptionMandatory().argParser(
-          repeatable((text) => {
+          distinct((text) => {
             parseHostPort(text);
             return text;
           }),
@@ -135,11 +135,9 @@ function faultsOf(options: ClientOptions): OptionFault[] {
   if (options.route.length > 0 && options.tun === undefined) {
     faults.push({ key: "route", message: "there is no tunnel without --tun" });
   }
-  const twice = options.connect.find((target, i) => options.connect.indexOf(target) !== i);
-  if (twice !== undefined) throw new UserError(EXIT.usage, `--connect ${twice}: given twice; name each server once`);
   const [servers, fallbacks] = [options.connect.length, options.fallback.length];
   if (fallbacks > 0 && fallbacks !== servers) {
-    const message = `give each --connect its own, in the same order: ${servers}, not ${fallbacks}`;
+    const message = `give each server of --connect its own, in the same order: ${servers}, not ${fallbacks}`;
     faults.push({ key: "fallback", message });
   }
   return [...faults, ...operationsFaults(options)];

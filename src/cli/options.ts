@@ -69,6 +69,13 @@ export function repeatable<T>(parse: (text: string) => T): ValueParser<T[]> {
   return parser;
 }
 
+/** One that takes each value once: what a file says may be said again on the command line. */
+export function distinct<T>(parse: (text: string) => T): ValueParser<T[]> {
+  const parser: ValueParser<T[]> = (text, before) => [...new Set(repeatable(parse)(text, before))];
+  parser.repeatable = true;
+  return parser;
+}
+
 export function reading<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {

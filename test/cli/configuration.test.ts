@@ -78,11 +78,16 @@ describe("a configuration file", () => {
       return checked.lines.map((line) => line.replace(`bats-proxy: ${path}:`, ""));
     };
     const lineOf = ([key, value]: [string, unknown]) => `  ${key}: ${JSON.stringify(value)}`;
-    const client = { connect: ["localhost:1", "localhost:2"], fallback: "tls:localhost:1", route: "10.0.0.0/8" };
+    // A server that is named twice is one.
+    const client = {
+      connect: ["localhost:1", "localhost:2", "localhost:1"],
+      fallback: "tls:localhost:1",
+      route: "10.0.0.0/8",
+    };
     expect(await faultsOf("client", "edge-1", { ...client, dashboard: true })).toEqual([
       "1:1: nothing to forward: add -L LISTEN=TARGET, -R LISTEN=TARGET or --tun NAME=ADDRESS",
       "7:10: route: there is no tunnel without --tun",
-      "6:13: fallback: give each --connect its own, in the same order: 2, not 1",
+      "6:13: fallback: give each server of --connect its own, in the same order: 2, not 1",
       "8:14: dashboard: say where with --metrics",
     ]);
     expect(await faultsOf("server", "localhost", { listen: 0, allow: ["*=tun"], dashboard: true })).toEqual([
@@ -99,6 +104,11 @@ describe("a configuration file", () => {
     await client.line(/connected to/);
     client.child.kill("SIGHUP");
     await client.line(/configuration loaded again/);
+    const whole = write("whole.yaml", "client", "edge-1", {
+      connect: `localhost:${port}`,
+      local: `tcp:127.0.0.1:0=${target}`,
+    });
+    await start("client", "--config", whole, "--connect", `localhost:${port}`).line(/connected to/);
     const alone = start("client", "--config", path);
     expect(await alone.exit).toBe(2);
     expect(alone.lines[0]).toMatch(/part\.yaml:1:\d+: client: connect is missing/);
