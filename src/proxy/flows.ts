@@ -53,6 +53,10 @@ export class Flow {
     this.#onPayload = onPayload;
   }
 
+  get isOver(): boolean {
+    return this.#closed;
+  }
+
   send(payload: Uint8Array): void {
     if (this.#closed) {
       this.stats.dropped++;

@@ -22,12 +22,14 @@ export interface UdpListener {
 export interface SourceFlow {
   send(payload: Uint8Array): void;
   close(): void;
-  lastActiveMs: number;
+  readonly lastActiveMs: number;
+  /** Nothing goes by it any more; its source is kept from another one until it is forgotten. */
+  readonly isOver: boolean;
 }
 
 export interface UdpListenOptions {
   idleMs: number;
-  /** Sources at once; when there is one more, the one that was quiet longest ends. */
+  /** Sources at once; when there is one more, the one that was quiet longest ends, or if its flow is over already the new one has to wait. */
   maxFlows: number;
   /** Opens the flow of a new source; null when there is no way to. `reply` sends back to the source; after `closed` it is forgotten. */
   openFlow(source: string, reply: (payload: Uint8Array) => void, closed: () => void): SourceFlow | null;
@@ -58,7 +60,7 @@ export async function listenUdp(endpoint: SocketEndpoint, options: UdpListenOpti
     const source = family === "IPv6" ? `[${ip}]:${port}` : `${ip}:${port}`;
     let flow = flows.get(source);
     if (flow === undefined) {
-      if (flows.size >= options.maxFlows) endQuietest(flows);
+      if (flows.size >= options.maxFlows && !endQuietest(flows)) return;
       const opened = options.openFlow(
         source,
         // dgram keeps the bytes until they are sent, the session lends them only for this call.
@@ -159,11 +161,12 @@ async function resolve({ host }: SocketEndpoint): Promise<{ address: string; fam
   return family !== 0 ? { address: host, family } : await lookup(host);
 }
 
-/** Ends the flow that was quiet longest; one that is over already but not forgotten goes as well. */
-function endQuietest(flows: Map<string, SourceFlow>): void {
+/** Makes room by the end of the flow that was quiet longest. False when that is over already: it was refused, and the next would be too. */
+function endQuietest(flows: Map<string, SourceFlow>): boolean {
   let oldest: [source: string, flow: SourceFlow] | null = null;
   for (const entry of flows) if (oldest === null || entry[1].lastActiveMs < oldest[1].lastActiveMs) oldest = entry;
-  if (oldest === null) return;
+  if (oldest === null || oldest[1].isOver) return false;
   oldest[1].close();
   flows.delete(oldest[0]);
+  return true;
 }

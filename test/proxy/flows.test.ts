@@ -138,6 +138,7 @@ describe("a forward of datagrams", () => {
       maxFlows: 10,
       openFlow: (_source, reply) => ({
         lastActiveMs: 0,
+        isOver: false,
         close: () => {},
         send: (payload) => {
           try {
@@ -161,6 +162,18 @@ describe("a forward of datagrams", () => {
     const { socket } = await bind();
     socket.send("x", port, "127.0.0.1");
     await until(() => log.lines.some((line) => line.includes("is not allowed to reach udp:127.0.0.1")));
+  });
+
+  it("is not asked for by more sources at a time than may be, where they are refused", async () => {
+    const { port, log } = await createRig({ allow: "nobody=udp:127.0.0.1:*", maxFlows: 3 });
+    const refusals = () => log.lines.filter((line) => /refused: .*is not allowed to reach/.test(line)).length;
+    for (let sources = 1; sources <= 3; sources++) {
+      (await bind()).socket.send("x", port, "127.0.0.1");
+      await until(() => refusals() === sources);
+    }
+    for (let i = 0; i < 10; i++) (await bind()).socket.send("x", port, "127.0.0.1");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(refusals()).toBe(3);
   });
 
   it("takes any datagram of the peer's", async () => {
