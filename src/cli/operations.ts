@@ -1,5 +1,6 @@
 /** What runs beside a server or client so that it can be operated: `--metrics`, `--dashboard`, `--trace`, word to systemd. */
 import { readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { Monitor } from "../operate/monitor.ts";
 import { notifySystemd } from "../operate/sd-notify.ts";
@@ -64,8 +65,11 @@ export async function startOperations(
   { metrics, dashboard = false, trace, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
   log: Log,
 ): Promise<Operations> {
-  // The transport reads it when a socket is opened, in whichever program.
-  if (trace !== undefined) process.env.BATS_TRACE = trace;
+  if (trace !== undefined) {
+    await checkWritable(trace);
+    // The transport reads it when a socket is opened, in whichever program.
+    process.env.BATS_TRACE = trace;
+  }
   const monitor = new Monitor(role, VERSION);
   const server =
     metrics === undefined
@@ -89,4 +93,13 @@ export async function startOperations(
     },
     close: () => server?.close(),
   };
+}
+
+/** The trace itself could say too late, and to nobody, that it has no file. */
+async function checkWritable(trace: string): Promise<void> {
+  try {
+    await (await open(trace, "a")).close();
+  } catch (error) {
+    throw new UserError(EXIT.cannotStart, `--trace: ${(error as Error).message}`);
+  }
 }

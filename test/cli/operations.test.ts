@@ -165,6 +165,10 @@ describe("a running proxy", () => {
     const alone = start("server", "--listen", "0", ...certificates.of("localhost"), "--dashboard");
     expect(await alone.exit).toBe(2);
     expect(alone.lines.join()).toContain("say where with --metrics");
+    const nowhere = join(certificates.folder, "none", "server.trace");
+    const blind = start("server", "--listen", "127.0.0.1:0", ...certificates.of("localhost"), "--trace", nowhere);
+    expect(await blind.exit).toBe(1);
+    expect(blind.lines).toEqual([expect.stringMatching(/--trace: .*ENOENT.*none\/server\.trace/)]);
     const nobody = start("status", `unix:${join(certificates.folder, "none.sock")}`);
     expect(await nobody.exit).toBe(4);
     expect(nobody.lines.join()).toContain("does it run with --metrics?");
