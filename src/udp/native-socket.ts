@@ -95,8 +95,8 @@ export class NativeSocket implements UdpSocket, Receiver {
   #rate = 0;
   #restTimer: NodeJS.Timeout | null = null;
   #memoryTimer: NodeJS.Timeout | null = null;
-  /** Since when the kernel has said nothing but that it has no memory. */
-  #lacksMemorySinceMs = 0;
+  /** Since when the kernel has said nothing but that it has no memory. Infinity: it said something else last. */
+  #lacksMemorySinceMs = Number.POSITIVE_INFINITY;
   #watcher: FdWatcher | null = null;
   #referenced = true;
   #stalled = false;
@@ -210,7 +210,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     pending.destination = transmit.destination;
     pending.source = transmit.source;
     pending.ecn = transmit.ecn;
-    this.#lacksMemorySinceMs = performance.now();
+    this.#lacksMemorySinceMs = this.#send.lacksMemory ? performance.now() : Number.POSITIVE_INFINITY;
     this.#awaitRoom();
     return false;
   }
@@ -235,8 +235,11 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (done < pending.length) {
       pending.buffer.copyWithin(0, done, pending.length);
       pending.length -= done;
-      if (done > 0 || !this.#send.lacksMemory) this.#lacksMemorySinceMs = performance.now();
-      if (performance.now() - this.#lacksMemorySinceMs < MEMORY_PATIENCE_MS) {
+      const nowMs = performance.now();
+      if (!this.#send.lacksMemory) this.#lacksMemorySinceMs = Number.POSITIVE_INFINITY;
+      else if (done > 0) this.#lacksMemorySinceMs = nowMs;
+      else this.#lacksMemorySinceMs = Math.min(this.#lacksMemorySinceMs, nowMs);
+      if (nowMs - this.#lacksMemorySinceMs < MEMORY_PATIENCE_MS) {
         this.#awaitRoom();
         return;
       }

@@ -262,6 +262,28 @@ test.runIf(native)(
   },
 );
 
+test.runIf(native)(
+  "that second begins when the kernel first has no memory, however long there was no room before",
+  async () => {
+    let answer = EAGAIN;
+    let lacked = 0;
+    const b = await listening("native");
+    const socket = socketOver(() => {
+      if (answer === ENOBUFS) lacked++;
+      return answer;
+    });
+    expect(socket.send(transmit({ length: 5000, segmentBytes: 1000, destination: b.socket.localAddress }))).toBe(false);
+    const laterMs = performance.now() + 3000;
+    const clock = vi.spyOn(performance, "now").mockReturnValue(laterMs);
+    onTestFinished(() => clock.mockRestore());
+    answer = ENOBUFS;
+    await until(() => lacked > 0);
+    answer = 0;
+    await until(() => b.arrived.length === 5);
+    expect(socket.counters).toMatchObject({ sentDatagrams: 5, sendStalls: 1, sendErrors: {} });
+  },
+);
+
 test.runIf(native)("a socket closed while the kernel has no memory asks no more", async () => {
   let calls = 0;
   const socket = socketOver(() => {
