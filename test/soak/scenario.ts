@@ -25,6 +25,8 @@ export interface Ending {
   /** Virtual time. */
   atMs: number;
   bytes: number;
+  /** Datagrams with the default deadline, by whether they arrived. */
+  datagrams: { sent: number; arrived: number };
   /** In words, for whoever replays it. */
   described: string;
 }
@@ -305,7 +307,9 @@ class Life {
       const atMs = this.#network.nowMs;
       const how = this.#closed.find((one) => one !== null) ?? "done";
       this.#finish();
-      return { how, atMs, bytes: this.#bytes, described };
+      const patient = this.#datagrams.filter(({ sent, deadlineMs }) => sent && Number.isNaN(deadlineMs));
+      const datagrams = { sent: patient.length, arrived: patient.filter(({ arrived }) => arrived).length };
+      return { how, atMs, bytes: this.#bytes, datagrams, described };
     } finally {
       for (const session of this.#sessions) session.destroy();
     }
