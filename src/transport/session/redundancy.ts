@@ -179,7 +179,10 @@ export class Redundancy {
   }
 
   #flowingTarget(batch: SendBatch, nowMs: number): number {
-    const urgent = batch.firstDeadlineMs - nowMs < SECOND_LOOK_RTTS * this.path.rttMs;
+    const { oneWayMs, rttMs } = this.path;
+    // One that is late whatever is done makes nothing urgent; the last one may be what a repair from feedback would come too late for.
+    const isUrgent = (leftMs: number): boolean => leftMs >= oneWayMs && leftMs < SECOND_LOOK_RTTS * rttMs;
+    const urgent = isUrgent(batch.firstDeadlineMs - nowMs) || isUrgent(batch.deadlineMs - nowMs);
     return urgent ? FLOWING_URGENT_TARGET : FLOWING_DATAGRAMS_TARGET;
   }
 

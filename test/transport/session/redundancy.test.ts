@@ -3,6 +3,7 @@ import { TinyMt32 } from "../../../src/codec/index.ts";
 import { LossOdds } from "../../../src/transport/session/loss-odds.ts";
 import { PathEstimate } from "../../../src/transport/session/path-estimate.ts";
 import { Redundancy } from "../../../src/transport/session/redundancy.ts";
+import type { SendBatch } from "../../../src/transport/session/send-batch.ts";
 
 /** Gives an estimate the fates of `packets`, of which a share is lost, in bursts of `burst` on average, each when `flight` more have left. */
 function travel(path: PathEstimate, packets: number, loss: number, burst: number, flight = 0): void {
@@ -152,4 +153,17 @@ test("symbols most of which come far apart have paused after a millisecond, othe
       expect(flow(burst - 1, 2)).toBe(3);
     }
   }
+});
+
+test("datagrams that flow have more repair while one could be in time that no feedback helps, and not for one that is late anyhow", () => {
+  const path = new PathEstimate();
+  travel(path, 1000, 0.05, 1);
+  expect([path.rttMs, path.oneWayMs].map(Math.round)).toEqual([30, 15]);
+  const redundancy = new Redundancy(path);
+  const wants = (firstDeadlineMs: number, deadlineMs: number): boolean => {
+    const batch = { sealed: false, deadlineMs, firstDeadlineMs, odds: () => 0.05 };
+    return redundancy.wantsAhead(batch as unknown as SendBatch, true, true, 0);
+  };
+  expect([60, 40, 20, 10, -5].map((first) => wants(first, 1000))).toEqual([false, true, true, false, false]);
+  expect([60, 40, 20, 10].map((last) => wants(-5, last))).toEqual([false, true, true, false]);
 });
