@@ -2,9 +2,10 @@
  * The client's end of a session: dials, and when the peer falls silent or the link is gone, dials anew and goes on with the same
  * session. The old link stays beside the new one until that is there, for it may be quicker to come back.
  *
- * Where the name of the server has several addresses, attempts go to the one where the session worked last and to another, by turns.
- * At another address there may be another server, so whatever is said there ends nothing; only where the session worked, or where
- * the server moved, is it believed that the session is unknown.
+ * Attempts go to the address where the session worked last and to another one of the server's name, by turns; the former is dialled
+ * though the name leads there no more, or cannot be looked up. At another address there may be another server. So a link to there is
+ * an attempt until the server gives a token, which it does with the session only, and that the session is unknown there ends nothing. It
+ * is lost when that is said where it worked; or at all other addresses, after several attempts failed where it worked.
  *
  * Where there is a fallback, a server that is silent over UDP is dialled by it; from then on UDP is dialled beside that link every now
  * and then, and takes the session back when it answers.
@@ -15,7 +16,7 @@ import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import { Attachment } from "./attachment.ts";
 import type { LinkSecurity } from "./link-security.ts";
-import { SessionHolder } from "./session-holder.ts";
+import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkSettings } from "./transport-endpoint.ts";
 
@@ -26,6 +27,8 @@ const SILENT_MS = 1000;
 const ATTEMPT_MS = 10_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
+/** After so many failures where the session worked, it is believed of the other addresses that it is unknown. */
+const GOOD_FAILURES = 3;
 
 /** Where a server is over UDP. */
 export interface ServerAddresses {
@@ -65,12 +68,16 @@ export class ClientHolder extends SessionHolder {
   readonly #options: ClientHolderOptions;
   /** A link in the making, beside the current one or after it. */
   #attempt: Attachment | null = null;
-  /** Whether what becomes of it is no more than an attempt's success or failure until the server has said something in it. */
+  /** Whether it carries nothing until the server shows that it has the session. */
   #provisional = false;
   #attempts = 0;
   /** Where the session worked last over UDP, and how many addresses were chosen since. */
   #good: Address | null = null;
   #chosen = 0;
+  /** Since then: attempts that failed there, the other addresses of the name, and those of them where the session is unknown. */
+  #goodFailures = 0;
+  #others: readonly Address[] = [];
+  readonly #unknownAt = new Set<string>();
   /** From the server, for the next link: proof of this end's address. */
   #token: Uint8Array | null = null;
   /** The new link carries the session, but the server has not said anything in it yet: it may still refuse the client. */
@@ -97,6 +104,7 @@ export class ClientHolder extends SessionHolder {
   /** Begins. `listener` hears how it went. */
   dial(remote: Address, timeoutMs: number): void {
     this.#openByMs = this.driver.now() + timeoutMs;
+    this.#armFallback();
     this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
   }
 
@@ -118,7 +126,10 @@ export class ClientHolder extends SessionHolder {
 
   override progressed(attachment: Attachment, nowMs: number): void {
     const { link } = attachment.routed;
-    if (attachment === this.#attempt && link.confirmed && link.closeReason === null) this.#take(attachment, nowMs);
+    // A server that is about to say that the session is unknown confirms the link before.
+    if (attachment === this.#attempt && link.receivedToken !== null && link.closeReason === null) {
+      this.#take(attachment, nowMs);
+    }
     if (attachment === this.current) {
       this.#token = link.receivedToken ?? this.#token;
       this.#watch(attachment, nowMs);
@@ -140,7 +151,23 @@ export class ClientHolder extends SessionHolder {
     this.#note(attachment, false);
     this.listener?.attemptFailed(reason);
     if (this.state === "open") this.#returnLater();
-    else this.#retryLater();
+    else this.#onFailure(attachment.routed.link.remote, reason);
+  }
+
+  /** An attempt at a link for the suspended session failed. */
+  #onFailure({ ip, carrier }: Address, { cause, code }: CloseReason): void {
+    if (carrier === undefined) {
+      if (ip === this.#good?.ip) this.#goodFailures++;
+      else if (cause === "peer" && code === CLOSE_SESSION_UNKNOWN) this.#unknownAt.add(ip);
+    }
+    const others = this.#others;
+    const goodGone = this.#good === null || this.#goodFailures >= GOOD_FAILURES;
+    if (goodGone && others.length > 0 && others.every((one) => this.#unknownAt.has(one.ip))) {
+      const where = this.#good === null ? "it is" : `no answer from ${this.#good.ip} any more, and it is`;
+      this.end({ cause: "lost", text: `${where} not known at the addresses of ${this.#options.serverName}` });
+    } else {
+      this.#retryLater();
+    }
   }
 
   protected onLinkGone(): void {
@@ -185,6 +212,8 @@ export class ClientHolder extends SessionHolder {
     this.#patienceTimer = null;
     this.#attempts = 0;
     this.#chosen = 0;
+    this.#goodFailures = 0;
+    this.#unknownAt.clear();
     this.resume();
     if (this.current?.routed.link.remote.carrier !== undefined) {
       this.#returnLater();
@@ -231,12 +260,15 @@ export class ClientHolder extends SessionHolder {
 
   #retry(): void {
     this.#retryTimer = null;
-    if (this.#attempt !== null) return;
+    if (this.state !== "suspended" || this.#attempt !== null) return;
+    this.#armFallback();
     this.#prepare().then(
       (addresses) => {
         if (this.state === "suspended" && this.#attempt === null) this.#dialOneOf(addresses);
       },
       (error: Error) => {
+        // The old link may be back.
+        if (this.state !== "suspended") return;
         this.listener?.attemptFailed(error);
         this.#retryLater();
       },
@@ -244,23 +276,32 @@ export class ClientHolder extends SessionHolder {
   }
 
   async #prepare(): Promise<readonly Address[]> {
-    const { rebind, addresses } = this.#options;
-    if (this.#attempts > 0) await rebind?.();
-    return addresses.resolve();
+    if (this.#attempts > 0) await this.#options.rebind?.();
+    return this.#resolve();
   }
 
-  /** Dials where the session worked, and every second time another address; where the former is no more, those that there are. */
+  /** The server's addresses; where they cannot be looked up, the one that is known. */
+  async #resolve(): Promise<readonly Address[]> {
+    try {
+      return await this.#options.addresses.resolve();
+    } catch (error) {
+      if (this.#good === null) throw error;
+      return [this.#good];
+    }
+  }
+
+  /** Dials where the session worked and another address by turns; the former first, unless the name leads there no more. */
   #dialOneOf(addresses: readonly Address[]): void {
-    const isGood = ({ ip }: Address): boolean => ip === this.#good?.ip;
-    const good = addresses.find(isGood);
-    const others = addresses.filter((address) => !isGood(address));
-    const chosen = this.#chosen++;
+    const good = this.#good;
+    const others = addresses.filter(({ ip }) => ip !== good?.ip);
+    this.#others = others;
+    const listed = others.length < addresses.length;
+    const turn = this.#chosen++;
     let remote = good;
-    if (good === undefined) remote = others[chosen % others.length];
-    else if (chosen % 2 === 1 && others.length > 0) remote = others[(chosen >> 1) % others.length];
-    const moved = this.#good !== null && good === undefined;
+    if (good === null) remote = others[turn % others.length];
+    else if (others.length > 0 && (turn % 2 === 1) === listed) remote = others[(turn >> 1) % others.length];
     // What carries the session stays whatever comes of an attempt beside it.
-    const provisional = this.state === "open" || (remote !== good && !moved);
+    const provisional = this.state === "open" || remote !== good;
     this.#dial(remote!, { ...this.#options.settings(), handshakeTimeoutMs: this.#attemptMs }, provisional);
   }
 
@@ -269,6 +310,11 @@ export class ClientHolder extends SessionHolder {
   }
 
   // ---------------------------------------------------------------- by the fallback, and back
+
+  #armFallback(): void {
+    const { fallback } = this.#options;
+    if (fallback !== undefined) this.#fallbackTimer ??= setTimeout(() => this.#fallBack(), fallback.afterMs);
+  }
 
   #fallBack(): void {
     this.#fallbackTimer = null;
@@ -328,15 +374,15 @@ export class ClientHolder extends SessionHolder {
   /** Dials over UDP beside the link that goes another way. */
   #tryUdp(): void {
     this.#returnTimer = null;
-    const { addresses } = this.#options;
     const wanted = (): boolean =>
       this.state === "open" && this.#attempt === null && this.current?.routed.link.remote.carrier !== undefined;
     if (!wanted()) return;
-    addresses.resolve().then(
-      (found) => {
-        if (wanted()) this.#dialOneOf(found);
+    this.#resolve().then(
+      (addresses) => {
+        if (wanted()) this.#dialOneOf(addresses);
       },
       (error: Error) => {
+        if (!wanted()) return;
         this.listener?.attemptFailed(error);
         this.#returnLater();
       },
@@ -344,10 +390,7 @@ export class ClientHolder extends SessionHolder {
   }
 
   #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">, provisional = false): void {
-    const { security, serverName, driver, fallback } = this.#options;
-    if (fallback !== undefined && remote.carrier === undefined && this.state !== "open") {
-      this.#fallbackTimer ??= setTimeout(() => this.#fallBack(), fallback.afterMs);
-    }
+    const { security, serverName, driver } = this.#options;
     const attachment = new Attachment(this);
     this.#attempt = attachment;
     this.#provisional = provisional;

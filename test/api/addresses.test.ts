@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { noteAnswer, resolveServer } from "../../src/api/address.ts";
 import { type ClientOptions, Credentials, connect, listen, type Session, type Stream } from "../../src/index.ts";
@@ -8,10 +9,10 @@ import { clientCredentials, closeLater, drain, listener, serverCredentials, stre
 
 const TWO = ["127.0.0.2", "127.0.0.1"];
 /** Of names that have not all three. Nothing listens at the first two: an IPv6 route that leads nowhere looks like that. */
-const names = new Map<string, string[]>();
+const names = new Map<string, string[] | Promise<string[]>>();
 vi.mock("node:dns/promises", () => ({
   lookup: async (host: string) => {
-    const addresses = names.get(host) ?? (host.startsWith("two-") ? TWO : ["127.0.0.3", ...TWO]);
+    const addresses = (await names.get(host)) ?? (host.startsWith("two-") ? TWO : ["127.0.0.3", ...TWO]);
     return addresses.map((address) => ({ address, family: 4 }));
   },
 }));
@@ -21,6 +22,12 @@ type Attempt = (options: ClientOptions) => Promise<Session>;
 const options = { serverName: "127.0.0.1" };
 const server = serverCredentials.current.options;
 const foreign = await Authority.root("foreign CA");
+/** Of a lookup. Nobody may wait for it. */
+const noAnswer = (): Promise<string[]> => {
+  const failed = Promise.reject(Object.assign(new Error("no answer"), { code: "EAI_AGAIN" }));
+  failed.catch(() => {});
+  return failed;
+};
 /** Of a server with a certificate that clients do not trust. */
 const thief = async () => {
   const { chain, key } = await foreign.issue("CN=thief", { ip: ["127.0.0.1"] });
@@ -131,6 +138,20 @@ describe("a session whose address falls silent", () => {
     expect(client.peer.address.carrier).toBeUndefined();
   });
 
+  it("takes the fallback though its name cannot be looked up", async () => {
+    const { to, port, relay } = await withRelay({ listenTls: "127.0.0.1:0" });
+    const host = "two-blind.example";
+    names.set(host, [TWO[0]]);
+    const accepted = once(to, "session");
+    const fallback = { target: `tls:127.0.0.1:${to.tlsAddress!.port}`, afterMs: 300 };
+    const client = closeLater(await connect(`${host}:${port}`, { ...common, fallback }));
+    const { near } = await streamPair(client, ((await accepted) as [Session])[0]);
+    names.set(host, new Promise(() => {}));
+    silence(relay, near);
+    await once(client, "resumed");
+    expect(client.peer.address.carrier).toBeDefined();
+  });
+
   /** A session by a relay at the first of two addresses; the second is free. */
   const atFirst = async (host: string, more: ClientOptions = {}) => {
     const to = await listener();
@@ -203,15 +224,86 @@ describe("a session whose address falls silent", () => {
     expect(client.peer.address.ip).toBe(TWO[1]);
   });
 
-  it("ends at once when its server moved and lost it", async () => {
-    const host = "two-lives.example";
-    names.set(host, [TWO[0]]);
-    const { client, relay, near } = await atFirst(host);
+  it.each([
+    ["moved", [TWO[1]]],
+    ["died", TWO],
+  ])("ends when its server %s and the session is unknown at the other address", async (what, addresses) => {
+    const host = `two-${what}.example`;
+    names.set(host, TWO);
+    const { client, relay, near } = await atFirst(host, { attemptMs: 300 });
     near.on("error", () => {});
     await listener({ listen: `${TWO[1]}:${relay.port}` });
-    names.set(host, [TWO[1]]);
+    names.set(host, addresses);
     silence(relay, near);
     const [error] = await once(client, "close");
     expect(error).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
+  });
+
+  it("outlives that its address is out of the name for a while, and that the session is unknown at the one that is there", async () => {
+    const host = "two-names.example";
+    names.set(host, TWO);
+    const { client, relay, near, far } = await atFirst(host, { idleTimeoutMs: 400 });
+    await listener({ listen: `${TWO[1]}:${relay.port}` });
+    names.set(host, [TWO[1]]);
+    silence(relay, near);
+    await untilRetries(client, 2);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  });
+
+  it("outlives that another server accepts the link and says later that the session is unknown", async () => {
+    const { client, relay, near, far } = await atFirst("two-steps.example");
+    const other = await listener();
+    const listen = { ip: TWO[1], port: relay.port };
+    closeLater(await Relay.open(other.address.port, { listen, spacingMs: 20 }));
+    silence(relay, near);
+    let said = "";
+    while (!/not known here/.test(said)) [said] = await untilRetries(client, 1);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  });
+
+  it("comes back to it while its name cannot be looked up", async () => {
+    const host = "two-clouds.example";
+    const { client, relay, near, far } = await atFirst(host, { idleTimeoutMs: 400 });
+    names.set(host, noAnswer());
+    silence(relay, near);
+    await untilRetries(client, 2);
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  });
+
+  it("is not disturbed by a lookup that fails when it has come back", async () => {
+    const host = "two-late.example";
+    const ports = new Set<number>();
+    const { client, relay, near, far } = await atFirst(host);
+    let fail = (_error: Error): void => {};
+    names.set(host, new Promise((_, reject) => (fail = reject)));
+    const retries: Error[] = [];
+    client.on("retry", (error) => retries.push(error));
+    const suspended = once(client, "suspended");
+    silence(relay, near);
+    await suspended;
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    relay.onClient = (port) => ports.add(port);
+    fail(Object.assign(new Error("no answer"), { code: "EAI_AGAIN" }));
+    // Longer than the first pause between attempts.
+    await setTimeout(1000);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+    expect([retries, ports.size]).toEqual([[], 1]);
   });
 });

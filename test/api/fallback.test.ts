@@ -49,8 +49,8 @@ async function onPath(session: Session, tls: boolean): Promise<void> {
   while ((session.peer.address.carrier !== undefined) !== tls) await once(session, "path");
 }
 
-/** A TCP relay whose connections a test can cut. */
-async function tcpRelay(to: number): Promise<{ port: number; cut(): void }> {
+/** A TCP relay whose connections a test can cut, and which it can close. */
+async function tcpRelay(to: number): Promise<{ port: number; cut(): void; close(): void }> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connectTcp(to, "127.0.0.1");
@@ -72,7 +72,11 @@ async function tcpRelay(to: number): Promise<{ port: number; cut(): void }> {
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
-  return { port: (server.address() as { port: number }).port, cut };
+  const close = (): void => {
+    server.close();
+    cut();
+  };
+  return { port: (server.address() as { port: number }).port, cut, close };
 }
 
 describe("a session where UDP is blocked", () => {
@@ -139,6 +143,22 @@ describe("a session where UDP is blocked", () => {
     const sent = pour(near, 2_000_000);
     expect((await moved)[0].carrier).not.toBe(first.carrier);
     expect(await got).toMatchObject({ bytes: 2_000_000, sha1: await sent });
+  });
+
+  it("ends when TLS is gone and the session is unknown where UDP leads to, but not before", async () => {
+    const { server, relay, tls } = await ends();
+    const middle = await tcpRelay(tls);
+    relay.blocked = true;
+    server.on("session", () => {});
+    const client = await dial(relay, middle.port);
+    relay.redirect((await listener()).address.port);
+    relay.blocked = false;
+    const [retry] = (await once(client, "retry")) as [Error];
+    expect(retry.message).toMatch(/not known here/);
+    expect(client.closed).toBe(false);
+    const closed = once(client, "close");
+    middle.close();
+    expect((await closed)[0]).toMatchObject({ code: "ERR_BATS_SESSION_LOST" });
   });
 
   it("fails in words when there is no way by TLS either", async () => {

@@ -12,6 +12,8 @@ export interface RelayOptions {
   delayMs?: number;
   jitterMs?: number;
   seed?: number;
+  /** The server's datagrams come at least so far apart, ms: each is read by itself. */
+  spacingMs?: number;
   /** Where clients reach it. Default a free port of 127.0.0.1. */
   listen?: { ip: string; port: number };
 }
@@ -38,6 +40,8 @@ export class Relay {
   #back: Socket;
   #client: { port: number; address: string } | null = null;
   #target: number;
+  /** When the server's last datagram left, or will. */
+  #leftMs = 0;
   readonly #options: RelayOptions;
   readonly #random: TinyMt32;
   /** The last datagram that the client sent. */
@@ -92,20 +96,22 @@ export class Relay {
   #listen(): void {
     this.#back.on("message", (bytes) => {
       if (this.muted) return;
+      const nowMs = performance.now();
+      this.#leftMs = Math.max(nowMs, this.#leftMs + (this.#options.spacingMs ?? 0));
       this.#pass(() => {
         if (this.#client !== null) this.#front.send(bytes, this.#client.port, this.#client.address);
-      });
+      }, this.#leftMs - nowMs);
     });
   }
 
-  #pass(send: () => void): void {
+  #pass(send: () => void, spacedMs = 0): void {
     if (this.blocked) return;
     const { loss = 0, duplicates = 0, delayMs = 0, jitterMs = 0 } = this.#options;
     const copies = this.#chance() < duplicates ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.#chance() < loss) continue;
       this.forwarded++;
-      const wait = delayMs + jitterMs * this.#chance();
+      const wait = spacedMs + delayMs + jitterMs * this.#chance();
       const go = (): void => {
         try {
           send();
