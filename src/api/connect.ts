@@ -1,6 +1,6 @@
 /** Opening a session to a server. */
 import { randomBytes } from "node:crypto";
-import { ClientHolder } from "../endpoint/client-holder.ts";
+import { ClientHolder, speaksAgainstAddress } from "../endpoint/client-holder.ts";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import type { SessionEnd, SessionHolder } from "../endpoint/session-holder.ts";
@@ -165,7 +165,9 @@ export function dial(holder: ClientHolder, { target, hostPort, remote, timeoutMs
       const error = connectError(target, end);
       // Who gives up soon learns nothing of the address.
       const givenUp = signal?.aborted === true || error.code === "ERR_BATS_SESSION_CLOSED";
-      if (!givenUp || performance.now() - startMs > timeoutMs / 2) noteAnswer(hostPort, remote, false);
+      const isLate = performance.now() - startMs > timeoutMs / 2;
+      const noLink = end.cause === "timeout" || (end.cause === "link" && speaksAgainstAddress(end.reason));
+      if (givenUp ? isLate : noLink) noteAnswer(hostPort, remote, false);
       reject(signal?.aborted === true ? signal.reason : error);
     };
     const onOpen = (): void => {

@@ -16,7 +16,7 @@ import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import { Attachment } from "./attachment.ts";
 import type { LinkSecurity } from "./link-security.ts";
-import { CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
+import { CLOSE_NO_NEW_SESSIONS, CLOSE_SESSION_UNKNOWN, SessionHolder } from "./session-holder.ts";
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkSettings } from "./transport-endpoint.ts";
 
@@ -148,7 +148,7 @@ export class ClientHolder extends SessionHolder {
       return;
     }
     attachment.release();
-    this.#note(attachment, false);
+    if (speaksAgainstAddress(reason)) this.#note(attachment, false);
     this.listener?.attemptFailed(reason);
     if (this.state === "open") this.#returnLater();
     else this.#onFailure(attachment.routed.link.remote, reason);
@@ -327,6 +327,7 @@ export class ClientHolder extends SessionHolder {
           fallback!.close();
           return;
         }
+        if (this.#attempt !== null) this.#note(this.#attempt, false);
         this.#giveUpAttempt();
         if (this.driver.now() - this.#udpFromMs > STEADY_MS) this.#returns = 0;
         const leftMs = this.state === "opening" ? this.#openByMs - this.driver.now() : this.#attemptMs;
@@ -405,4 +406,10 @@ export class ClientHolder extends SessionHolder {
     driver.endpoint.connect(remote, { ...settings, ...token, user: attachment, handshake, session }, attachment, nowMs);
     driver.wake();
   }
+}
+
+/** Whether an attempt that ended so had better gone to another address: not where this end, or what it asked for, is at fault. */
+export function speaksAgainstAddress({ cause, code }: CloseReason): boolean {
+  if (cause === "peer") return code === CLOSE_NO_NEW_SESSIONS;
+  return cause === "timeout" || cause === "idle" || cause === "version" || cause === "handshake";
 }

@@ -76,6 +76,27 @@ it("a name of which an address refuses leads to the next one", async () => {
   await arrives(attempt);
 });
 
+it("an address where the client itself is at fault stays the first", async () => {
+  const { port } = (await listener({ listen: "127.0.0.2:0", maximumSessionsPerIdentity: 1 })).on(
+    "session",
+    () => {},
+  ).address;
+  const to = `two-faults.example:${port}`;
+  closeLater(await connect(to, { credentials: clientCredentials, ...options }));
+  for (let i = 0; i < 2; i++) {
+    await expect(connect(to, { credentials: clientCredentials, ...options })).rejects.toThrow(/has 1 sessions/);
+  }
+});
+
+it("an address that the fallback had to stand in for is not the first of the next session", async () => {
+  const to = (await listener({ listenTls: "127.0.0.1:0" })).on("session", () => {});
+  const fallback = { target: `tls:127.0.0.1:${to.tlsAddress!.port}`, afterMs: 100, returnMs: 60_000 };
+  const name = `two-thirds.example:${to.address.port}`;
+  const client = closeLater(await connect(name, { credentials: clientCredentials, ...options, fallback }));
+  expect(client.peer.address.carrier).toBeDefined();
+  await arrives((more) => connect(name, { credentials: clientCredentials, ...more }));
+});
+
 it("an address that gave no answer is the first again after some minutes", async () => {
   const server = { host: "two-weeks.example", port: 1 };
   const ip = async () => (await resolveServer(server)).ip;
