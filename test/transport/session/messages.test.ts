@@ -5,7 +5,7 @@ import { deflateRaw } from "../../../src/compression/deflate.ts";
 import { Arena } from "../../../src/gf/index.ts";
 import { Session } from "../../../src/transport/session/session.ts";
 import type { SessionOptions } from "../../../src/transport/session/session-options.ts";
-import { Pipe, type PipeOptions } from "./pipe.ts";
+import { mostSteps, Pipe, type PipeOptions } from "./pipe.ts";
 
 const arena = new Arena();
 const sessions: Session[] = [];
@@ -40,13 +40,6 @@ function readAll(session: Session): Uint8Array[] {
   return messages;
 }
 
-/** More than it takes for all of the messages to cross the link. */
-function mostSteps(sent: readonly { data: Uint8Array }[], { packetBytes, delay, jitter, window, loss }: PipeOptions) {
-  const bytes = sent.reduce((sum, { data }) => sum + data.length + 64, 0);
-  const packets = bytes / (packetBytes - 60) / (1 - loss);
-  return 60_000 + (4 * packets * 2 * (delay + jitter + 1)) / window;
-}
-
 /** A window of one small packet: 70,000 steps. */
 const ONE_BY_ONE: PipeOptions = { seed: 0, loss: 0, delay: 10, jitter: 15, window: 1, packetBytes: 150 };
 const MANY_BYTES = [41_100, 2495, 47_031, 52_513, 39, 862, 21, 20_340, 33_767].map((length, i) => {
@@ -77,7 +70,10 @@ describe("messages", () => {
         const waiting = [...sent];
         const arrived: Uint8Array[] = [];
         const events = new Set<string>();
-        const limit = mostSteps(sent, options);
+        const limit = mostSteps(
+          sent.reduce((sum, { data }) => sum + data.length + 64, 0),
+          options,
+        );
         for (let step = 0; step < limit && arrived.length < sent.length; step++) {
           while (waiting.length > 0 && client.sendMessage(waiting[0].data, waiting[0])) waiting.shift();
           pipe.step();

@@ -29,6 +29,12 @@ export interface PipeEnd extends LinkUser {
   resume(): void;
 }
 
+/** More steps than it takes for so many bytes to cross a pipe, be its window one small packet. */
+export function mostSteps(bytes: number, { packetBytes, delay, jitter, window, loss }: PipeOptions): number {
+  const packets = bytes / (packetBytes - 60) / (1 - loss);
+  return 60_000 + (4 * packets * 2 * (delay + jitter + 1)) / window;
+}
+
 export class Pipe {
   /** The room of a packet; may be changed at any time. */
   packetBytes: number;

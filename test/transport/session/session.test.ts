@@ -13,7 +13,7 @@ import {
 import { Session } from "../../../src/transport/session/session.ts";
 import { writeStreamHeader } from "../../../src/transport/session/session-frames.ts";
 import type { SessionOptions } from "../../../src/transport/session/session-options.ts";
-import { Pipe, type PipeOptions } from "./pipe.ts";
+import { mostSteps, Pipe, type PipeOptions } from "./pipe.ts";
 
 const arena = new Arena();
 
@@ -70,7 +70,10 @@ describe("a session", () => {
         ].map((job) => ({ ...job, stream: job.from.openStream(), at: 0, finished: false }));
         const arrived = { client: new Map<number, Uint8Array[]>(), server: new Map<number, Uint8Array[]>() };
         const log: string[] = [];
-        const limit = 40_000;
+        const limit = mostSteps(
+          jobs.reduce((sum, { data }) => sum + data.length, 0),
+          options,
+        );
         let step = 0;
         for (; step < limit; step++) {
           for (const job of jobs) {
