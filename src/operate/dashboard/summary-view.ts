@@ -43,8 +43,8 @@ export function showSummary({ status, now, restartedMs }: Fleet): void {
     sessions.length === 0 ? `${totals.sessions} so far` : silent,
   );
   setClass(detail, now.suspended > 0 ? "detail bad" : "detail");
-  tiles.set("To peers", formatValue("rate", now.sentBps), "of all forwards");
-  tiles.set("From peers", formatValue("rate", now.receivedBps), "of all forwards");
+  tiles.set("To peers", formatValue("rate", now.sentBps), "connections, UDP, tunnel");
+  tiles.set("From peers", formatValue("rate", now.receivedBps), "connections, UDP, tunnel");
   tiles.set("Round trip", formatValue("time", now.medianRttMs), `median; worst ${formatValue("time", now.worstRttMs)}`);
   tiles.set("Loss", formatValue("share", now.medianLoss), `median; worst ${formatValue("share", now.worstLoss)}`);
   const done = `open; ${totals.forwards} done, ${totals.refused} refused`;
