@@ -20,7 +20,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: "exact", include: exact } },
+      // They disturb each other only by the time they take.
+      { extends: true, test: { name: "exact", include: exact, maxWorkers: 2, sequence: { groupOrder: 0 } } },
       {
         extends: true,
         test: {
@@ -29,6 +30,8 @@ export default defineConfig({
           // End-to-end tests have a configuration of their own.
           exclude: [...configDefaults.exclude, ...exact, "test/e2e/**"],
           retry: RETRY,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
