@@ -1,9 +1,8 @@
 /** Signals given to `connect`, `listen` and `listener.connect`: before, while a name is looked up, while nobody answers, and afterwards. */
-import { createSocket } from "node:dgram";
 import { getEventListeners, once } from "node:events";
 import { expect, it, vi } from "vitest";
 import { connect, listen, type Session } from "../../src/index.ts";
-import { clientCredentials, closeLater, dial, listener, serverCredentials, streamPair } from "./support.ts";
+import { clientCredentials, closeLater, dial, listener, serverCredentials, silentPort, streamPair } from "./support.ts";
 
 const lookups: ((address: string) => void)[] = [];
 /** Names are found when a test says so. */
@@ -13,13 +12,6 @@ vi.mock("node:dns/promises", () => ({
       lookups.push((address) => resolve([{ address, family: 4 }]));
     }),
 }));
-
-async function silentPort(): Promise<number> {
-  const silent = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(silent, "listening");
-  closeLater({ close: async () => void silent.close() });
-  return silent.address().port;
-}
 
 type Attempt = (target: string, signal: AbortSignal) => Promise<unknown>;
 const attempts: [string, () => Promise<Attempt>][] = [

@@ -183,6 +183,15 @@ describe("a session whose address falls silent", () => {
     expect(client.peer.address.ip).toBe(TWO[0]);
     return { client, relay, ...streams };
   };
+  /** The address answers again: the session comes back to it, and the stream goes on. */
+  const expectReturn = async ({ client, relay, near, far }: Awaited<ReturnType<typeof atFirst>>): Promise<void> => {
+    const resumed = once(client, "resumed");
+    relay.blocked = false;
+    await resumed;
+    expect(client.peer.address.ip).toBe(TWO[0]);
+    far.end("still here");
+    expect((await drain(near)).bytes).toBe(10);
+  };
   const untilRetries = async (client: Session, times: number): Promise<string[]> => {
     const said: string[] = [];
     while (said.length < times) said.push(((await once(client, "retry")) as [Error])[0].message);
@@ -190,15 +199,11 @@ describe("a session whose address falls silent", () => {
   };
 
   it("comes back to it, though the other one is dead, and however long it was silent", async () => {
-    const { client, relay, near, far } = await atFirst("two-deaths.example", { idleTimeoutMs: 400 });
+    const first = await atFirst("two-deaths.example", { idleTimeoutMs: 400 });
+    const { client, relay, near } = first;
     silence(relay, near);
     await untilRetries(client, 3);
-    const resumed = once(client, "resumed");
-    relay.blocked = false;
-    await resumed;
-    expect(client.peer.address.ip).toBe(TWO[0]);
-    far.end("still here");
-    expect((await drain(near)).bytes).toBe(10);
+    await expectReturn(first);
   });
 
   const others: [string, () => Promise<Credentials>, RegExp][] = [
@@ -216,7 +221,8 @@ describe("a session whose address falls silent", () => {
     ),
   )("outlives that the server at the other one %s, with links that live %i ms", async (...row) => {
     const [what, idleTimeoutMs, credentials, words] = row;
-    const { client, relay, near, far } = await atFirst(`two-${what.replaceAll(" ", "-")}.example`, { idleTimeoutMs });
+    const first = await atFirst(`two-${what.replaceAll(" ", "-")}.example`, { idleTimeoutMs });
+    const { client, relay, near } = first;
     await listener({ listen: `${TWO[1]}:${relay.port}`, credentials: await credentials() });
     const { sentPackets } = client.stats();
     silence(relay, near);
@@ -224,12 +230,7 @@ describe("a session whose address falls silent", () => {
     while (!words.test(said)) [said] = await untilRetries(client, 1);
     // Counters are those of the link, and start anew with each.
     if (idleTimeoutMs > 400) expect(client.stats().sentPackets).toBeGreaterThan(sentPackets);
-    const resumed = once(client, "resumed");
-    relay.blocked = false;
-    await resumed;
-    expect(client.peer.address.ip).toBe(TWO[0]);
-    far.end("still here");
-    expect((await drain(near)).bytes).toBe(10);
+    await expectReturn(first);
   });
 
   it("goes on where its server moved to", async () => {
@@ -263,46 +264,35 @@ describe("a session whose address falls silent", () => {
   it("outlives that its address is out of the name for a while, and that the session is unknown at the one that is there", async () => {
     const host = "two-names.example";
     names.set(host, TWO);
-    const { client, relay, near, far } = await atFirst(host, { idleTimeoutMs: 400 });
+    const first = await atFirst(host, { idleTimeoutMs: 400 });
+    const { client, relay, near } = first;
     await listener({ listen: `${TWO[1]}:${relay.port}` });
     names.set(host, [TWO[1]]);
     silence(relay, near);
     await untilRetries(client, 2);
-    const resumed = once(client, "resumed");
-    relay.blocked = false;
-    await resumed;
-    expect(client.peer.address.ip).toBe(TWO[0]);
-    far.end("still here");
-    expect((await drain(near)).bytes).toBe(10);
+    await expectReturn(first);
   });
 
   it("outlives that another server accepts the link and says later that the session is unknown", async () => {
-    const { client, relay, near, far } = await atFirst("two-steps.example");
+    const first = await atFirst("two-steps.example");
+    const { client, relay, near } = first;
     const other = await listener();
     const listen = { ip: TWO[1], port: relay.port };
     closeLater(await Relay.open(other.address.port, { listen, spacingMs: 20 }));
     silence(relay, near);
     let said = "";
     while (!/not known here/.test(said)) [said] = await untilRetries(client, 1);
-    const resumed = once(client, "resumed");
-    relay.blocked = false;
-    await resumed;
-    expect(client.peer.address.ip).toBe(TWO[0]);
-    far.end("still here");
-    expect((await drain(near)).bytes).toBe(10);
+    await expectReturn(first);
   });
 
   it("comes back to it while its name cannot be looked up", async () => {
     const host = "two-clouds.example";
-    const { client, relay, near, far } = await atFirst(host, { idleTimeoutMs: 400 });
+    const first = await atFirst(host, { idleTimeoutMs: 400 });
+    const { client, relay, near } = first;
     names.set(host, noAnswer());
     silence(relay, near);
     await untilRetries(client, 2);
-    const resumed = once(client, "resumed");
-    relay.blocked = false;
-    await resumed;
-    far.end("still here");
-    expect((await drain(near)).bytes).toBe(10);
+    await expectReturn(first);
   });
 
   it("is not disturbed by a lookup that fails when it has come back", async () => {

@@ -17,6 +17,7 @@ import {
   pair,
   pour,
   serverCredentials,
+  silentPort,
   streamPair,
 } from "./support.ts";
 
@@ -99,15 +100,12 @@ describe("opening a session", () => {
   });
 
   it("fails in words when nobody answers", async () => {
-    const silent = createSocket("udp4").bind(0, "127.0.0.1");
-    await once(silent, "listening");
-    const { port } = silent.address();
+    const port = await silentPort();
     const attempt = connect(`127.0.0.1:${port}`, { credentials: clientCredentials, connectTimeoutMs: 200 });
     await expect(attempt).rejects.toMatchObject({
       code: "ERR_BATS_CONNECT_TIMEOUT",
       message: `cannot connect to 127.0.0.1:${port}: no answer; is the server running there, and does UDP pass?`,
     });
-    silent.close();
   });
 
   it("fails when the server's certificate has another name", async () => {
@@ -129,14 +127,11 @@ describe("opening a session", () => {
   });
 
   it("can be given up with a signal, with the signal's reason", async () => {
-    const silent = createSocket("udp4").bind(0, "127.0.0.1");
-    await once(silent, "listening");
-    const target = `127.0.0.1:${silent.address().port}`;
+    const target = `127.0.0.1:${await silentPort()}`;
     const signal = AbortSignal.timeout(50);
     const failure = await connect(target, { credentials: clientCredentials, signal }).catch((error) => error);
     expect(failure).toBe(signal.reason);
     await expect(connect(target, { credentials: clientCredentials, signal })).rejects.toBe(signal.reason);
-    silent.close();
   });
 
   it.each([

@@ -1,5 +1,6 @@
 /** What the tests of the socket API share: a listener with a connected session, and tidying up after each test. */
 import { createHash } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach } from "vitest";
 import {
@@ -27,6 +28,14 @@ afterEach(async () => {
 export function closeLater<T extends { close(options?: { timeoutMs?: number }): Promise<void> }>(one: T): T {
   open.push(one);
   return one;
+}
+
+/** A UDP port of the loopback address that never answers. */
+export async function silentPort(): Promise<number> {
+  const silent = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(silent, "listening");
+  closeLater({ close: async () => void silent.close() });
+  return silent.address().port;
 }
 
 const authority = await Authority.root("test CA");

@@ -1,9 +1,9 @@
 /** The lines of the audit that the built command writes for machines: who, what, how much, how it ended. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { connect, type Server } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { exchange, fateOf } from "../proxy/local.ts";
+import { exchange, fateOf, serve } from "../proxy/local.ts";
 import { type Certificates, type Command, createCertificates, killCommands, startCommand } from "./command.ts";
 
 let certificates: Certificates;
@@ -13,14 +13,10 @@ let targetPort: number;
 beforeAll(async () => {
   certificates = await createCertificates();
   // Answers with twice what it was sent.
-  target = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on("error", () => {});
+  ({ server: target, port: targetPort } = await serve((socket) => {
     socket.on("data", (chunk) => socket.write(Buffer.concat([chunk, chunk])));
     socket.on("end", () => socket.end());
-  });
-  target.listen(0, "127.0.0.1");
-  await once(target, "listening");
-  targetPort = (target.address() as AddressInfo).port;
+  }));
 });
 afterAll(() => {
   target.close();

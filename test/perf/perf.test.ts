@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parsePlan, parseTally } from "../../src/perf/plan.ts";
 import { type Certificates, Command, createCertificates, killCommands, startCommand } from "../cli/command.ts";
+import { until } from "../proxy/local.ts";
 
 let certificates: Certificates;
 let server: Command;
@@ -23,8 +24,8 @@ function measure(...args: string[]): Command {
 }
 
 /** Resolves when it has shown its first second. */
-async function shown(command: Command): Promise<void> {
-  while (!command.output.includes("Mbit/s")) await new Promise((resolve) => setTimeout(resolve, 20));
+function shown(command: Command): Promise<void> {
+  return until(() => command.output.includes("Mbit/s"));
 }
 
 describe("bats-proxy perf", () => {

@@ -16,6 +16,9 @@ export function createLog(): TestLog {
   return { lines, debug: push, info: push, warn: push, error: push };
 }
 
+/** A log that keeps nothing. */
+export const silentLog: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
 /** A TCP server on a free port of the loopback address. */
 export async function serve(onConnection: (socket: Socket) => void): Promise<{ server: Server; port: number }> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {

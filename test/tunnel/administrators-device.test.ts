@@ -4,9 +4,10 @@
  *     edge  admin0 10.20.0.2      cloud  bats0 10.20.0.1
  *     tunnel-...  10.99.1.2 ---veth--- 10.99.1.1
  */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Certificates, Command, createCertificates, MAIN } from "../cli/command.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Certificates, type Command, createCertificates, MAIN } from "../cli/command.ts";
 import { join, Namespace, whyNoNamespaces } from "../netns.ts";
+import { start } from "./start.ts";
 
 const whyNot = whyNoNamespaces();
 if (whyNot !== null) console.warn(`skipped: ${whyNot}`);
@@ -19,14 +20,6 @@ beforeAll(async () => {
 afterAll(() => certificates.remove());
 
 const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", process.execPath, MAIN];
-
-function start(namespace: Namespace, args: string[], program?: string[]): Command {
-  const command = new Command(args, undefined, namespace.name, program);
-  onTestFinished(async () => {
-    await command.kill();
-  });
-  return command;
-}
 
 /** With `admin0`, which has an MTU of 1500. */
 function createEdge(): Namespace {

@@ -2,20 +2,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { Log } from "../../src/proxy/log.ts";
 import { TunnelHooks } from "../../src/tunnel/hooks.ts";
-import { createFolder, until } from "../proxy/local.ts";
+import { createFolder, silentLog, until } from "../proxy/local.ts";
 
 const facts = () => ({ tun: "bats0", addresses: ["10.20.0.1/24", "fd20::1/64"], routes: [], mtu: 1400 });
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 /** Hooks that write to a file, and what is in it. */
 function hooksWith(up: string, down: string, signal = new AbortController().signal) {
   const folder = createFolder();
   onTestFinished(() => folder.remove());
   const file = join(folder.path, "said");
   const command = (text: string) => `say() { echo "$@" >> ${file}; }; ${text}`;
-  const hooks = new TunnelHooks({ up: command(up), down: command(down), facts, log: silent, signal });
+  const hooks = new TunnelHooks({ up: command(up), down: command(down), facts, log: silentLog, signal });
   return { hooks, said: () => (existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : []) };
 }
 

@@ -4,6 +4,7 @@ import type { Log } from "../../src/proxy/log.ts";
 import { openTun, type TunDevice, TunError } from "../../src/tun/index.ts";
 import { parseNetwork } from "../../src/tun/network.ts";
 import { TunPort } from "../../src/tunnel/tun-port.ts";
+import { silentLog } from "../proxy/local.ts";
 
 vi.mock(import("../../src/tun/index.ts"), async (importOriginal) => ({
   ...(await importOriginal()),
@@ -42,8 +43,7 @@ async function openPort(mtu: number | undefined = undefined) {
     devices.push(new FakeDevice());
     return devices.at(-1) as unknown as TunDevice;
   });
-  const log: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-  const port = new TunPort({ name: "bats0", addresses: [], mtu, log });
+  const port = new TunPort({ name: "bats0", addresses: [], mtu, log: silentLog });
   await port.open();
   return { port, devices };
 }

@@ -3,16 +3,15 @@ import { performance } from "node:perf_hooks";
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { CarrierStream } from "../../src/proxy/carrier.ts";
-import type { Log } from "../../src/proxy/log.ts";
 import { encodeAnswer } from "../../src/proxy/open-header.ts";
 import type { Address } from "../../src/transport/address.ts";
 import type { DatagramFeed } from "../../src/transport/session/datagram-sender.ts";
 import { parseNetwork } from "../../src/tun/network.ts";
 import type { TunPort } from "../../src/tunnel/tun-port.ts";
 import { type TunnelCarrier, TunnelClient } from "../../src/tunnel/tunnel-client.ts";
+import { silentLog } from "../proxy/local.ts";
 import { counting, udpPacket } from "../tun/packets.ts";
 
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const own = [parseNetwork("10.0.0.1/24", "own")];
 
 class FakePort {
@@ -54,7 +53,7 @@ function setUp() {
     port: port as unknown as TunPort,
     routes: [],
     mtu: undefined,
-    log: silent,
+    log: silentLog,
     onGranted: () => granted++,
   });
   onTestFinished(() => client.close());

@@ -5,10 +5,11 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Certificates, Command, createCertificates } from "../cli/command.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Certificates, type Command, createCertificates } from "../cli/command.ts";
 import { Namespace, whyNoNamespaces } from "../netns.ts";
 import { until } from "../proxy/local.ts";
+import { start } from "./start.ts";
 
 const whyNot = whyNoNamespaces();
 if (whyNot !== null) console.warn(`skipped: ${whyNot}`);
@@ -19,14 +20,6 @@ beforeAll(async () => {
   certificates = await createCertificates();
 });
 afterAll(() => certificates.remove());
-
-function start(namespace: Namespace, args: string[]): Command {
-  const command = new Command(args, undefined, namespace.name);
-  onTestFinished(async () => {
-    await command.kill();
-  });
-  return command;
-}
 
 function startServer(namespace: Namespace, args: string[]): Command {
   const own = ["--tun", "bats0=10.20.0.1/24", ...certificates.of("localhost")];

@@ -2,7 +2,6 @@ import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { CarrierStream } from "../../src/proxy/carrier.ts";
-import type { Log } from "../../src/proxy/log.ts";
 import type { Address } from "../../src/transport/address.ts";
 import type { DatagramFeed } from "../../src/transport/session/datagram-sender.ts";
 import { IpPacket } from "../../src/tun/index.ts";
@@ -10,11 +9,10 @@ import { parseNetwork } from "../../src/tun/network.ts";
 import type { TunPort } from "../../src/tunnel/tun-port.ts";
 import { parseTunnelRule, TunnelRules } from "../../src/tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../../src/tunnel/tunnel-server.ts";
+import { silentLog } from "../proxy/local.ts";
 import { counting, tcpPacket, udpPacket } from "../tun/packets.ts";
 
 const own = [parseNetwork("10.0.0.254/24", "own"), parseNetwork("fd00::fe/64", "own")];
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 class FakePort {
   readonly addresses = own;
   written: Uint8Array[] = [];
@@ -101,7 +99,7 @@ function rulesOf(...texts: string[]): TunnelRules {
 function setUp(clientToClient = false, more: string[] = [], mtu: number | undefined = undefined) {
   const port = new FakePort();
   const rules = rulesOf("*=tun", "edge-1=tun:192.168.7.0/24", ...more);
-  server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silent });
+  server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silentLog });
   const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1", isReset = false) => {
     const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
     const stream = new FakeStream();

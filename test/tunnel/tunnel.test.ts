@@ -7,9 +7,10 @@
 import { get } from "node:http";
 import { join as joinPath } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Certificates, Command, createCertificates, issue } from "../cli/command.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Certificates, type Command, createCertificates, issue } from "../cli/command.ts";
 import { join, Namespace, whyNoNamespaces } from "../netns.ts";
+import { start } from "./start.ts";
 
 const whyNot = whyNoNamespaces();
 if (whyNot !== null) console.warn(`skipped: ${whyNot}`);
@@ -37,14 +38,6 @@ function topology(): Topology {
   cloud.ip("addr", "add", "10.99.2.1/24", "dev", "veth-a");
   edge2.ip("addr", "add", "10.99.2.2/24", "dev", "veth-b");
   return { cloud, edge1, edge2 };
-}
-
-function start(namespace: Namespace, args: string[]): Command {
-  const command = new Command(args, undefined, namespace.name);
-  onTestFinished(async () => {
-    await command.kill();
-  });
-  return command;
 }
 
 async function startServer(cloud: Namespace, args: string[]): Promise<Command> {
