@@ -18,3 +18,10 @@ export interface LinkTuning {
   /** The largest UDP payload to send or take, from 1200. Default 1472. */
   maxDatagramBytes?: number;
 }
+
+/** Least and most of those that are numbers. */
+export const LINK_RANGES = {
+  idleTimeoutMs: [0, 2 ** 31],
+  keepAliveMs: [0, 2 ** 31],
+  maxDatagramBytes: [1200, 65_507],
+} as const;

@@ -5,7 +5,7 @@ import { PACING_BURST_MS } from "../endpoint/socket-driver.ts";
 import type { LinkSettings } from "../endpoint/transport-endpoint.ts";
 import { openUdpSocket, type UdpIo, type UdpSocket } from "../udp/index.ts";
 import { BatsError } from "./errors.ts";
-import type { LinkTuning } from "./link-options.ts";
+import { LINK_RANGES, type LinkTuning } from "./link-options.ts";
 
 /** Options of the links of a client or listener. */
 export interface CommonOptions extends LinkTuning {
@@ -16,9 +16,9 @@ export interface CommonOptions extends LinkTuning {
 /** Checks and translates what concerns links. */
 export function linkSettings(options: CommonOptions): () => Omit<LinkSettings, "user" | "handshake" | "session"> {
   const { idleTimeoutMs, keepAliveMs, maxDatagramBytes, congestion = "bbr" } = options;
-  checkNumber("idleTimeoutMs", idleTimeoutMs, 0, 2 ** 31);
-  checkNumber("keepAliveMs", keepAliveMs, 0, 2 ** 31);
-  checkNumber("maxDatagramBytes", maxDatagramBytes, 1200, 65_507);
+  checkNumber("idleTimeoutMs", idleTimeoutMs, ...LINK_RANGES.idleTimeoutMs);
+  checkNumber("keepAliveMs", keepAliveMs, ...LINK_RANGES.keepAliveMs);
+  checkNumber("maxDatagramBytes", maxDatagramBytes, ...LINK_RANGES.maxDatagramBytes);
   const create = congestionFactory(congestion, Math.random);
   if (create === null) {
     throw new BatsError(

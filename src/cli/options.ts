@@ -89,20 +89,23 @@ export function reading<T>(parse: (text: string) => T): (text: string) => T {
 }
 
 export function readNumber(least: number, most: number): ValueParser<number> {
-  const parser: ValueParser<number> = (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Write a number from ${least} to ${most}.`);
-  };
-  parser.range = [least, most];
-  return parser;
+  return readingNumber(least, most, "number", () => true);
 }
 
 export function readInteger(least: number, most: number): ValueParser<number> {
+  return readingNumber(least, most, "whole number", Number.isInteger);
+}
+
+function readingNumber(
+  least: number,
+  most: number,
+  what: string,
+  isOne: (value: number) => boolean,
+): ValueParser<number> {
   const parser: ValueParser<number> = (text) => {
     const value = Number(text);
-    if (text.trim() !== "" && Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Write a whole number from ${least} to ${most}.`);
+    if (text.trim() !== "" && isOne(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Write a ${what} from ${least} to ${most}.`);
   };
   parser.range = [least, most];
   return parser;

@@ -105,7 +105,7 @@ export class ClientHolder extends SessionHolder {
   dial(remote: Address, timeoutMs: number): void {
     this.#openByMs = this.driver.now() + timeoutMs;
     this.#armFallback();
-    this.#dial(remote, { ...this.#options.settings(), handshakeTimeoutMs: timeoutMs });
+    this.#dial(remote, timeoutMs);
   }
 
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
@@ -302,7 +302,7 @@ export class ClientHolder extends SessionHolder {
     else if (others.length > 0 && (turn % 2 === 1) === listed) remote = others[(turn >> 1) % others.length];
     // What carries the session stays whatever comes of an attempt beside it.
     const provisional = this.state === "open" || remote !== good;
-    this.#dial(remote!, { ...this.#options.settings(), handshakeTimeoutMs: this.#attemptMs }, provisional);
+    this.#dial(remote!, this.#attemptMs, provisional);
   }
 
   get #attemptMs(): number {
@@ -318,7 +318,7 @@ export class ClientHolder extends SessionHolder {
 
   #fallBack(): void {
     this.#fallbackTimer = null;
-    const { fallback, settings } = this.#options;
+    const { fallback } = this.#options;
     fallback!.open().then(
       (remote) => {
         if (remote === null) return;
@@ -331,7 +331,7 @@ export class ClientHolder extends SessionHolder {
         this.#giveUpAttempt();
         if (this.driver.now() - this.#udpFromMs > STEADY_MS) this.#returns = 0;
         const leftMs = this.state === "opening" ? this.#openByMs - this.driver.now() : this.#attemptMs;
-        this.#dial(remote, { ...settings(), handshakeTimeoutMs: leftMs });
+        this.#dial(remote, leftMs);
       },
       (error: Error) => {
         this.#fallbackFailure = error.message;
@@ -390,8 +390,8 @@ export class ClientHolder extends SessionHolder {
     );
   }
 
-  #dial(remote: Address, settings: Omit<LinkSettings, "user" | "handshake" | "session">, provisional = false): void {
-    const { security, serverName, driver } = this.#options;
+  #dial(remote: Address, handshakeTimeoutMs: number, provisional = false): void {
+    const { settings, security, serverName, driver } = this.#options;
     const attachment = new Attachment(this);
     this.#attempt = attachment;
     this.#provisional = provisional;
@@ -403,7 +403,8 @@ export class ClientHolder extends SessionHolder {
     const session = this.session.localParameters;
     const nowMs = driver.now();
     const token = this.#token === null ? {} : { token: this.#token };
-    driver.endpoint.connect(remote, { ...settings, ...token, user: attachment, handshake, session }, attachment, nowMs);
+    const own = { handshakeTimeoutMs, ...token, user: attachment, handshake, session };
+    driver.endpoint.connect(remote, { ...settings(), ...own }, attachment, nowMs);
     driver.wake();
   }
 }

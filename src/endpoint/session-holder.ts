@@ -123,7 +123,7 @@ export abstract class SessionHolder implements AttachmentOwner {
 
   abstract established(attachment: Attachment, peer: LinkParameters, nowMs: number): void;
   /** The link that carried the session is gone, in a way that another may mend. */
-  protected abstract onLinkGone(): void;
+  protected abstract onLinkGone(attachment: Attachment): void;
   /** Gives back what the end in question holds. */
   protected abstract onEnd(): void;
 
@@ -145,7 +145,7 @@ export abstract class SessionHolder implements AttachmentOwner {
       attachment.release();
       this.session.suspend();
       this.suspend();
-      this.onLinkGone();
+      this.onLinkGone(attachment);
     } else {
       this.end({ cause: "link", reason });
     }

@@ -7,7 +7,7 @@
 
 import type { AddressTokens, PeerIdentity } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
-import type { CloseReason, LinkParameters } from "../transport/link/index.ts";
+import type { LinkParameters } from "../transport/link/index.ts";
 import type { Session } from "../transport/session/session.ts";
 import { decodeSessionParameters } from "../transport/session/session-parameters.ts";
 import { Attachment, type AttachmentOwner } from "./attachment.ts";
@@ -190,8 +190,6 @@ export class ServerHolder extends SessionHolder {
   readonly owner: string;
   readonly #registry: SessionRegistry;
   #timer: NodeJS.Timeout | null = null;
-  /** When anything came from the client last. */
-  #heardMs = 0;
   /** The link whose client was given a token for its next one. */
   #tokenFor: Attachment | null = null;
 
@@ -233,18 +231,14 @@ export class ServerHolder extends SessionHolder {
     super.progressed(attachment, nowMs);
   }
 
-  override closed(attachment: Attachment, reason: CloseReason, nowMs: number): void {
-    if (attachment === this.current) this.#heardMs = attachment.routed.link.receivedMs;
-    super.closed(attachment, reason, nowMs);
-  }
-
-  protected onLinkGone(): void {
+  protected onLinkGone({ routed: { link } }: Attachment): void {
     this.#registry.keep(this);
     if (this.state === "over") return;
     const { keepMs } = this.#registry;
+    const heardMs = link.receivedMs;
     this.#timer = setTimeout(() => {
       // Operators know the time from the last packet, which is longer than a link's end is ago.
-      const silentS = Math.round((this.driver.now() - this.#heardMs) / 1000);
+      const silentS = Math.round((this.driver.now() - heardMs) / 1000);
       this.end({ cause: "timeout", text: `nothing came from the client for ${silentS} s` });
     }, keepMs);
     this.#timer.unref();

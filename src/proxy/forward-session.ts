@@ -191,7 +191,6 @@ export class ForwardSession {
     this.#openFlows++;
     const startMs = performance.now();
     let outcome = "done";
-    let refused = false;
     const forget = () => {
       const { dropped } = flow.stats;
       if (dropped > 0) {
@@ -206,12 +205,11 @@ export class ForwardSession {
       onClose: () => {
         this.#openFlows--;
         this.#audit({ forward, ...(source === undefined ? {} : { source }) }, outcome, flowResult(flow), startMs);
-        if (refused) setTimeout(forget, REFUSED_FLOW_MS).unref();
-        else closed();
+        if (outcome === "done") closed();
+        else setTimeout(forget, REFUSED_FLOW_MS).unref();
       },
       answer: readHeader(stream, decodeAnswer).then((answer) => {
         if (answer.type === "done") return true;
-        refused = true;
         outcome = `refused: ${answer.message}`;
         this.#log.warn({ forward, reason: answer.reason }, `${forward}: ${answer.message}`);
         return false;

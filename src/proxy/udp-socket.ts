@@ -163,10 +163,10 @@ async function resolve({ host }: SocketEndpoint): Promise<{ address: string; fam
 
 /** Makes room by the end of the flow that was quiet longest. False when that is over already: it was refused, and the next would be too. */
 function endQuietest(flows: Map<string, SourceFlow>): boolean {
-  let oldest: [source: string, flow: SourceFlow] | null = null;
-  for (const entry of flows) if (oldest === null || entry[1].lastActiveMs < oldest[1].lastActiveMs) oldest = entry;
-  if (oldest === null || oldest[1].isOver) return false;
-  oldest[1].close();
-  flows.delete(oldest[0]);
+  let oldest: SourceFlow | null = null;
+  for (const flow of flows.values()) if (oldest === null || flow.lastActiveMs < oldest.lastActiveMs) oldest = flow;
+  if (oldest === null || oldest.isOver) return false;
+  // It takes itself out of the map.
+  oldest.close();
   return true;
 }

@@ -1,5 +1,5 @@
 /** The certificates that the peer showed: whether they bear the name expected, and when the first of them expires. */
-import type { KeyObject, X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { TLSSocket } from "node:tls";
 
@@ -90,21 +90,10 @@ function climb(
 }
 
 function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(keyOf(issuer));
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-/** Keys that were read: a CA that is trusted is asked at every handshake, and Node reads its key anew each time. */
-const keys = new WeakMap<X509Certificate, KeyObject>();
-
-function keyOf(certificate: X509Certificate): KeyObject {
-  const known = keys.get(certificate);
-  if (known !== undefined) return known;
-  const { publicKey } = certificate;
-  keys.set(certificate, publicKey);
-  return publicKey;
-}
-
-/** Whether a certificate is its own issuer, of those for which it was asked. */
+/** Whether a certificate is its own issuer: of those that are trusted it is asked at every handshake, and takes a signature to verify. */
 const roots = new WeakMap<X509Certificate, boolean>();
 
 function isRoot(certificate: X509Certificate): boolean {

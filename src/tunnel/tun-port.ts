@@ -6,6 +6,7 @@
 import type { Log } from "../proxy/log.ts";
 import { openTun, type TunCounters, type TunDevice, TunError } from "../tun/index.ts";
 import { type Network, parseNetwork } from "../tun/network.ts";
+import { addCounts } from "./tunnel-drops.ts";
 
 /** How soon a device that is gone is opened again, and how seldom that is tried at last. */
 const REOPEN_MIN_MS = 500;
@@ -149,10 +150,14 @@ export class TunPort {
     return code === null;
   }
 
-  /** The code of the kernel's refusal; null: it is there. */
   #applyRoute(text: string): string | null {
+    return this.#try((device) => device.addRoute(text));
+  }
+
+  /** The code of the kernel's refusal, which is logged; null: it is done, or there is no device. */
+  #try(act: (device: TunDevice) => void): string | null {
     try {
-      this.#device?.addRoute(text);
+      if (this.#device !== null) act(this.#device);
       return null;
     } catch (error) {
       this.#complain(error);
@@ -162,11 +167,7 @@ export class TunPort {
 
   removeRoute({ text }: Network): void {
     if (!this.#routes.delete(text)) return;
-    try {
-      this.#device?.removeRoute(text);
-    } catch (error) {
-      this.#complain(error);
-    }
+    this.#try((device) => device.removeRoute(text));
   }
 
   /** All is done when this returns, as the end of a process needs it. May be called again. */
@@ -204,20 +205,12 @@ export class TunPort {
         this.#options.log.warn({ tun: name }, words);
       } else if (!wasUp && isUp) {
         this.#options.log.info({ tun: name }, `${name}: is switched on again`);
-        for (const { text } of this.#options.addresses) this.#applyAddress(text);
+        for (const { text } of this.#options.addresses) this.#try(() => device.addAddress(text));
         for (const route of this.#routes) this.#applyRoute(route);
         this.onReopened();
       }
       this.#watch(device, isUp);
     }, WATCH_MS).unref();
-  }
-
-  #applyAddress(text: string): void {
-    try {
-      this.#device?.addAddress(text);
-    } catch (error) {
-      this.#complain(error);
-    }
   }
 
   #onGone(error: Error): void {
@@ -251,8 +244,7 @@ export class TunPort {
 }
 
 function addDrops(drops: Record<string, number>, { readMalformed, writeMalformed, writeErrors }: TunCounters): void {
-  const counts = { ...writeErrors, malformed: readMalformed + writeMalformed };
-  for (const [reason, count] of Object.entries(counts)) drops[reason] = (drops[reason] ?? 0) + count;
+  addCounts(drops, { ...writeErrors, malformed: readMalformed + writeMalformed });
 }
 
 /** `NAME=ADDRESS/PREFIX[,ADDRESS/PREFIX]`. Throws a TunError. */

@@ -1,7 +1,7 @@
 /** Adds up what passed a tunnel and what did not, over all of its paths, also those that are over. Says nothing of single clients. */
 import type { PacketPath } from "./packet-path.ts";
 import type { TunPort } from "./tun-port.ts";
-import type { TunnelDrops } from "./tunnel-drops.ts";
+import { addCounts, type TunnelDrops } from "./tunnel-drops.ts";
 
 export interface TunnelCounts {
   /** IP packets to the peers. */
@@ -21,7 +21,7 @@ export class TunnelCounter {
   readonly #port: TunPort;
   readonly #paths: Set<PacketPath> = new Set();
   /** Of paths that are over. */
-  readonly #past: TunnelCounts = noCounts();
+  readonly #past: TunnelCounts = { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0, dropped: {} };
 
   constructor(drops: TunnelDrops, port: TunPort) {
     this.#drops = drops;
@@ -46,10 +46,6 @@ export class TunnelCounter {
   }
 }
 
-function noCounts(): TunnelCounts {
-  return { sentPackets: 0, sentBytes: 0, receivedPackets: 0, receivedBytes: 0, dropped: {} };
-}
-
 function addPath(sum: TunnelCounts, { counts, queue }: PacketPath): void {
   sum.sentPackets += counts.sentPackets;
   sum.sentBytes += counts.sentBytes;
@@ -57,8 +53,4 @@ function addPath(sum: TunnelCounts, { counts, queue }: PacketPath): void {
   sum.receivedBytes += counts.receivedBytes;
   const { overflowed, early, stale } = queue.counts;
   addCounts(sum.dropped, { malformed: counts.malformed, overflowed, early, stale });
-}
-
-function addCounts(sum: Record<string, number>, counts: Readonly<Record<string, number>>): void {
-  for (const [reason, count] of Object.entries(counts)) sum[reason] = (sum[reason] ?? 0) + count;
 }

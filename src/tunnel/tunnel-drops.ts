@@ -44,3 +44,8 @@ export class TunnelDrops {
     this.#log[QUIET.has(reason) ? "debug" : "warn"](fields, who === "" ? text : `${who}: ${text}`);
   }
 }
+
+/** Adds counts by reason to a sum of such. */
+export function addCounts(sum: Record<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [reason, count] of Object.entries(counts)) sum[reason] = (sum[reason] ?? 0) + count;
+}

@@ -48,7 +48,7 @@ export interface ServerCarrier extends PacketCarrier {
 }
 
 interface Member {
-  readonly identity: CertificateNames;
+  readonly carrier: ServerCarrier;
   readonly peer: string;
   readonly path: PacketPath;
   readonly addresses: readonly Network[];
@@ -153,7 +153,7 @@ export class TunnelServer {
     for (const other of others) this.#remove(other);
     const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
     const member: Member = {
-      identity,
+      carrier,
       peer,
       path,
       addresses,
@@ -185,7 +185,7 @@ export class TunnelServer {
   permit(rules: TunnelRules): void {
     this.#rules = rules;
     for (const member of [...this.#members.values()]) {
-      const message = this.#forbids(member.identity, member.addresses, member.routes);
+      const message = this.#forbids(member.carrier.peer.identity, member.addresses, member.routes);
       if (message === null) continue;
       this.#options.log.warn({ peer: member.peer }, `${member.peer}: no longer allowed in the tunnel: ${message}`);
       this.#remove(member);
@@ -256,23 +256,21 @@ export class TunnelServer {
   }
 
   #remove(member: Member): void {
-    for (const [carrier, other] of this.#members) {
-      if (other !== member) continue;
-      this.#members.delete(carrier);
-      for (const { address, prefixLength } of [...member.addresses, ...member.routes]) {
-        if (this.#table.get(address, prefixLength) === member) this.#table.delete(address, prefixLength);
-      }
-      for (const route of member.routes) this.#options.port.removeRoute(route);
-      member.path.close();
-      this.counter.end(member.path);
-      if (!member.stream.destroyed) member.stream.reset(RESET_BY_PROXY);
-      const { sentBytes, receivedBytes } = member.path.counts;
-      const { peer } = member;
-      this.#options.log.info(
-        { audit: "tunnel", peer, bytesSent: sentBytes, bytesReceived: receivedBytes },
-        `${peer}: left the tunnel, ${sentBytes} bytes sent, ${receivedBytes} received`,
-      );
+    const { carrier, peer, path, addresses, routes, stream } = member;
+    if (this.#members.get(carrier) !== member) return;
+    this.#members.delete(carrier);
+    for (const { address, prefixLength } of [...addresses, ...routes]) {
+      if (this.#table.get(address, prefixLength) === member) this.#table.delete(address, prefixLength);
     }
+    for (const route of routes) this.#options.port.removeRoute(route);
+    path.close();
+    this.counter.end(path);
+    if (!stream.destroyed) stream.reset(RESET_BY_PROXY);
+    const { sentBytes, receivedBytes } = path.counts;
+    this.#options.log.info(
+      { audit: "tunnel", peer, bytesSent: sentBytes, bytesReceived: receivedBytes },
+      `${peer}: left the tunnel, ${sentBytes} bytes sent, ${receivedBytes} received`,
+    );
   }
 
   #refresh(): void {

@@ -66,7 +66,6 @@ export class LinkHolder implements Endpoint {
 
 /** A server's: makes a link of the first good handshake packet and gives everything to it. */
 export class LinkAcceptor extends LinkHolder {
-  refused = 0;
   readonly #options: (remote: Address, nowMs: number) => LinkOptions;
   readonly #header = new PacketHeader();
 
@@ -83,10 +82,7 @@ export class LinkAcceptor extends LinkHolder {
     const { bytes, source } = datagram;
     const header = this.#header;
     const begins = header.parse(bytes, CONNECTION_ID_BYTES) === null && header.kind === "handshake";
-    if (!begins || bytes.length < MIN_INITIAL_BYTES) {
-      this.refused++;
-      return;
-    }
+    if (!begins || bytes.length < MIN_INITIAL_BYTES) return;
     const link = new Link({
       ...this.#options(source, nowMs),
       accepted: {
@@ -99,6 +95,5 @@ export class LinkAcceptor extends LinkHolder {
     link.handleDatagram(datagram, nowMs);
     // A first packet that is not genuine makes no link.
     if (link.stats.receivedPackets > 0) this.link = link;
-    else this.refused++;
   }
 }

@@ -2,7 +2,7 @@
  * What a user may say of a simulated session: the options of the socket API, under their names, as far as they bear on what happens
  * on the network. Not those of sockets and certificates, of which there are none here.
  */
-import type { LinkTuning } from "../../api/link-options.ts";
+import { LINK_RANGES, type LinkTuning } from "../../api/link-options.ts";
 import { coreOptions, type SessionOptions } from "../../api/session-options.ts";
 import { deflateRaw } from "../../compression/deflate.ts";
 import { CONGESTION_CHOICES, type CongestionController, congestionFactory } from "../../congestion/index.ts";
@@ -40,18 +40,14 @@ export function checkEnds(network: Network, { from, to, startMs = network.nowMs 
 /** What is optional of a link. Throws a SimulatorOptionError for what cannot be. */
 export function linkTuning(options: TransportOptions): Partial<LinkOptions> {
   const tuning: Partial<LinkOptions> = {};
-  const take = (
-    name: "idleTimeoutMs" | "keepAliveMs" | "maxDatagramBytes",
-    low: number,
-    high: number,
-    unit: string,
-  ) => {
+  const take = (name: keyof typeof LINK_RANGES, unit: string) => {
     const value = options[name];
-    if (value !== undefined) tuning[name] = checkNumber(name, value, low, high, unit);
+    const [least, most] = LINK_RANGES[name];
+    if (value !== undefined) tuning[name] = checkNumber(name, value, least, most, unit);
   };
-  take("idleTimeoutMs", 0, 2 ** 31, "ms");
-  take("keepAliveMs", 0, 2 ** 31, "ms");
-  take("maxDatagramBytes", 1200, 65_507, "bytes");
+  take("idleTimeoutMs", "ms");
+  take("keepAliveMs", "ms");
+  take("maxDatagramBytes", "bytes");
   return tuning;
 }
 
