@@ -53,8 +53,6 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   /** Those without a link, the one that waits longest first. */
   readonly #kept = new Set<ServerHolder>();
   readonly #byIdentity = new Map<string, Set<ServerHolder>>();
-  /** Links that are closed as soon as that can be said: why. */
-  readonly #refused = new Map<Attachment, { code: number; text: string }>();
 
   constructor(options: SessionRegistryOptions) {
     this.#options = options;
@@ -83,25 +81,26 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   }
 
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void {
+    const { link } = attachment.routed;
     const identity = attachment.handshake.peer;
     const name = decodeSessionParameters(peer.session);
     if (identity === null || name === null) {
-      this.#refused.set(attachment, UNKNOWN);
+      link.close(UNKNOWN.code, UNKNOWN.text, nowMs);
       return;
     }
     const owner = identityKey(identity);
     const key = `${Buffer.from(name.sessionId).toString("hex")} ${owner}`;
     const known = this.#byName.get(key);
     if (name.resumed) {
-      if (known === undefined) this.#refused.set(attachment, UNKNOWN);
+      if (known === undefined) link.close(UNKNOWN.code, UNKNOWN.text, nowMs);
       else known.takeUp(attachment, nowMs);
       return;
     }
     known?.end({ cause: "lost", text: "the client opened it anew" });
     const { driver, createSession, onSession, maximumPerIdentity, onRefused } = this.#options;
     const refuse = (code: number, text: string): void => {
-      this.#refused.set(attachment, { code, text });
-      onRefused(identity, attachment.routed.link.remote, text);
+      link.close(code, text, nowMs);
+      onRefused(identity, link.remote, text);
     };
     if (this.closedToNew !== null) {
       refuse(CLOSE_NO_NEW_SESSIONS, this.closedToNew);
@@ -121,19 +120,11 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     holder.start(attachment, peer, nowMs);
   }
 
-  progressed(attachment: Attachment, nowMs: number): void {
-    const refusal = this.#refused.get(attachment);
-    if (refusal === undefined) return;
-    this.#refused.delete(attachment);
-    attachment.routed.link.close(refusal.code, refusal.text, nowMs);
-    this.#options.driver.endpoint.wake(attachment.routed);
-  }
+  progressed(): void {}
 
   pathChanged(_attachment: Attachment, _remote: Address, _restarted: boolean): void {}
 
-  closed(attachment: Attachment): void {
-    this.#refused.delete(attachment);
-  }
+  closed(): void {}
 
   /** Ends all sessions that wait for a link. */
   endKept(): void {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { Credentials, connect } from "../../src/index.ts";
 import { Authority, CLIENT_AUTH } from "../tls/certificates.ts";
 import { Relay } from "./relay.ts";
-import { closeLater, listener, serverCredentials } from "./support.ts";
+import { closeLater, dial, listener, serverCredentials } from "./support.ts";
 
 const foreign = await Authority.root("foreign CA");
 const foreignCertificate = await foreign.issue("CN=edge-1", { usage: [CLIENT_AUTH] });
@@ -46,6 +46,17 @@ describe("a client that the server refuses", () => {
       relay.muted = true;
     }, 500);
     await expect(attempt).rejects.toMatchObject({ code: "ERR_BATS_CONNECT_TIMEOUT" });
+  });
+
+  it("is never told that there are keys before the refusal, which might come apart", async () => {
+    const listening = await listener();
+    listening.refuseNew("closing time");
+    const relay = closeLater(await Relay.open(listening.address.port, { spacingMs: 50 }));
+    const attempt = dial(relay.port);
+    await expect(attempt).rejects.toMatchObject({
+      code: "ERR_BATS_PEER_CLOSED",
+      message: expect.stringContaining("closing time"),
+    });
   });
 
   it("gets none either when the server's words were lost in an outage and it forgot the client since", async () => {

@@ -91,9 +91,10 @@ export class HandshakeEpoch {
     if (keys === null) return false;
     this.#keys.establish(keys);
     core.state = "established";
+    // First: a server's user may refuse the peer, and nothing but that may tell it that there are keys.
+    if (!core.isClient) this.confirm(nowMs);
     core.user.established(core.peer, nowMs);
     if (core.isClient || core.closing !== null) return true;
-    this.confirm(nowMs);
     // Tickets and the like are ready now that there are keys.
     this.#flush(nowMs);
     return true;
