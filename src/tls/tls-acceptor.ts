@@ -4,7 +4,6 @@
  *
  * Only `tls.Server` refuses clients without a certificate, or with a foreign one; a bare `TLSSocket` lets them through.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { constants, randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createServer, type Server, type TLSSocket } from "node:tls";
@@ -24,11 +23,13 @@ export interface AcceptedListener {
   onRefused(error: Error): void;
 }
 
+/** A server for one stream, which has all of the one that it is made of, and knows who waits for the stream. */
+interface StreamServer extends Server {
+  listener?: AcceptedListener;
+}
+
 export class TlsAcceptor {
   readonly #server: Server;
-  /** Server events name a socket that nobody has seen before; the stream's own listener is found by the context it was accepted in. */
-  readonly #listeners = new AsyncLocalStorage<AcceptedListener>();
-
   #ticketsFromMs = Date.now();
   readonly #chainEnds = new Map<string, number>();
 
@@ -43,17 +44,16 @@ export class TlsAcceptor {
       ALPNProtocols: [alpn],
       sessionTimeout: SESSION_SECONDS,
     });
-    this.#server.on("secureConnection", (socket) => {
+    this.#server.on("secureConnection", function (this: StreamServer, socket) {
       socket.on("error", () => socket.destroy());
-      const listener = this.#listeners.getStore();
-      if (listener === undefined) socket.destroy();
-      else listener.onSecure(socket);
+      if (this.listener === undefined) socket.destroy();
+      else this.listener.onSecure(socket);
     });
-    this.#server.on("tlsClientError", (error, socket) => {
+    this.#server.on("tlsClientError", function (this: StreamServer, error, socket) {
       // A certificate that does not verify ends in a plain reset; the reason stands at the socket.
       const code = socket.authorizationError as unknown;
       const reason = typeof code === "string" ? Object.assign(new Error(code), { code }) : error;
-      this.#listeners.getStore()?.onRefused(reason);
+      this.listener?.onRefused(reason);
     });
   }
 
@@ -69,7 +69,11 @@ export class TlsAcceptor {
 
   accept(stream: Duplex, listener: AcceptedListener): void {
     if (Date.now() - this.#ticketsFromMs > TICKET_KEY_MS) this.#renewTicketKeys();
-    this.#listeners.run(listener, () => this.#server.emit("connection", stream));
+    // Events name a socket that nobody has seen before: whose it is, the server tells at which they happen. (An AsyncLocalStorage
+    // would tell it, too, but has Node track every callback and promise of the process from then on.)
+    const server: StreamServer = Object.create(this.#server);
+    server.listener = listener;
+    server.emit("connection", stream);
   }
 
   #renewTicketKeys(): void {
