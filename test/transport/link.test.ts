@@ -144,6 +144,28 @@ describe("a link", () => {
       expect(probes[i] - probes[i - 1]).toBeLessThan(Math.max(1.01 * rttMs, 100.1));
   });
 
+  test.each([
+    [40, 20],
+    [100, 10],
+    [100, 100],
+    [300, 20],
+    [300, 250],
+  ])(
+    "notices silence at once while it sends a little all the time, RTT %i ms, a packet every %i ms",
+    (rttMs, gapMs) => {
+      // Just made, and used for a while.
+      for (const fromMs of [3 * rttMs, 5000]) {
+        const p = createPair({ forward: { rateMbps: 100, delayMs: rttMs / 2, outages: [{ fromMs, toMs: 1e9 }] } });
+        p.clientUser.bytes = 100;
+        p.network.every(gapMs, () => {
+          p.clientUser.budget++;
+        });
+        p.network.run(fromMs + 2 * rttMs + gapMs + 100);
+        expect(p.client.unansweredProbes, `silent from ${fromMs} ms on`).toBeGreaterThanOrEqual(3);
+      }
+    },
+  );
+
   test("asks seldom enough when nothing but a ping goes unanswered", () => {
     const p = createPair({
       forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 3000, toMs: 1e9 }] },

@@ -28,7 +28,11 @@ export class ProbeTimer {
   readonly #loss: LossDetector;
   readonly #rtt: RttEstimator;
   readonly #ackFlow = new FlowWatch();
-  #lastElicitingMs: number;
+  /**
+   * Since when an answer has been awaited: the first packet that asks for one after the last answer or probe (RFC 6298, section 5.1). Not
+   * the last, as in RFC 9002: whoever sends a little all the time would push the probe away for as long as the window lets it.
+   */
+  #awaitedMs: number;
   /** More than pings waits for an answer, or a flow has stopped: a thousand idle links must not flood a server that is away. */
   #urgent = false;
 
@@ -36,13 +40,14 @@ export class ProbeTimer {
     this.#core = core;
     this.#loss = loss;
     this.#rtt = rtt;
-    this.#lastElicitingMs = core.nowMs;
+    this.#awaitedMs = core.nowMs;
   }
 
   /** A packet that asks for an ACK left, with something to deliver or not, when so many others were `outstanding`. */
   onSent(delivers: boolean, outstanding: number, nowMs: number): void {
     this.#urgent = delivers || (this.#urgent && (outstanding > 0 || this.unanswered > 0));
-    this.#lastElicitingMs = nowMs;
+    // A handshake's flight leaves at once, and what follows it is the next.
+    if (outstanding === 0 || !this.#core.confirmed) this.#awaitedMs = nowMs;
   }
 
   /** A flow from the peer has stopped. */
@@ -54,9 +59,15 @@ export class ProbeTimer {
   /** Something that was sent was acknowledged. */
   onAnswered(epoch: Epoch, nowMs: number): void {
     if (epoch === EPOCH_DATA) this.#ackFlow.onArrival(this.#rtt.estimateMs, nowMs);
-    this.unanswered = 0;
+    this.restart(nowMs);
     this.wanted = 0;
     this.handshakeWanted = 0;
+  }
+
+  /** What was asked before does not count any more. */
+  restart(nowMs: number): void {
+    this.unanswered = 0;
+    this.#awaitedMs = nowMs;
   }
 
   /** When a probe is due: when something is `outstanding`, or the client must keep the handshake going. */
@@ -71,7 +82,7 @@ export class ProbeTimer {
     const intervalMs = confirmed
       ? this.#loss.probeIntervalMs(this.unanswered, silence, this.#urgent, peerAckDelayMs)
       : this.#handshakeIntervalMs(silence);
-    return Math.min(this.#lastElicitingMs + intervalMs, silentMs);
+    return Math.min(this.#awaitedMs + intervalMs, silentMs);
   }
 
   /**
@@ -96,7 +107,7 @@ export class ProbeTimer {
     this.wanted = 1;
     this.#ackFlow.reset();
     core.stats.probes++;
-    this.#lastElicitingMs = nowMs;
+    this.#awaitedMs = nowMs;
     if (!core.confirmed) {
       // In both epochs: a client cannot know which of them the server is in.
       core.handshakeSpace!.sender.probe(HANDSHAKE_PROBES);

@@ -412,7 +412,7 @@ export class Recovery {
   endHandshake(nowMs: number): void {
     this.forgetHandshake(nowMs);
     this.#loss.discard(EPOCH_HANDSHAKE);
-    this.probes.unanswered = 0;
+    this.probes.restart(nowMs);
   }
 
   /** Another network: RTT, congestion control and ECN start again, what is in flight belongs to the old one. */
@@ -427,7 +427,7 @@ export class Recovery {
     this.#congestion.onPathChange(nowMs);
     this.#ecn.restart();
     this.frequency.reset();
-    this.probes.unanswered = 0;
+    this.probes.restart(nowMs);
   }
 
   /** The link ends: what is outstanding counts as lost. */
