@@ -7,7 +7,7 @@ import type { CloseReason, LinkParameters, LinkUser, PacketFill } from "../trans
 import type { AuthenticatedHandshake } from "./link-security.ts";
 import type { LinkObserver, RoutedLink } from "./routed-link.ts";
 
-/** Who decides what becomes of a link. Must not close it from within `established`. */
+/** Who decides what becomes of a link. */
 export interface AttachmentOwner {
   established(attachment: Attachment, peer: LinkParameters, nowMs: number): void;
   progressed(attachment: Attachment, nowMs: number): void;

@@ -150,21 +150,48 @@ describe("a link", () => {
     [100, 100],
     [300, 20],
     [300, 250],
-  ])(
-    "notices silence at once while it sends a little all the time, RTT %i ms, a packet every %i ms",
-    (rttMs, gapMs) => {
-      // Just made, and used for a while.
-      for (const fromMs of [3 * rttMs, 5000]) {
-        const p = createPair({ forward: { rateMbps: 100, delayMs: rttMs / 2, outages: [{ fromMs, toMs: 1e9 }] } });
-        p.clientUser.bytes = 100;
-        p.network.every(gapMs, () => {
-          p.clientUser.budget++;
-        });
-        p.network.run(fromMs + 2 * rttMs + gapMs + 100);
-        expect(p.client.unansweredProbes, `silent from ${fromMs} ms on`).toBeGreaterThanOrEqual(3);
-      }
-    },
-  );
+  ])("notices silence though it sends a little all the time, RTT %i ms, a packet every %i ms", (rttMs, gapMs) => {
+    // Just made, and used for a while.
+    for (const fromMs of [3 * rttMs, 5000]) {
+      const p = createPair({ forward: { rateMbps: 100, delayMs: rttMs / 2, outages: [{ fromMs, toMs: 1e9 }] } });
+      p.clientUser.bytes = 100;
+      p.network.every(gapMs, () => {
+        p.clientUser.budget++;
+      });
+      p.network.run(fromMs + 10 * rttMs + gapMs + 200);
+      expect(p.client.unansweredProbes, `silent from ${fromMs} ms on`).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  test.each([40, 100, 300])("takes no pause between bursts for silence, RTT %i ms", (rttMs) => {
+    const p = createPair({ forward: { rateMbps: 100, delayMs: rttMs / 2 } });
+    p.network.every(1, (nowMs) => {
+      if (nowMs % 3000 < 200) p.clientUser.budget++;
+    });
+    p.network.run(1000);
+    const { probes } = p.client.stats;
+    p.network.run(30_000);
+    expect(p.client.stats.probes).toBe(probes);
+  });
+
+  test.each([10, 20, 40])("finishes its handshake though it sends a packet every %i ms before it has", (gapMs) => {
+    // The client's last flight is lost.
+    const p = createPair({ forward: { rateMbps: 100, delayMs: 50, outages: [{ fromMs: 95, toMs: 103 }] } });
+    p.network.every(gapMs, () => {
+      p.clientUser.budget++;
+    });
+    p.network.run(1000);
+    expect(p.server.link!.state).toBe("established");
+  });
+
+  test("probes little for single losses of a thin flow", () => {
+    const p = createPair({ forward: { rateMbps: 100, delayMs: 50, loss: 0.01 } });
+    p.network.every(90, () => {
+      p.clientUser.budget++;
+    });
+    p.network.run(60_000);
+    expect(p.client.stats.probes).toBeLessThan(30);
+  });
 
   test("asks seldom enough when nothing but a ping goes unanswered", () => {
     const p = createPair({

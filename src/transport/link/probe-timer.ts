@@ -5,7 +5,7 @@
 
 import { FlowWatch } from "./flow-watch.ts";
 import type { LinkCore } from "./link-core.ts";
-import { EPOCH_DATA, type Epoch, type LossDetector, PROBE_PACE_MS } from "./loss-detection.ts";
+import { EPOCH_DATA, EPOCH_HANDSHAKE, type Epoch, type LossDetector, PROBE_PACE_MS } from "./loss-detection.ts";
 import type { RttEstimator } from "./rtt.ts";
 
 /** Handshake packets that leave when a probe is due: one alone would be lost too often. */
@@ -15,6 +15,12 @@ const FIRST_PROBE_MS = 20;
 /** A round trip and the answer's making; then so far apart. */
 const HANDSHAKE_ANSWER_RTTS = 1.5;
 const HANDSHAKE_REPEAT_RTTS = 0.5;
+/**
+ * A timeout counts from the last packet that was sent (RFC 9002, section 6.2), but whoever sends a little all the time must not push it
+ * away: it comes so many timeouts after the first packet that waits for an answer at the latest, and each further one after the one before.
+ */
+const FIRST_AT_LATEST = 2;
+const NEXT_AT_LATEST = 1;
 /** After this much silence a handshake is in no hurry any more. */
 const HASTE_MS = 3000;
 
@@ -28,10 +34,8 @@ export class ProbeTimer {
   readonly #loss: LossDetector;
   readonly #rtt: RttEstimator;
   readonly #ackFlow = new FlowWatch();
-  /**
-   * Since when an answer has been awaited: the first packet that asks for one after the last answer or probe (RFC 6298, section 5.1). Not
-   * the last, as in RFC 9002: whoever sends a little all the time would push the probe away for as long as the window lets it.
-   */
+  #lastElicitingMs: number;
+  /** When the first packet left that waits for an answer, or the last probe. */
   #awaitedMs: number;
   /** More than pings waits for an answer, or a flow has stopped: a thousand idle links must not flood a server that is away. */
   #urgent = false;
@@ -40,14 +44,20 @@ export class ProbeTimer {
     this.#core = core;
     this.#loss = loss;
     this.#rtt = rtt;
+    this.#lastElicitingMs = core.nowMs;
     this.#awaitedMs = core.nowMs;
   }
 
   /** A packet that asks for an ACK left, with something to deliver or not, when so many others were `outstanding`. */
-  onSent(delivers: boolean, outstanding: number, nowMs: number): void {
+  onSent(epoch: Epoch, delivers: boolean, outstanding: number, nowMs: number): void {
     this.#urgent = delivers || (this.#urgent && (outstanding > 0 || this.unanswered > 0));
-    // A handshake's flight leaves at once, and what follows it is the next.
-    if (outstanding === 0 || !this.#core.confirmed) this.#awaitedMs = nowMs;
+    if (outstanding === 0) {
+      this.#awaitedMs = nowMs;
+      // When all is answered ACKs stop, and nothing is wrong.
+      this.#ackFlow.reset();
+    }
+    // Before the handshake is over, bytes that are sent along ask for nothing that its packets do not.
+    if (epoch === EPOCH_HANDSHAKE || outstanding === 0 || this.#core.confirmed) this.#lastElicitingMs = nowMs;
   }
 
   /** A flow from the peer has stopped. */
@@ -82,7 +92,8 @@ export class ProbeTimer {
     const intervalMs = confirmed
       ? this.#loss.probeIntervalMs(this.unanswered, silence, this.#urgent, peerAckDelayMs)
       : this.#handshakeIntervalMs(silence);
-    return Math.min(this.#awaitedMs + intervalMs, silentMs);
+    const atLatest = (this.unanswered === 0 ? FIRST_AT_LATEST : NEXT_AT_LATEST) * this.#loss.timeoutMs(peerAckDelayMs);
+    return Math.min(this.#lastElicitingMs + intervalMs, this.#awaitedMs + Math.max(intervalMs, atLatest), silentMs);
   }
 
   /**
@@ -107,6 +118,7 @@ export class ProbeTimer {
     this.wanted = 1;
     this.#ackFlow.reset();
     core.stats.probes++;
+    this.#lastElicitingMs = nowMs;
     this.#awaitedMs = nowMs;
     if (!core.confirmed) {
       // In both epochs: a client cannot know which of them the server is in.

@@ -224,7 +224,7 @@ export class Recovery {
       this.#congestion.onPacketSent(this.#ledger.next, wireBytes, this.#inFlightBytes, nowMs);
       if (epoch === EPOCH_DATA) this.#pacer.onSent(wireBytes);
     }
-    this.probes.onSent((flags & (SENT_TAGGED | SENT_CONTROL)) !== 0, this.#ledger.outstanding, nowMs);
+    this.probes.onSent(epoch, (flags & (SENT_TAGGED | SENT_CONTROL)) !== 0, this.#ledger.outstanding, nowMs);
     this.#ledger.add(nowMs, bytes, sentFlags, tag, name, ackFrame);
     this.#core.idle.onSent(nowMs);
     return ecn;
