@@ -22,10 +22,12 @@ import { SessionRangeError } from "./session-error.ts";
 
 /**
  * What it is worth that a batch is not another round of repair late, which delays all that come after it: packets, where round trips are
- * long; less in proportion where not.
+ * long; less in proportion where not, and more where more symbols than usual come in one.
  */
 const ROUND_WORTH = 30;
 const LONG_RTT_MS = 180;
+const MANY_SYMBOLS = 2000;
+const MOST_TIMES_MORE = 100;
 /** The same worth for a batch of datagrams that had a round already: the next may be its last. */
 const LAST_ROUND_WORTH = 200;
 /**
@@ -244,7 +246,8 @@ export class Redundancy {
     const { loss, rttMs } = this.path;
     const long = Math.min(rttMs / LONG_RTT_MS, 1);
     const many = (loss * loss * rttMs) / this.#symbolMs >= MANY_TWICE_LOST;
-    const worth = ROUND_WORTH * long;
+    const timesMore = Math.min(Math.max(rttMs / this.#symbolMs / MANY_SYMBOLS, 1), MOST_TIMES_MORE);
+    const worth = ROUND_WORTH * long * timesMore;
     const later = many ? LATER_SHARE * worth : worth;
     if (round > 0) return unreliable ? LAST_ROUND_WORTH * long : later;
     // The next round is mostly for one symbol.

@@ -78,6 +78,8 @@ test("the margin of repair is nothing to speak of in a batch's first round where
   const many = path.rttMs / 3000;
   expect(margin(many, 6, 0)).toBe(0);
   expect(margin(many, 6, 1)).toBeGreaterThanOrEqual(1);
+  // With ten times as many a third round delays ten times as much.
+  expect(margin(many / 10, 6, 1)).toBeGreaterThan(margin(many, 6, 1));
   // With three there hardly ever is one, and a first round is worth as much as the next.
   expect(margin(path.rttMs / 3, 6, 0)).toBeGreaterThanOrEqual(margin(path.rttMs / 3, 6, 1));
   // Nothing to gain where nothing is lost.
