@@ -122,7 +122,7 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
 
   progressed(): void {}
 
-  pathChanged(_attachment: Attachment, _remote: Address, _restarted: boolean): void {}
+  pathChanged(): void {}
 
   closed(): void {}
 
