@@ -39,13 +39,19 @@ export interface Refusal {
 
 export type TunnelHeader = OpenHeader & { type: "tunnel" };
 
+/** What a tunnel has, in words, and whether this end takes trains of segments. */
+export interface TunnelGrant {
+  address: string;
+  trains?: true;
+}
+
 export interface Policy {
   /** What the peer reaches by a header, and under which name in the log; or why not. */
   target(header: OpenHeader): { target: ForwardEndpoint; forward: string } | Refusal;
   /** Takes a request to listen; the stream is the listener's life. Null where nobody may ask. */
   readonly listen: ((header: OpenHeader & { type: "listen" }, stream: CarrierStream) => Promise<string>) | null;
   /** Takes a request for a tunnel; the stream is its life. Null where nobody may ask. */
-  readonly tunnel: ((header: TunnelHeader, stream: CarrierStream) => { address: string } | Refusal) | null;
+  readonly tunnel: ((header: TunnelHeader, stream: CarrierStream) => TunnelGrant | Refusal) | null;
 }
 
 export interface ForwardSessionOptions {
@@ -270,7 +276,7 @@ export class ForwardSession {
       this.#refuse(stream, { forward: `tun:${header.addresses.join(",")}` }, answer);
       return;
     }
-    stream.write(encodeAnswer({ type: "done", address: answer.address }));
+    stream.write(encodeAnswer({ type: "done", ...answer }));
     stream.resume();
   }
 

@@ -14,12 +14,12 @@ export type OpenHeader =
   | { type: "listen"; endpoint: string; listener: number }
   /** A connection, or flow, that came in at a listener which the receiver asked for. */
   | { type: "accepted-connect" | "accepted-flow"; listener: number; source?: string }
-  /** IP packets to and from these addresses and networks of the opener; the stream lives as long. */
-  | { type: "tunnel"; addresses: readonly string[]; routes: readonly string[] };
+  /** IP packets to and from these addresses and networks of the opener; the stream lives as long. `trains`: it takes trains. */
+  | { type: "tunnel"; addresses: readonly string[]; routes: readonly string[]; trains?: true };
 
 export type AnswerHeader =
-  /** `address`: where a listener listens. */
-  { type: "done"; address?: string } | { type: "refused"; reason: RefusalReason; message: string };
+  /** `address`: where a listener listens, what a tunnel has. `trains`: a tunnel's server takes trains. */
+  { type: "done"; address?: string; trains?: true } | { type: "refused"; reason: RefusalReason; message: string };
 
 export type RefusalReason = keyof typeof REASONS;
 
@@ -48,6 +48,7 @@ const TAG_ADDRESS = 4;
 const TAG_REASON = 5;
 const TAG_MESSAGE = 6;
 const TAG_ADDRESSES = 7;
+const TAG_TRAINS = 8;
 const TAG_ROUTES = 9;
 const HIGHEST_TAG = TAG_ROUTES;
 
@@ -60,6 +61,7 @@ export function encodeOpen(header: OpenHeader): Uint8Array {
   if ("listener" in header) fields.push([TAG_LISTENER, header.listener]);
   if (header.type === "tunnel") {
     fields.push([TAG_ADDRESSES, header.addresses.join(",")]);
+    if (header.trains === true) fields.push([TAG_TRAINS, ""]);
     if (header.routes.length > 0) fields.push([TAG_ROUTES, header.routes.join(",")]);
   }
   if ("source" in header && header.source !== undefined) fields.push([TAG_SOURCE, header.source]);
@@ -74,7 +76,9 @@ export function encodeAnswer(header: AnswerHeader): Uint8Array {
       [TAG_MESSAGE, message],
     ]);
   }
-  return encode(DONE, header.address === undefined ? [] : [[TAG_ADDRESS, header.address]]);
+  const fields: [number, string][] = header.address === undefined ? [] : [[TAG_ADDRESS, header.address]];
+  if (header.trains === true) fields.push([TAG_TRAINS, ""]);
+  return encode(DONE, fields);
 }
 
 /** A decoded header and where the data after it begins; null while bytes are missing. */
@@ -95,7 +99,7 @@ export function decodeOpen(bytes: Uint8Array): Decoded<OpenHeader> {
         const addresses = fields.text(TAG_ADDRESSES);
         return addresses === null
           ? null
-          : { type: name, addresses: list(addresses), routes: list(fields.text(TAG_ROUTES)) };
+          : { type: name, addresses: list(addresses), routes: list(fields.text(TAG_ROUTES)), ...trainsOf(fields) };
       }
       if (name === "accepted-connect" || name === "accepted-flow") {
         return listener === null ? null : { type: name, listener, ...origin };
@@ -109,7 +113,7 @@ export function decodeAnswer(bytes: Uint8Array): Decoded<AnswerHeader> {
   return decode(bytes, (type, fields) => {
     if (type === DONE) {
       const address = fields.text(TAG_ADDRESS);
-      return address === null ? { type: "done" } : { type: "done", address };
+      return { type: "done", ...(address === null ? {} : { address }), ...trainsOf(fields) };
     }
     if (type !== REFUSED) return null;
     const code = fields.number(TAG_REASON);
@@ -117,6 +121,11 @@ export function decodeAnswer(bytes: Uint8Array): Decoded<AnswerHeader> {
     const reason = (Object.keys(REASONS) as RefusalReason[]).find((name) => REASONS[name] === code) ?? "unavailable";
     return { type: "refused", reason, message: fields.text(TAG_MESSAGE) ?? reason };
   });
+}
+
+/** The field means what it is, whatever it holds. */
+function trainsOf(fields: Fields): { trains?: true } {
+  return fields.has(TAG_TRAINS) ? { trains: true } : {};
 }
 
 function list(text: string | null): string[] {
@@ -146,6 +155,7 @@ function encodeNumber(value: number): Uint8Array {
 }
 
 interface Fields {
+  has(tag: number): boolean;
   text(tag: number): string | null;
   number(tag: number): number | null;
 }
@@ -176,6 +186,7 @@ function decode<T>(bytes: Uint8Array, build: (type: number, fields: Fields) => T
   }
   try {
     const header = build(type, {
+      has: (tag) => values.has(tag),
       text: (tag) => {
         const value = values.get(tag);
         return value === undefined ? null : utf8.decode(value);

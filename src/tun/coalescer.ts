@@ -18,19 +18,8 @@ import {
   TCP_SEQUENCE,
   TCP_WINDOW,
 } from "./tcp.ts";
-import {
-  CHECKSUM_OFFSET,
-  CHECKSUM_START,
-  FLAGS,
-  GSO_SIZE,
-  GSO_TCPV4,
-  GSO_TCPV6,
-  GSO_TYPE,
-  HEADER_LENGTH,
-  NEEDS_CHECKSUM,
-  VIRTIO_HEADER_BYTES,
-  writePlainHeader,
-} from "./virtio-header.ts";
+import { trainHeader } from "./tcp-train.ts";
+import { GSO_NONE, GSO_TYPE, VIRTIO_HEADER_BYTES, writePlainHeader, writeTrainHeader } from "./virtio-header.ts";
 
 /** Flows that can be put together at a time. */
 const SLOTS = 8;
@@ -115,6 +104,25 @@ export class Coalescer {
     }
     this.#open(slot ?? this.#free(), at, packet.length);
     return true;
+  }
+
+  /**
+   * Takes a train, which is copied and passes as it is after what is being put together. Bytes of its headers; 0: it is none, and nothing was
+   * done.
+   */
+  addTrain(train: Uint8Array, segmentBytes: number): number {
+    const ip = this.#packet;
+    if (train.length > LARGEST_PACKET || !ip.parse(train) || ip.totalBytes !== train.length) return 0;
+    const headerBytes = trainHeader(train, ip, segmentBytes);
+    if (headerBytes === 0) return 0;
+    this.flush();
+    const at = this.#passAt;
+    this.#bytes.set(train, at + VIRTIO_HEADER_BYTES);
+    this.#leaveToKernel(at, train.length, ip.version, ip.headerBytes, headerBytes, segmentBytes);
+    // A segment alone has a checksum to be completed, and nothing to be cut.
+    if (train.length - headerBytes <= segmentBytes) this.#bytes[at + GSO_TYPE] = GSO_NONE;
+    this.#emit(at, at + VIRTIO_HEADER_BYTES + train.length);
+    return headerBytes;
   }
 
   /** Lets go of all that is being put together: at the end of a burst, before waiting for more. */
@@ -273,16 +281,23 @@ export class Coalescer {
       } else {
         view.setUint16(packet + 4, bytes - 40);
       }
-      // What the kernel completes, or never looks at if the packet stays on this machine: the pseudo-header's sum.
-      const pseudo = addPseudoHeader(view, packet, PROTOCOL_TCP) + bytes - ipHeaderBytes;
-      view.setUint16(packet + ipHeaderBytes + TCP_CHECKSUM, fold(pseudo));
-      view.setUint8(at + FLAGS, NEEDS_CHECKSUM);
-      view.setUint8(at + GSO_TYPE, ipv4 ? GSO_TCPV4 : GSO_TCPV6);
-      view.setUint16(at + HEADER_LENGTH, slot.headerBytes, true);
-      view.setUint16(at + GSO_SIZE, slot.segmentBytes, true);
-      view.setUint16(at + CHECKSUM_START, ipHeaderBytes, true);
-      view.setUint16(at + CHECKSUM_OFFSET, TCP_CHECKSUM, true);
+      this.#leaveToKernel(at, bytes, ipv4 ? 4 : 6, ipHeaderBytes, slot.headerBytes, slot.segmentBytes);
     }
     this.#emit(at, packet + bytes);
+  }
+
+  /** The virtio header of a train, and of its checksum what the kernel completes, or never looks at if the train stays on this machine. */
+  #leaveToKernel(
+    at: number,
+    bytes: number,
+    version: 4 | 6,
+    ipHeaderBytes: number,
+    headerBytes: number,
+    segmentBytes: number,
+  ): void {
+    const packet = at + VIRTIO_HEADER_BYTES;
+    const pseudo = addPseudoHeader(this.#view, packet, PROTOCOL_TCP) + bytes - ipHeaderBytes;
+    this.#view.setUint16(packet + ipHeaderBytes + TCP_CHECKSUM, fold(pseudo));
+    writeTrainHeader(this.#view, at, version, ipHeaderBytes, headerBytes, segmentBytes);
   }
 }

@@ -10,6 +10,8 @@ import { COALESCER_BYTES, Coalescer } from "./coalescer.ts";
 import { IpPacket } from "./ip-packet.ts";
 import { parseNetwork } from "./network.ts";
 import { Segmenter } from "./segmenter.ts";
+import { segmentsOf } from "./tcp-train.ts";
+import { TrainCutter } from "./train-cutter.ts";
 import type { TunConfiguration } from "./tun-configuration.ts";
 import { checkMtu, emptyTunCounters, type TunDevice, TunError, type TunOffloads } from "./tun-device.ts";
 import { VIRTIO_HEADER_BYTES } from "./virtio-header.ts";
@@ -30,6 +32,7 @@ export class LinuxTun implements TunDevice {
   readonly offloads: TunOffloads;
   readonly counters = emptyTunCounters();
   onPacket: (packet: Uint8Array, follows: boolean) => void = ignore;
+  onTrain: (train: Uint8Array, segmentBytes: number) => boolean = () => false;
   onBatchEnd: () => void = ignore;
   onGone: (error: Error) => void = ignore;
   /** A packet was handed over since the last batch ended. */
@@ -43,6 +46,8 @@ export class LinuxTun implements TunDevice {
   readonly #output: NativeMemory;
   readonly #segmenter: Segmenter;
   readonly #coalescer: Coalescer | null;
+  /** Where the kernel takes no trains. */
+  #cutter: TrainCutter | null = null;
   readonly #packet = new IpPacket();
   // The views last made: a train's packets are mostly of one length.
   readonly #views: Uint8Array[] = new Array(VIEWS).fill(new Uint8Array(0));
@@ -123,6 +128,7 @@ export class LinuxTun implements TunDevice {
       counters.readMalformed++;
       return;
     }
+    if (segmenter.isTcpTrain && this.#offer(end)) return;
     for (let i = 0; segmenter.next(); i++) {
       const packet = this.#viewOf(i, segmenter.start, segmenter.end - segmenter.start);
       counters.readPackets++;
@@ -131,6 +137,19 @@ export class LinuxTun implements TunDevice {
       this.onPacket(packet, i > 0);
       if (this.#closed) return;
     }
+  }
+
+  /** Whether a train from where packets lie to `end` was taken whole. */
+  #offer(end: number): boolean {
+    const { counters } = this;
+    const { headerBytes, segmentBytes } = this.#segmenter;
+    const train = this.#viewOf(0, VIRTIO_HEADER_BYTES, end - VIRTIO_HEADER_BYTES);
+    if (!this.onTrain(train, segmentBytes)) return false;
+    const segments = segmentsOf(train.length - headerBytes, segmentBytes);
+    counters.readPackets += segments;
+    counters.readBytes += train.length + (segments - 1) * headerBytes;
+    this.#inBatch = true;
+    return true;
   }
 
   #viewOf(index: number, offset: number, length: number): Uint8Array {
@@ -154,6 +173,27 @@ export class LinuxTun implements TunDevice {
     counters.writtenBytes += packet.length;
     return true;
   }
+
+  writeTrain(train: Uint8Array, segmentBytes: number): boolean {
+    if (this.#closed) return false;
+    const { counters } = this;
+    if (this.#coalescer === null) {
+      this.#cutter ??= new TrainCutter();
+      if (this.#cutter.cut(train, segmentBytes, this.#writeCut)) return true;
+    } else {
+      const headerBytes = this.#coalescer.addTrain(train, segmentBytes);
+      if (headerBytes > 0) {
+        const segments = segmentsOf(train.length - headerBytes, segmentBytes);
+        counters.writtenPackets += segments;
+        counters.writtenBytes += train.length + (segments - 1) * headerBytes;
+        return true;
+      }
+    }
+    counters.writeMalformed++;
+    return false;
+  }
+
+  readonly #writeCut = (packet: Uint8Array): void => void this.write(packet);
 
   #writeOne(packet: Uint8Array): boolean {
     const ip = this.#packet;

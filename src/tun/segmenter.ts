@@ -66,6 +66,19 @@ export class Segmenter {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
+  /** Of what `begin` took: whether it is a train of TCP segments, bytes of its headers, and data of each segment. */
+  get isTcpTrain(): boolean {
+    return this.#segmentBytes > 0 && this.#protocol === PROTOCOL_TCP;
+  }
+
+  get headerBytes(): number {
+    return this.#headerBytes;
+  }
+
+  get segmentBytes(): number {
+    return this.#segmentBytes;
+  }
+
   /**
    * Takes what lies from `start` to `end`: a virtio header and a packet. False if they do not fit together; else `next` makes its
    * packets.

@@ -10,6 +10,7 @@ export const TCP_HEADER_BYTES = 20;
 export const FIN = 0x01;
 export const PSH = 0x08;
 export const ACK = 0x10;
+export const ECE = 0x40;
 export const CWR = 0x80;
 
 /** Offsets of the UDP header (RFC 768). */

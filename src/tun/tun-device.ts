@@ -49,6 +49,12 @@ export interface TunDevice {
    * identification, sequence number and what TCP's flags say of a beginning and an end. What is true of that one's flow is of this.
    */
   onPacket: (packet: Uint8Array, follows: boolean) => void;
+  /**
+   * Is offered each train of TCP segments as the kernel left it, for the time of the call, before it is cut for `onPacket`: true if it was
+   * taken. `train`: an IP packet of up to 64 KiB whose TCP checksum is not computed; `segmentBytes`: data in each segment, but less in the last.
+   * Without it, or where it answers false, all is cut. It may be written to, unless it is not taken.
+   */
+  onTrain: (train: Uint8Array, segmentBytes: number) => boolean;
   /** After the last packet of each turn of the event loop. Never without a packet before it. */
   onBatchEnd: () => void;
   /** The device is gone (someone deleted the interface): nothing else comes after it. Not called for `close`. */
@@ -60,6 +66,11 @@ export interface TunDevice {
    * are held back so that several go in one piece. False: malformed, dropped and counted. What the kernel refuses is counted.
    */
   write(packet: Uint8Array): boolean;
+  /**
+   * Gives this machine a train of TCP segments, in one piece where it takes that: an IP packet with a `trainHeader` whose IP header is
+   * right and whose TCP checksum means nothing. Copied, after what `write` holds back. False as with `write`.
+   */
+  writeTrain(train: Uint8Array, segmentBytes: number): boolean;
   /** Hands over what `write` holds back. Cheap when there is nothing. */
   flush(): void;
   /** Stops and goes on handing over packets; in between, the kernel queues some (its `txqueuelen`) and drops the rest. */

@@ -1,8 +1,9 @@
 /**
- * Packets that wait for a path, in turn between flows: FQ-CoDel (RFC 8290), which is deficit round robin over flows in which those that
- * send little go first, and in each flow CoDel (RFC 8289), which tells a sender early that its queue does not drain. When memory
- * runs out the flow that holds most of it loses. Without clock. A hot path: nothing is made for a packet but what is used again.
+ * Packets, and trains of TCP segments (tun/tcp-train.ts), that wait for a path, in turn between flows: FQ-CoDel (RFC 8290), which is deficit
+ * round robin over flows in which those that send little go first, and in each flow CoDel (RFC 8289), which tells a sender early that its
+ * queue does not drain. A train leaves in parts, as long as they fit. When memory runs out the flow that holds most of it loses. Without clock. A hot path: nothing is made for a packet but what is used again.
  */
+import { segmentsOf } from "../tun/tcp-train.ts";
 import { markCongestion } from "./packet-edits.ts";
 
 /** Flows that are told apart; must be a power of two. */
@@ -14,9 +15,10 @@ const PACKET_COST = 256;
 const DROP_BATCH = 64;
 /** Bytes of a flow's turn. */
 const QUANTUM = 1514;
-/** Buffers of this size are used again, so many at most. */
+/** Buffers have this size, or twice that and so on, to what holds the longest packet. So many bytes of them are kept to be used again. */
 const BUFFER_BYTES = 2048;
-const SPARE_BUFFERS = 1024;
+const BUFFER_SIZES = 6;
+const SPARE_BYTES = 4 * 2 ** 20;
 /** What waited longer is not worth sending: the path was away. */
 const MOST_AGE_MS = 1500;
 /** CoDel: the interval is its default, the target leaves room for how late a busy event loop may be; longer paths get more. */
@@ -35,43 +37,76 @@ const NEW = 1;
 const OLD = 2;
 
 export class QueuedPacket {
-  bytes: Uint8Array = new Uint8Array(BUFFER_BYTES);
+  readonly bytes: Uint8Array;
   length = 0;
   flow = 0;
   ordered = false;
   /** Its flow sends so little that it went before others. */
   sparse = false;
   sinceMs = 0;
+  /** Of a train: data of each segment, and bytes of the headers before them. 0: it is a packet. */
+  segmentBytes = 0;
+  headerBytes = 0;
+  /** Data of a train that have left, or were dropped, so far; whether any have left. */
+  gone = 0;
+  begun = false;
   next: QueuedPacket | null = null;
-  #view: Uint8Array = this.bytes;
-  #viewed: Uint8Array = this.bytes;
+  #view: Uint8Array;
 
-  /** The packet. What was made for one of the same length and buffer serves again. */
+  constructor(bufferBytes: number) {
+    this.bytes = new Uint8Array(bufferBytes);
+    this.#view = this.bytes;
+  }
+
+  /** Bytes still to leave, of a train with its headers. */
+  get left(): number {
+    return this.length - this.gone;
+  }
+
+  /** Packets that it stands for. */
+  get packets(): number {
+    return this.segmentBytes === 0 ? 1 : segmentsOf(this.left - this.headerBytes, this.segmentBytes);
+  }
+
+  /** The packet. What was made for one of the same length serves again. */
   view(): Uint8Array {
-    const known = this.#view;
-    if (known.length === this.length && this.#viewed === this.bytes) return known;
-    this.#viewed = this.bytes;
-    this.#view = this.bytes.subarray(0, this.length);
+    if (this.#view.length !== this.length) this.#view = this.bytes.subarray(0, this.length);
     return this.#view;
   }
 }
 
 /** Buffers that queues share: what one does not need any more another can use. */
 export class PacketPool {
-  readonly #spare: QueuedPacket[] = [];
+  /** By size. */
+  readonly #spare: QueuedPacket[][] = Array.from({ length: BUFFER_SIZES }, () => []);
+  #spareBytes = 0;
 
   take(source: Uint8Array): QueuedPacket {
-    const packet = this.#spare.pop() ?? new QueuedPacket();
-    if (packet.bytes.length < source.length) packet.bytes = new Uint8Array(source.length);
+    const size = sizeOf(source.length);
+    let packet = this.#spare[size].pop();
+    if (packet === undefined) packet = new QueuedPacket(BUFFER_BYTES << size);
+    else this.#spareBytes -= packet.bytes.length;
     packet.bytes.set(source);
     packet.length = source.length;
+    packet.segmentBytes = 0;
+    packet.headerBytes = 0;
+    packet.gone = 0;
+    packet.begun = false;
     return packet;
   }
 
   give(packet: QueuedPacket): void {
     packet.next = null;
-    if (packet.bytes.length === BUFFER_BYTES && this.#spare.length < SPARE_BUFFERS) this.#spare.push(packet);
+    const { length } = packet.bytes;
+    if (this.#spareBytes + length > SPARE_BYTES) return;
+    this.#spareBytes += length;
+    this.#spare[sizeOf(length)].push(packet);
   }
+}
+
+/** Which of the sizes of buffers holds `bytes`, 65,536 at most. */
+function sizeOf(bytes: number): number {
+  return bytes <= BUFFER_BYTES ? 0 : 32 - Math.clz32((bytes - 1) >>> 11);
 }
 
 /** A list of flows, each of which is in one list at most. */
@@ -97,7 +132,7 @@ class FlowList {
 }
 
 export class FairQueue {
-  /** Dropped: for want of room, by CoDel, too old. Marked instead of dropped by CoDel. */
+  /** Packets dropped, of trains each segment: for want of room, by CoDel, too old. Marked instead of dropped by CoDel: a train as a whole. */
   readonly counts = { overflowed: 0, early: 0, stale: 0, marked: 0 };
   readonly #pool: PacketPool;
   readonly #heads: (QueuedPacket | null)[] = new Array(FLOWS).fill(null);
@@ -143,20 +178,30 @@ export class FairQueue {
 
   /** Takes a copy of a packet. `hash` tells its flow. */
   push(source: Uint8Array, hash: number, ordered: boolean, nowMs: number): void {
-    const flow = hash & (FLOWS - 1);
+    const packet = this.#pool.take(source);
+    packet.ordered = ordered;
+    this.#enqueue(packet, hash & (FLOWS - 1), nowMs);
+  }
+
+  /** Takes a copy of a train, which leaves in parts. */
+  pushTrain(source: Uint8Array, hash: number, headerBytes: number, segmentBytes: number, nowMs: number): void {
+    const packet = this.#pool.take(source);
+    packet.ordered = true;
+    packet.headerBytes = headerBytes;
+    packet.segmentBytes = segmentBytes;
+    this.#enqueue(packet, hash & (FLOWS - 1), nowMs);
+  }
+
+  #enqueue(packet: QueuedPacket, flow: number, nowMs: number): void {
     // While the path is away nothing is taken out.
     this.#dropStale(flow, nowMs);
-    const packet = this.#pool.take(source);
     packet.flow = flow;
-    packet.ordered = ordered;
     packet.sinceMs = nowMs;
     const tail = this.#tails[flow];
     if (tail === null) this.#heads[flow] = packet;
     else tail.next = packet;
     this.#tails[flow] = packet;
-    this.#flowBytes[flow] += packet.length;
-    this.#charge(flow, packet.bytes.length + PACKET_COST);
-    this.#packets++;
+    this.#add(packet);
     if (this.#states[flow] === IDLE) {
       this.#states[flow] = NEW;
       this.#deficits[flow] = QUANTUM;
@@ -177,6 +222,26 @@ export class FairQueue {
     if (packet === null) return;
     this.#staged = null;
     this.#pool.give(packet);
+  }
+
+  /**
+   * `bytes` of the data of the train that `peek` returned have left. The rest waits for the flow's next turn when this one is over, before
+   * all else of the flow.
+   */
+  shiftPart(bytes: number): void {
+    const train = this.#staged!;
+    const { flow } = train;
+    this.#deficits[flow] -= bytes + (train.begun ? 0 : train.headerBytes);
+    train.begun = true;
+    train.gone += bytes;
+    if (train.left === train.headerBytes) this.shift();
+    else if (this.#deficits[flow] <= 0) {
+      this.#staged = null;
+      train.next = this.#heads[flow];
+      this.#heads[flow] = train;
+      this.#tails[flow] ??= train;
+      this.#add(train);
+    }
   }
 
   /** The packet that `peek` returned is the caller's, to be given back with `give`. */
@@ -215,7 +280,8 @@ export class FairQueue {
         } else this.#states[flow] = IDLE;
         continue;
       }
-      this.#deficits[flow] -= packet.length;
+      // A train's parts, as they leave.
+      if (packet.segmentBytes === 0) this.#deficits[flow] -= packet.length;
       packet.sparse = list === this.#new;
       return packet;
     }
@@ -227,10 +293,16 @@ export class FairQueue {
     this.#heads[flow] = packet.next;
     if (packet.next === null) this.#tails[flow] = null;
     packet.next = null;
-    this.#flowBytes[flow] -= packet.length;
+    this.#flowBytes[flow] -= packet.left;
     this.#charge(flow, -packet.bytes.length - PACKET_COST);
     this.#packets--;
     return packet;
+  }
+
+  #add(packet: QueuedPacket): void {
+    this.#flowBytes[packet.flow] += packet.left;
+    this.#charge(packet.flow, packet.bytes.length + PACKET_COST);
+    this.#packets++;
   }
 
   /** The first packet that is not too old. */
@@ -241,14 +313,15 @@ export class FairQueue {
 
   #dropStale(flow: number, nowMs: number): void {
     for (let head = this.#heads[flow]; head !== null && nowMs - head.sinceMs >= MOST_AGE_MS; head = this.#heads[flow]) {
+      this.counts.stale += head.packets;
       this.#pool.give(this.#pop(flow)!);
-      this.counts.stale++;
     }
   }
 
   /** Whether the queue has been too long for an interval; keeps when that began. */
   #tooLong(flow: number, packet: QueuedPacket | null, nowMs: number): boolean {
-    if (packet === null || nowMs - packet.sinceMs < this.#targetMs || this.#flowBytes[flow] < LEAST_BACKLOG) {
+    const behind = this.#flowBytes[flow] + (packet === null || packet.segmentBytes === 0 ? 0 : packet.left);
+    if (packet === null || nowMs - packet.sinceMs < this.#targetMs || behind < LEAST_BACKLOG) {
       this.#aboveMs[flow] = 0;
       return false;
     }
@@ -262,6 +335,8 @@ export class FairQueue {
   /** RFC 8289, section 5.5. */
   #codel(flow: number, nowMs: number): QueuedPacket | null {
     let packet = this.#fresh(flow, nowMs);
+    // What has begun to leave goes on.
+    if (packet?.begun === true) return packet;
     let tooLong = this.#tooLong(flow, packet, nowMs);
     if (packet === null) {
       this.#dropping[flow] = 0;
@@ -273,8 +348,7 @@ export class FairQueue {
         this.#drops[flow]++;
         this.#dropMs[flow] = this.#control(flow, this.#dropMs[flow]);
         if (this.#mark(packet)) break;
-        this.#pool.give(packet);
-        packet = this.#fresh(flow, nowMs);
+        packet = this.#dropFirst(packet, nowMs);
         tooLong = this.#tooLong(flow, packet, nowMs);
         if (!tooLong) this.#dropping[flow] = 0;
       }
@@ -282,8 +356,7 @@ export class FairQueue {
     }
     if (!tooLong) return packet;
     if (!this.#mark(packet)) {
-      this.#pool.give(packet);
-      packet = this.#fresh(flow, nowMs);
+      packet = this.#dropFirst(packet, nowMs);
       this.#tooLong(flow, packet, nowMs);
     }
     this.#dropping[flow] = 1;
@@ -292,6 +365,16 @@ export class FairQueue {
     this.#dropMs[flow] = this.#control(flow, nowMs);
     this.#lastDrops[flow] = this.#drops[flow];
     return packet;
+  }
+
+  /** Drops a packet, of a train the first segment; what is next. */
+  #dropFirst(packet: QueuedPacket, nowMs: number): QueuedPacket | null {
+    if (packet.packets > 1) {
+      packet.gone += packet.segmentBytes;
+      return packet;
+    }
+    this.#pool.give(packet);
+    return this.#fresh(packet.flow, nowMs);
   }
 
   #control(flow: number, fromMs: number): number {
@@ -318,8 +401,9 @@ export class FairQueue {
     for (let flow = 1; flow < FLOWS; flow++) if (costs[flow] > costs[largest]) largest = flow;
     const half = costs[largest] / 2;
     for (let i = 0; i < DROP_BATCH && costs[largest] > half; i++) {
-      this.#pool.give(this.#pop(largest)!);
-      this.counts.overflowed++;
+      const packet = this.#pop(largest)!;
+      this.counts.overflowed += packet.packets;
+      this.#pool.give(packet);
     }
   }
 }

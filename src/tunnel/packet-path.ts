@@ -8,19 +8,25 @@ import { readVarint, varintBytes, varintLengthAt } from "../transport/link/varin
 import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
 import { Views } from "../transport/session/views.ts";
-import type { IpPacket } from "../tun/ip-packet.ts";
+import { IpPacket } from "../tun/ip-packet.ts";
+import { TCP_SEQUENCE } from "../tun/tcp.ts";
+import { segmentsOf } from "../tun/tcp-train.ts";
 import { FairQueue, FLOWS, type PacketPool, type QueuedPacket } from "./fair-queue.ts";
 import { hashFlow, isOrdered } from "./flow-key.ts";
 import { Resequencer } from "./resequencer.ts";
 import { SecondSends, SeenNumbers } from "./second-sends.ts";
+import { IncomingTrain, type TrainAssembler } from "./train-assembler.ts";
 import {
   mostOverheadBytes,
   ORDERED_HEADER_BYTES,
   SEQUENCE_MASK,
+  TRAIN_BEGIN_BYTES,
+  TRAIN_HEADER_BYTES,
   TunnelFrame,
   TWICE_HEADER_BYTES,
   writeOrderedHeader,
   writeStream,
+  writeTrainPart,
   writeTwiceHeader,
 } from "./tunnel-frames.ts";
 
@@ -43,29 +49,60 @@ const LIFE_RTTS = 3;
 const LEAST_LIFE_MS = 100;
 /** Packets that leave twice while others wait are no longer than this. */
 const LARGEST_TWICE = 512;
+/** A part of a train has so much data at least, or all that is left: what has less room waits for the next packet. */
+const LEAST_PART = 256;
+const IPV6_HEADER_BYTES = 40;
 /** Before the round-trip time is known. */
 const ASSUMED_RTT_MS = 200;
 
-/** Of datagrams that come. */
-const views = new Views();
+/** Of datagrams that come, and of packets in them. */
+const frames = new Views();
+const packets = new Views();
+
+/** What the ends of a tunnel share between their paths. */
+export interface PathMemory {
+  readonly pool: PacketPool;
+  readonly assembler: TrainAssembler;
+}
+
+/** Who gets what came. */
+export interface PacketSink {
+  /** Lent, and not to be written to. */
+  packet(packet: Uint8Array): void;
+  /** Lent; may be written to. Its headers have `headerBytes`, with right lengths; TCP's checksum is not computed. */
+  train(train: Uint8Array, headerBytes: number, segmentBytes: number): void;
+}
 
 export class PacketPath implements DatagramFeed {
-  readonly counts = { sentPackets: 0, sentBytes: 0, sentTwice: 0, receivedPackets: 0, receivedBytes: 0, malformed: 0 };
+  readonly counts = {
+    sentPackets: 0,
+    sentBytes: 0,
+    sentTwice: 0,
+    receivedPackets: 0,
+    receivedBytes: 0,
+    malformed: 0,
+    incomplete: 0,
+  };
   readonly queue: FairQueue;
   readonly resequencer: Resequencer;
   lifeMs = 0;
   readonly #carrier: PacketCarrier;
   readonly #stream: number;
   readonly #streamBytes: number;
-  readonly #release: (packet: Uint8Array) => void;
+  readonly #sink: PacketSink;
+  readonly #assembler: TrainAssembler;
+  /** Trains of which not all has come, by flow. */
+  readonly #trains: Map<number, IncomingTrain> = new Map();
+  #spareTrain: IncomingTrain | null = null;
+  readonly #ip = new IpPacket();
   readonly #frame = new TunnelFrame();
   readonly #seed = randomInt(2 ** 32);
   readonly #seconds = new SecondSends();
   readonly #seen = new SeenNumbers();
   /** Of the datagram that `next` told of: whether it leaves for the second time, and when that was. */
   #isSecond = false;
-  /** What `next` answered last, and for when; -1 when that may have changed. */
-  #told = -1;
+  /** What leaves next, as of when; undefined when that may have changed. */
+  #first: QueuedPacket | null | undefined = undefined;
   #nowMs = 0;
   readonly #sequences = new Int32Array(FLOWS);
   /** Of the packet that was queued last. */
@@ -75,15 +112,25 @@ export class PacketPath implements DatagramFeed {
   #rttMs = ASSUMED_RTT_MS;
   #mtu = LEAST_MTU;
   #closed = false;
+  /** Whether the peer takes trains whole. */
+  readonly takesTrains: boolean;
 
-  /** `stream`: the number of the control stream. `release` gets the packets that came, lent and not to be written to. */
-  constructor(carrier: PacketCarrier, stream: number, pool: PacketPool, release: (packet: Uint8Array) => void) {
+  /** `stream`: the number of the control stream. */
+  constructor(
+    carrier: PacketCarrier,
+    stream: number,
+    { pool, assembler }: PathMemory,
+    sink: PacketSink,
+    takesTrains: boolean,
+  ) {
     this.#carrier = carrier;
     this.#stream = stream;
     this.#streamBytes = varintBytes(stream);
-    this.#release = release;
+    this.#sink = sink;
+    this.#assembler = assembler;
+    this.takesTrains = takesTrains;
     this.queue = new FairQueue(pool);
-    this.resequencer = new Resequencer(0, (packet) => this.#deliver(packet));
+    this.resequencer = new Resequencer(0, (frame) => this.#released(frame));
     this.refresh();
     carrier.datagramFeed = this;
     carrier.datagramSink = (data) => this.#take(data);
@@ -112,7 +159,7 @@ export class PacketPath implements DatagramFeed {
 
   /** Queues a packet, which is copied. `wake` must follow. */
   send(packet: Uint8Array, ip: IpPacket, nowMs: number): void {
-    this.#told = -1;
+    this.#first = undefined;
     this.#lastHash = hashFlow(packet, ip, this.#seed);
     this.#lastOrdered = isOrdered(packet, ip);
     this.queue.push(packet, this.#lastHash, this.#lastOrdered, nowMs);
@@ -120,62 +167,104 @@ export class PacketPath implements DatagramFeed {
 
   /** Queues the next part of a train: of the flow of the packet that was queued before. */
   sendFollowing(packet: Uint8Array, nowMs: number): void {
-    this.#told = -1;
+    this.#first = undefined;
     this.queue.push(packet, this.#lastHash, this.#lastOrdered, nowMs);
+  }
+
+  /** Queues a train with headers of `headerBytes`, which is copied, if `takesTrains`. `wake` must follow. */
+  sendTrain(train: Uint8Array, ip: IpPacket, headerBytes: number, segmentBytes: number, nowMs: number): void {
+    this.#first = undefined;
+    this.queue.pushTrain(train, hashFlow(train, ip, this.#seed), headerBytes, segmentBytes, nowMs);
   }
 
   wake(): void {
     this.#carrier.wakeFeed();
   }
 
-  next(nowMs: number): number {
+  next(nowMs: number, room: number): number {
     // Asked several times for each packet.
-    if (nowMs === this.#nowMs && this.#told >= 0) return this.#told;
-    this.#nowMs = nowMs;
-    this.#told = this.#look(nowMs);
-    return this.#told;
+    if (nowMs !== this.#nowMs || this.#first === undefined) {
+      this.#nowMs = nowMs;
+      this.#first = this.#look(nowMs);
+    }
+    const packet = this.#first;
+    if (packet === null) return 0;
+    const before = this.#streamBytes + this.#headerBytes(packet);
+    if (packet.segmentBytes === 0) return before + packet.length;
+    const data = packet.left - packet.headerBytes;
+    const fitting = room - before;
+    return before + (fitting >= data ? data : Math.max(fitting, Math.min(data, LEAST_PART)));
   }
 
-  #look(nowMs: number): number {
+  #look(nowMs: number): QueuedPacket | null {
     while (this.#seconds.isStale(nowMs)) this.queue.give(this.#seconds.shift()!);
     const second = this.#seconds.due(nowMs);
     this.#isSecond = second !== null;
-    const packet = second ?? this.queue.peek(nowMs);
-    if (packet === null) return 0;
-    return this.#streamBytes + this.#headerBytes(packet) + packet.length;
+    return second ?? this.queue.peek(nowMs);
   }
 
-  take(target: Uint8Array, at: number): void {
-    const { queue } = this;
-    this.#told = -1;
+  take(target: Uint8Array, at: number, bytes: number): void {
+    const { queue, counts } = this;
+    const packet = this.#first!;
     const isSecond = this.#isSecond;
-    const packet = isSecond ? this.#seconds.due(this.#nowMs)! : queue.peek(this.#nowMs)!;
-    const { bytes, length, flow, ordered } = packet;
     const headerAt = writeStream(target, at, this.#stream);
-    const packetAt = headerAt + this.#headerBytes(packet);
-    if (ordered) {
-      writeOrderedHeader(target, headerAt, flow, this.#sequences[flow]);
-      this.#sequences[flow] = (this.#sequences[flow] + 1) & SEQUENCE_MASK;
+    const headerBytes = this.#headerBytes(packet);
+    this.#first = undefined;
+    this.lifeMs = packet.ordered ? this.#orderedLifeMs() : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
+    if (packet.segmentBytes > 0) {
+      this.#takePart(packet, target, headerAt, headerAt + headerBytes, at + bytes);
+      return;
+    }
+    const { flow, length } = packet;
+    if (packet.ordered) {
+      writeOrderedHeader(target, headerAt, flow, this.#sequence(flow));
     } else if (isSecond) {
       writeTwiceHeader(target, headerAt, this.#seconds.number);
-    } else if (packetAt > headerAt) {
+    } else if (headerBytes > 0) {
       writeTwiceHeader(target, headerAt, this.#seconds.add(packet, this.#nowMs));
       queue.detach();
     }
-    target.set(bytes.length === length ? bytes : packet.view(), packetAt);
-    this.lifeMs = ordered ? this.#orderedLifeMs() : Math.max(LEAST_LIFE_MS, LIFE_RTTS * this.#rttMs);
+    target.set(packet.view(), headerAt + headerBytes);
     if (isSecond) {
-      this.counts.sentTwice++;
+      counts.sentTwice++;
       queue.give(this.#seconds.shift()!);
       return;
     }
-    this.counts.sentPackets++;
-    this.counts.sentBytes += length;
+    counts.sentPackets++;
+    counts.sentBytes += length;
     queue.shift();
   }
 
-  /** Bytes between the stream's number and a packet that leaves now. */
+  /** Writes a train's next part: what stands before its data from `headerAt` on, data from `dataAt` to `end`. */
+  #takePart(train: QueuedPacket, target: Uint8Array, headerAt: number, dataAt: number, end: number): void {
+    const { bytes, flow, headerBytes, segmentBytes, gone } = train;
+    const data = end - dataAt;
+    const left = train.left - headerBytes;
+    const begins = !train.begun;
+    writeTrainPart(target, headerAt, flow, this.#sequence(flow), begins ? segmentBytes : 0, data === left);
+    if (begins) {
+      const packetAt = headerAt + TRAIN_BEGIN_BYTES;
+      for (let i = 0; i < headerBytes; i++) target[packetAt + i] = bytes[i];
+      writeLength(target, packetAt, end);
+      if (gone > 0) skipSegments(target, packetAt, gone, segmentBytes);
+      const { counts } = this;
+      const segments = segmentsOf(left, segmentBytes);
+      counts.sentPackets += segments;
+      counts.sentBytes += left + segments * headerBytes;
+    }
+    target.set(bytes.subarray(headerBytes + gone, headerBytes + gone + data), dataAt);
+    this.queue.shiftPart(data);
+  }
+
+  #sequence(flow: number): number {
+    const sequence = this.#sequences[flow];
+    this.#sequences[flow] = (sequence + 1) & SEQUENCE_MASK;
+    return sequence;
+  }
+
+  /** Bytes between the stream's number and a packet, or a train's data, that leaves now. */
   #headerBytes(packet: QueuedPacket): number {
+    if (packet.segmentBytes > 0) return packet.begun ? TRAIN_HEADER_BYTES : TRAIN_BEGIN_BYTES + packet.headerBytes;
     if (packet.ordered) return ORDERED_HEADER_BYTES;
     if (this.#isSecond) return TWICE_HEADER_BYTES;
     const twice = packet.sparse && packet.length <= LARGEST_TWICE && this.queue.packets > 0 && !this.#seconds.full;
@@ -197,20 +286,80 @@ export class PacketPath implements DatagramFeed {
   /** `nowMs`: NaN where nobody has looked yet, for most packets need no time. */
   #receive(data: Uint8Array, at: number, nowMs: number): void {
     const frame = this.#frame;
-    if (!frame.read(data, at) || (frame.kind === "ordered" && frame.flow >= FLOWS)) {
+    const inOrder = frame.read(data, at) ? frame.kind === "ordered" || frame.kind === "train" : null;
+    if (inOrder === null || (inOrder && frame.flow >= FLOWS)) {
       this.counts.malformed++;
       return;
     }
-    const packet = frame.packetAt === 0 ? data : views.of(data, frame.packetAt, data.length);
-    if (frame.kind === "twice" && !this.#seen.isNew(frame.sequence)) return;
-    if (frame.kind !== "ordered") {
-      this.#deliver(packet);
+    if (!inOrder) {
+      if (frame.kind === "twice" && !this.#seen.isNew(frame.sequence)) return;
+      this.#deliver(frame.packetAt === 0 ? data : packets.of(data, frame.packetAt, data.length));
       return;
     }
-    if (this.resequencer.takeNext(frame.flow, frame.sequence, packet)) return;
+    const bytes = at === 0 ? data : frames.of(data, at, data.length);
+    if (this.resequencer.takeNext(frame.flow, frame.sequence, bytes)) return;
     const now = Number.isNaN(nowMs) ? performance.now() : nowMs;
-    this.resequencer.take(frame.flow, frame.sequence, packet, now);
+    this.resequencer.take(frame.flow, frame.sequence, bytes, now);
     if (this.#timer === null && this.resequencer.bytes > 0) this.#setTimer(now);
+  }
+
+  /** Takes a frame whose turn it is. */
+  #released(bytes: Uint8Array): void {
+    const frame = this.#frame;
+    frame.read(bytes, 0);
+    const { kind, flow, packetAt } = frame;
+    if (kind === "train") {
+      this.#takeTrainPart(bytes);
+      return;
+    }
+    if (this.#trains.size > 0) this.#cutShort(flow);
+    this.#deliver(packets.of(bytes, packetAt, bytes.length));
+  }
+
+  #takeTrainPart(bytes: Uint8Array): void {
+    const { flow, sequence, begins, ends } = this.#frame;
+    const assembler = this.#assembler;
+    if (begins) {
+      this.#cutShort(flow);
+      const train = this.#beginTrain(bytes);
+      if (train === null) {
+        this.counts.malformed++;
+        return;
+      }
+      this.#trains.set(flow, train);
+    }
+    const train = this.#trains.get(flow);
+    // Something before it was given up, or what it belongs to was not to be read.
+    const fits = begins || (train?.next === sequence && assembler.add(train, bytes, this.#frame.packetAt));
+    if (train === undefined || !fits) {
+      this.counts.incomplete++;
+      this.#cutShort(flow);
+      return;
+    }
+    train.next = (sequence + 1) & SEQUENCE_MASK;
+    if (ends) this.#endTrain(flow, train, true);
+  }
+
+  #beginTrain(bytes: Uint8Array): IncomingTrain | null {
+    const train = this.#spareTrain ?? new IncomingTrain(this.#deliverTrain);
+    this.#spareTrain = null;
+    const packet = packets.of(bytes, this.#frame.packetAt, bytes.length);
+    const isTrain = this.#ip.parse(packet) && this.#assembler.begin(train, packet, this.#ip, this.#frame.segmentBytes);
+    if (isTrain) return train;
+    this.#spareTrain = train;
+    return null;
+  }
+
+  /** The rest of a flow's train does not come, if there is one. */
+  #cutShort(flow: number): void {
+    const train = this.#trains.get(flow);
+    if (train !== undefined) this.#endTrain(flow, train, false);
+  }
+
+  #endTrain(flow: number, train: IncomingTrain, whole: boolean): void {
+    this.#trains.delete(flow);
+    this.#assembler.end(train, whole);
+    this.#spareTrain = train;
   }
 
   close(): void {
@@ -233,8 +382,16 @@ export class PacketPath implements DatagramFeed {
   #deliver(packet: Uint8Array): void {
     this.counts.receivedPackets++;
     this.counts.receivedBytes += packet.length;
-    this.#release(packet);
+    this.#sink.packet(packet);
   }
+
+  readonly #deliverTrain = (train: Uint8Array, headerBytes: number, segmentBytes: number): void => {
+    if (this.#closed) return;
+    const segments = segmentsOf(train.length - headerBytes, segmentBytes);
+    this.counts.receivedPackets += segments;
+    this.counts.receivedBytes += train.length + (segments - 1) * headerBytes;
+    this.#sink.train(train, headerBytes, segmentBytes);
+  };
 
   #setTimer(nowMs: number): void {
     const delayMs = Math.max(1, this.resequencer.nextTimeoutMs - nowMs);
@@ -247,4 +404,30 @@ export class PacketPath implements DatagramFeed {
     }, delayMs);
     this.#timer.unref();
   }
+}
+
+/** Has the headers at `at` say that `dataBytes` and the segments that they made are not there. */
+function skipSegments(bytes: Uint8Array, at: number, dataBytes: number, segmentBytes: number): void {
+  const ipv4 = bytes[at] >>> 4 === 4;
+  if (ipv4) addTo(bytes, at + 4, 2, segmentsOf(dataBytes, segmentBytes));
+  addTo(bytes, at + (ipv4 ? 4 * (bytes[at] & 15) : IPV6_HEADER_BYTES) + TCP_SEQUENCE, 4, dataBytes);
+}
+
+/** Adds to a number of some bytes, which wraps. */
+function addTo(bytes: Uint8Array, at: number, length: number, more: number): void {
+  let carry = more;
+  for (let i = at + length - 1; i >= at; i--) {
+    carry += bytes[i];
+    bytes[i] = carry;
+    carry = Math.floor(carry / 256);
+  }
+}
+
+/** Writes the length of the IP packet from `at` to `end`. */
+function writeLength(bytes: Uint8Array, at: number, end: number): void {
+  const ipv4 = bytes[at] >>> 4 === 4;
+  const length = ipv4 ? end - at : end - at - IPV6_HEADER_BYTES;
+  const field = ipv4 ? at + 2 : at + 4;
+  bytes[field] = length >>> 8;
+  bytes[field + 1] = length;
 }

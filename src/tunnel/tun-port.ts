@@ -29,6 +29,7 @@ export interface TunPortOptions {
 export class TunPort {
   /** Of packets from this machine: lent for the time of the call, may be written to. Set before `open`. */
   onPacket: TunDevice["onPacket"] = () => {};
+  onTrain: TunDevice["onTrain"] = () => false;
   onBatchEnd: () => void = () => {};
   /** After the device was opened again, or switched on again. */
   onReopened: () => void = () => {};
@@ -101,6 +102,7 @@ export class TunPort {
     this.#device = device;
     this.#mtuRefused = false;
     device.onPacket = (packet, follows) => this.onPacket(packet, follows);
+    device.onTrain = (train, segmentBytes) => this.onTrain(train, segmentBytes);
     device.onBatchEnd = () => this.onBatchEnd();
     device.onGone = (error) => this.#onGone(error);
     if (mtu === undefined) this.#applyMtu();
@@ -115,10 +117,24 @@ export class TunPort {
     const device = this.#device;
     if (device === null) return false;
     device.write(packet);
-    if (this.#flushing) return true;
+    this.#flushSoon();
+    return true;
+  }
+
+  /** The same for a train, as `TunDevice.writeTrain` takes it. */
+  writeTrain(train: Uint8Array, segmentBytes: number): boolean {
+    const device = this.#device;
+    if (device === null) return false;
+    device.writeTrain(train, segmentBytes);
+    // Errors are looked at then.
+    this.#flushSoon();
+    return true;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(this.#flush);
-    return true;
   }
 
   setMtu(mtu: number): void {

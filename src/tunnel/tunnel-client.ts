@@ -11,13 +11,15 @@ import { decodeAnswer, encodeOpen } from "../proxy/open-header.ts";
 import type { Address } from "../transport/address.ts";
 import { IpPacket } from "../tun/index.ts";
 import type { Network } from "../tun/network.ts";
+import { largestOf, trainHeader } from "../tun/tcp-train.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { destinationOf, icmpError, isUnicast, mayTell } from "./icmp.ts";
 import { OwnPackets } from "./own-packets.ts";
 import { clampMss, isSyn } from "./packet-edits.ts";
-import { type PacketCarrier, PacketPath } from "./packet-path.ts";
+import { type PacketCarrier, PacketPath, type PathMemory } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import { TrainAssembler } from "./train-assembler.ts";
 import type { TunPort } from "./tun-port.ts";
 import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
@@ -54,7 +56,7 @@ export class TunnelClient {
   readonly #options: TunnelClientOptions;
   /** Addresses that are here, and networks behind. */
   readonly #here = new PrefixTable<true>();
-  readonly #pool = new PacketPool();
+  readonly #memory: PathMemory = { pool: new PacketPool(), assembler: new TrainAssembler() };
   readonly #ip = new IpPacket();
   readonly #errors = new TokenBucket(50, 100);
   readonly #timer: NodeJS.Timeout;
@@ -79,8 +81,9 @@ export class TunnelClient {
     }
     port.onPacket = (packet, follows) => {
       if (follows && this.#train !== null) this.#train.sendFollowing(packet, this.#burstMs);
-      else this.#fromInterface(packet);
+      else this.#fromInterface(packet, 0);
     };
+    port.onTrain = (train, segmentBytes) => this.#fromInterface(train, segmentBytes);
     port.onBatchEnd = () => {
       this.#train = null;
       this.#burstMs = Number.NaN;
@@ -100,6 +103,7 @@ export class TunnelClient {
       type: "tunnel",
       addresses: port.addresses.map(({ text }) => text),
       routes: routes.map(({ text }) => text),
+      trains: true,
     });
     for (let delayMs = RETRY_MIN_MS; !this.#closed && !carrier.closed; delayMs = Math.min(2 * delayMs, RETRY_MAX_MS)) {
       let stream: CarrierStream;
@@ -115,7 +119,11 @@ export class TunnelClient {
       const answer = await readHeader(stream, decodeAnswer).catch(() => null);
       if (answer?.type === "done") {
         const grantedMs = performance.now();
-        const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromServer(path, packet));
+        const sink = {
+          packet: (packet: Uint8Array) => this.#fromServer(path, packet),
+          train: (train: Uint8Array, _: number, segmentBytes: number) => this.#trainFromServer(train, segmentBytes),
+        };
+        const path = new PacketPath(carrier, stream.id, this.#memory, sink, answer.trains === true);
         claim(stream, (payload) => path.receive(payload, performance.now()));
         this.#path = path;
         this.counter.add(path);
@@ -163,14 +171,17 @@ export class TunnelClient {
     if (this.#options.mtu === undefined) this.#options.port.setMtu(path.mtu);
   }
 
-  #fromInterface(packet: Uint8Array): void {
+  /** Takes a packet, or a train with `segmentBytes` of data in each segment; false: that has to be cut first. */
+  #fromInterface(packet: Uint8Array, segmentBytes: number): boolean {
     const ip = this.#ip;
     this.#train = null;
     const path = this.#path;
     if (!ip.parse(packet)) {
       this.drops.count("malformed", "");
-      return;
+      return true;
     }
+    const headerBytes = segmentBytes === 0 ? 0 : trainHeader(packet, ip, segmentBytes);
+    if (segmentBytes > 0 && (headerBytes === 0 || path?.takesTrains !== true)) return false;
     const at = ip.version === 4 ? 12 : 8;
     const length = ip.version === 4 ? 4 : 16;
     if (!isUnicast(packet, at + length, length)) {
@@ -183,36 +194,49 @@ export class TunnelClient {
       this.drops.count("loop", "");
     } else {
       const most = this.#options.mtu ?? path.mtu;
-      if (ip.totalBytes > most && ip.dontFragment) {
+      if (largestOf(ip, headerBytes, segmentBytes) > most && ip.dontFragment) {
         this.drops.count("tooBig", "");
         this.#tellTooBig(packet, most);
-        return;
+        return true;
       }
-      clampMss(packet, ip, most);
       // A burst is read in less than a millisecond.
       if (Number.isNaN(this.#burstMs)) this.#burstMs = performance.now();
-      path.send(packet, ip, this.#burstMs);
-      this.#train = path;
+      if (segmentBytes > 0) path.sendTrain(packet, ip, headerBytes, segmentBytes, this.#burstMs);
+      else {
+        clampMss(packet, ip, most);
+        path.send(packet, ip, this.#burstMs);
+        this.#train = path;
+      }
     }
+    return true;
+  }
+
+  /** Whether a packet or a train is one, for an address that is here; counts what is not. */
+  #isForHere(packet: Uint8Array): boolean {
+    const ip = this.#ip;
+    if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
+      this.drops.count("malformed", "");
+      return false;
+    }
+    const at = ip.version === 4 ? 16 : 24;
+    if (this.#here.lookup(packet, at, ip.version === 4 ? 4 : 16) !== null) return true;
+    this.drops.count("foreign", "");
+    return false;
   }
 
   #fromServer(path: PacketPath, packet: Uint8Array): void {
     const ip = this.#ip;
-    if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
-      this.drops.count("malformed", "");
-      return;
-    }
-    const at = ip.version === 4 ? 16 : 24;
-    const length = ip.version === 4 ? 4 : 16;
-    if (this.#here.lookup(packet, at, length) === null) {
-      this.drops.count("foreign", "");
-      return;
-    }
+    if (!this.#isForHere(packet)) return;
     if (isSyn(packet, ip)) {
       const changed = packet.slice();
       clampMss(changed, ip, this.#options.mtu ?? path.mtu);
       this.#toMachine(changed);
     } else this.#toMachine(packet);
+  }
+
+  #trainFromServer(train: Uint8Array, segmentBytes: number): void {
+    if (!this.#isForHere(train)) return;
+    if (!this.#options.port.writeTrain(train, segmentBytes)) this.drops.count("noDevice", "");
   }
 
   #toMachine(packet: Uint8Array): void {

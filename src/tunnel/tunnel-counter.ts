@@ -52,5 +52,5 @@ function addPath(sum: TunnelCounts, { counts, queue }: PacketPath): void {
   sum.receivedPackets += counts.receivedPackets;
   sum.receivedBytes += counts.receivedBytes;
   const { overflowed, early, stale } = queue.counts;
-  addCounts(sum.dropped, { malformed: counts.malformed, overflowed, early, stale });
+  addCounts(sum.dropped, { malformed: counts.malformed, incomplete: counts.incomplete, overflowed, early, stale });
 }

@@ -4,7 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import type { CarrierStream } from "../proxy/carrier.ts";
-import type { Refusal } from "../proxy/forward-session.ts";
+import type { Refusal, TunnelGrant } from "../proxy/forward-session.ts";
 import { type CertificateNames, nameOf } from "../proxy/identity.ts";
 import type { Log } from "../proxy/log.ts";
 import type { OpenHeader } from "../proxy/open-header.ts";
@@ -12,13 +12,16 @@ import { RESET_BY_PROXY } from "../proxy/splice.ts";
 import type { Address } from "../transport/address.ts";
 import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
+import { largestOf, trainHeader } from "../tun/tcp-train.ts";
+import { TrainCutter } from "../tun/train-cutter.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { destinationOf, type IcmpError, icmpError, isUnicast, mayTell } from "./icmp.ts";
 import { OwnPackets } from "./own-packets.ts";
 import { clampMss, decrementHopLimit, isSyn } from "./packet-edits.ts";
-import { type PacketCarrier, PacketPath } from "./packet-path.ts";
+import { type PacketCarrier, PacketPath, type PathMemory } from "./packet-path.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import { TrainAssembler } from "./train-assembler.ts";
 import type { TunPort } from "./tun-port.ts";
 import { TunnelCounter } from "./tunnel-counter.ts";
 import { TunnelDrops } from "./tunnel-drops.ts";
@@ -74,7 +77,9 @@ export class TunnelServer {
   #rules: TunnelRules;
   readonly #members: Map<ServerCarrier, Member> = new Map();
   readonly #table = new PrefixTable<Member | typeof SELF>();
-  readonly #pool = new PacketPool();
+  readonly #memory: PathMemory = { pool: new PacketPool(), assembler: new TrainAssembler() };
+  /** For clients that take no trains from others that send some. */
+  #cutter: TrainCutter | null = null;
   readonly #ip = new IpPacket();
   readonly #touched: Member[] = [];
   /** Where the packet before from the interface went, if it went, and when: the parts of a train follow it. */
@@ -96,8 +101,9 @@ export class TunnelServer {
     for (const { address } of port.addresses) this.#table.set(address, 8 * address.length, SELF);
     port.onPacket = (packet, follows) => {
       if (follows && this.#train !== null) this.#train.path.sendFollowing(packet, this.#trainMs);
-      else this.#fromInterface(packet);
+      else this.#fromInterface(packet, 0);
     };
+    port.onTrain = (train, segmentBytes) => this.#fromInterface(train, segmentBytes);
     port.onBatchEnd = () => {
       this.#train = null;
       this.#wake();
@@ -116,7 +122,7 @@ export class TunnelServer {
     request: TunnelRequest,
     stream: CarrierStream,
     claim: (receive: (payload: Uint8Array) => void) => void,
-  ): { address: string } | Refusal {
+  ): TunnelGrant | Refusal {
     // Who resets it right away is told nothing, and its end would never be heard of.
     if (stream.destroyed) return { reason: "unavailable", message: "the request was taken back" };
     const { identity } = carrier.peer;
@@ -151,7 +157,12 @@ export class TunnelServer {
       return { reason: "over-quota", message: words };
     }
     for (const other of others) this.#remove(other);
-    const path = new PacketPath(carrier, stream.id, this.#pool, (packet) => this.#fromMember(member, packet));
+    const sink = {
+      packet: (packet: Uint8Array) => this.#fromMember(member, packet, 0, 0),
+      train: (train: Uint8Array, headerBytes: number, segmentBytes: number) =>
+        this.#fromMember(member, train, headerBytes, segmentBytes),
+    };
+    const path = new PacketPath(carrier, stream.id, this.#memory, sink, request.trains === true);
     const member: Member = {
       carrier,
       peer,
@@ -178,7 +189,7 @@ export class TunnelServer {
     const has =
       refused.length === 0 ? routed : `${routed}; not routed by the server, whose log says why: ${texts(refused)}`;
     this.#options.log.info({ audit: "tunnel", peer, networks: has }, `${peer}: has ${has} in the tunnel`);
-    return { address: has };
+    return { address: has, trains: true };
   }
 
   /** Other rules from now on; who has what they do not allow leaves the tunnel, and is told why when it asks again. */
@@ -292,35 +303,44 @@ export class TunnelServer {
     if (this.#options.mtu === undefined && mtu > 0) this.#options.port.setMtu(mtu);
   }
 
-  #fromInterface(packet: Uint8Array): void {
+  /** Takes a packet, or a train with `segmentBytes` of data in each segment; false: that has to be cut first. */
+  #fromInterface(packet: Uint8Array, segmentBytes: number): boolean {
     const ip = this.#ip;
     this.#train = null;
     if (!ip.parse(packet)) {
       this.drops.count("malformed", "");
-      return;
+      return true;
     }
     const at = ip.version === 4 ? 16 : 24;
     const length = ip.version === 4 ? 4 : 16;
+    const member = isUnicast(packet, at, length) ? this.#table.lookup(packet, at, length) : null;
+    const headerBytes = segmentBytes === 0 ? 0 : trainHeader(packet, ip, segmentBytes);
+    if (segmentBytes > 0) {
+      // What goes nowhere is dealt with in its packets.
+      if (headerBytes === 0 || member === null || member === SELF || !member.path.takesTrains) return false;
+    }
     if (!isUnicast(packet, at, length)) {
       this.drops.count("notUnicast", "");
-      return;
+      return true;
     }
-    const member = this.#table.lookup(packet, at, length);
     if (member === null || member === SELF) {
       this.drops.count("noRoute", "");
       this.#tell("no-route", packet, null);
-      return;
+      return true;
     }
     if (member.own.has(packet, ip, at, length)) {
       this.drops.count("loop", member.peer);
-      return;
+      return true;
     }
-    if (!this.#forward(member, packet, null)) return;
-    this.#train = member;
-    this.#trainMs = performance.now();
+    if (this.#forward(member, packet, null, headerBytes, segmentBytes) && segmentBytes === 0) {
+      this.#train = member;
+      this.#trainMs = performance.now();
+    }
+    return true;
   }
 
-  #fromMember(member: Member, lent: Uint8Array): void {
+  /** A packet, lent and not to be written to, or a train with headers of `headerBytes`. */
+  #fromMember(member: Member, lent: Uint8Array, headerBytes: number, segmentBytes: number): void {
     const ip = this.#ip;
     let packet = lent;
     if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
@@ -340,10 +360,12 @@ export class TunnelServer {
     const target = this.#table.lookup(packet, at + length, length);
     const isForMachine = target === null || target === SELF;
     // What is lent must not be written to.
-    if (!isForMachine || isSyn(packet, ip)) packet = packet.slice();
+    if (segmentBytes === 0 && (!isForMachine || isSyn(packet, ip))) packet = packet.slice();
     if (isForMachine) {
-      clampMss(packet, ip, this.#options.mtu ?? member.path.mtu);
-      if (!this.#options.port.write(packet)) this.drops.count("noDevice", member.peer);
+      const { port } = this.#options;
+      if (segmentBytes === 0) clampMss(packet, ip, this.#options.mtu ?? member.path.mtu);
+      const isThere = segmentBytes === 0 ? port.write(packet) : port.writeTrain(packet, segmentBytes);
+      if (!isThere) this.drops.count("noDevice", member.peer);
     } else if (target === member) {
       this.drops.count("loop", member.peer);
     } else if (!this.#options.clientToClient) {
@@ -353,27 +375,47 @@ export class TunnelServer {
       this.drops.count("hopLimit", member.peer);
       this.#tell("time-exceeded", packet, member);
     } else {
-      this.#forward(target, packet, member);
+      this.#forward(target, packet, member, headerBytes, segmentBytes);
     }
   }
 
   /** To a client, from another or (null) from this machine; whether it went. */
-  #forward(target: Member, packet: Uint8Array, from: Member | null): boolean {
+  #forward(
+    target: Member,
+    packet: Uint8Array,
+    from: Member | null,
+    headerBytes: number,
+    segmentBytes: number,
+  ): boolean {
     const ip = this.#ip;
     const { path } = target;
     const most = this.#options.mtu ?? path.mtu;
-    if (ip.totalBytes > most && ip.dontFragment) {
+    if (largestOf(ip, headerBytes, segmentBytes) > most && ip.dontFragment) {
       this.drops.count("tooBig", from?.peer ?? "");
       this.#tell("too-big", packet, from, most);
       return false;
     }
-    clampMss(packet, ip, most);
-    this.#send(target, packet);
+    if (segmentBytes === 0) {
+      clampMss(packet, ip, most);
+      this.#send(target, packet);
+    } else if (path.takesTrains) {
+      path.sendTrain(packet, ip, headerBytes, segmentBytes, performance.now());
+      this.#touch(target);
+    } else {
+      this.#cutter ??= new TrainCutter();
+      this.#cutter.cut(packet, segmentBytes, (part) => {
+        if (ip.parse(part)) this.#send(target, part);
+      });
+    }
     return true;
   }
 
   #send(target: Member, packet: Uint8Array): void {
     target.path.send(packet, this.#ip, performance.now());
+    this.#touch(target);
+  }
+
+  #touch(target: Member): void {
     if (target.touched) return;
     target.touched = true;
     // From the interface the end of a burst is known; from a session the end of the turn is as good.

@@ -30,8 +30,11 @@ import {
 import { decodeSessionParameters, encodeSessionParameters } from "../../src/transport/session/session-parameters.ts";
 import {
   ORDERED_HEADER_BYTES,
+  TRAIN_BEGIN_BYTES,
+  TRAIN_HEADER_BYTES,
   TunnelFrame,
   writeOrderedHeader,
+  writeTrainPart,
   writeTwiceHeader,
 } from "../../src/tunnel/tunnel-frames.ts";
 
@@ -327,10 +330,11 @@ const tunnelFrame: Format = {
     const stream = readVarint(bytes, 0, bytes.length);
     const frame = new TunnelFrame();
     if (!frame.read(bytes, varintLengthAt(bytes, 0))) return { wrong: "tunnel frame" };
-    const { kind, flow, sequence, packetAt } = frame;
-    return { stream, kind, flow, sequence, packet: hex(bytes.subarray(packetAt)) };
+    const { kind, flow, sequence, packetAt, begins, ends, segmentBytes } = frame;
+    const part = kind === "train" ? { segmentBytes: begins ? segmentBytes : 0, ends } : {};
+    return { stream, kind, flow, sequence, ...part, packet: hex(bytes.subarray(packetAt)) };
   },
-  write: ({ stream, kind, flow, sequence, packet }) =>
+  write: ({ stream, kind, flow, sequence, segmentBytes, ends, packet }) =>
     written((bytes) => {
       let at = writeVarint(bytes, 0, stream);
       if (kind === "ordered") {
@@ -339,6 +343,10 @@ const tunnelFrame: Format = {
       } else if (kind === "twice") {
         writeTwiceHeader(bytes, at, sequence);
         at += 3;
+      }
+      if (kind === "train") {
+        writeTrainPart(bytes, at, flow, sequence, segmentBytes, ends);
+        at += segmentBytes > 0 ? TRAIN_BEGIN_BYTES : TRAIN_HEADER_BYTES;
       }
       bytes.set(bytesOf(packet), at);
       return at + packet.length / 2;

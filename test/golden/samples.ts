@@ -221,6 +221,11 @@ export const SAMPLES: readonly Sample[] = [
   ].map((one) => ({ format: "forwardOpen", name: one.type, meaning: { header: one, end: -1 } })),
   {
     format: "forwardOpen",
+    name: "a tunnel that takes trains",
+    meaning: { header: { type: "tunnel", addresses: ["10.9.0.8"], routes: ["192.168.7.0/24"], trains: true }, end: -1 },
+  },
+  {
+    format: "forwardOpen",
     name: "with a field that may be skipped",
     hex: `01160112${hex(Buffer.from("tcp:127.0.0.1:8080"))}6400`,
   },
@@ -229,6 +234,11 @@ export const SAMPLES: readonly Sample[] = [
     { type: "done", address: "tcp:127.0.0.1:49152" },
     { type: "refused", reason: "not-allowed", message: "edge-1 is not allowed to reach tcp:127.0.0.1:22" },
   ].map((one) => ({ format: "forwardAnswer", name: one.type, meaning: { header: one, end: -1 } })),
+  {
+    format: "forwardAnswer",
+    name: "a tunnel that takes trains",
+    meaning: { header: { type: "done", address: "10.9.0.8/32", trains: true }, end: -1 },
+  },
   { format: "forwardAnswer", name: "a refusal for a reason of later", hex: "2107050132060277" + "68" },
 
   {
@@ -246,6 +256,16 @@ export const SAMPLES: readonly Sample[] = [
     name: "twice",
     meaning: { stream: 4, kind: "twice", flow: 0, sequence: 0xbeef, packet: "45aa" },
   },
+  ...[
+    { name: "the beginning of a train", segmentBytes: 1328, ends: false, packet: "45000030" },
+    { name: "a part of a train", segmentBytes: 0, ends: false, packet: "010203" },
+    { name: "the end of a train", segmentBytes: 0, ends: true, packet: "04" },
+    { name: "a whole train", segmentBytes: 0xffff, ends: true, packet: "60000000" },
+  ].map(({ name, ...part }) => ({
+    format: "tunnelFrame",
+    name,
+    meaning: { stream: 4, kind: "train", flow: 0x3ff, sequence: 0xabcdef, ...part },
+  })),
   ...[
     { type: "hello", role: "receiver", trustTimes: true },
     { type: "hello", role: "sender", trustTimes: false },

@@ -16,6 +16,12 @@ const header: fc.Arbitrary<OpenHeader> = fc
   .oneof(
     fc.record({ type: fc.constantFrom("connect" as const, "flow" as const), target: text, source }),
     fc.record({ type: fc.constant("listen" as const), endpoint: text, listener }),
+    fc.record({
+      type: fc.constant("tunnel" as const),
+      addresses: fc.array(fc.ipV4(), { minLength: 1, maxLength: 3 }),
+      routes: fc.array(fc.ipV4(), { maxLength: 3 }),
+      trains: fc.option(fc.constant(true as const), { nil: undefined }),
+    }),
     fc.record({ type: fc.constantFrom("accepted-connect" as const, "accepted-flow" as const), listener, source }),
   )
   .map((value) => JSON.parse(JSON.stringify(value)) as OpenHeader);
@@ -35,6 +41,7 @@ describe("headers", () => {
     for (const answer of [
       { type: "done" },
       { type: "done", address: "tcp:127.0.0.1:5" },
+      { type: "done", address: "10.0.0.1/32", trains: true },
       { type: "refused", reason: "not-allowed", message: "no: ü" },
     ] as const) {
       expect(decodeAnswer(encodeAnswer(answer))).toMatchObject({ header: answer });

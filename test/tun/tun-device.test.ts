@@ -68,6 +68,27 @@ describe.skipIf(whyNot !== null)("a TUN device", () => {
     }
   });
 
+  test("hands over and takes trains of segments whole, when somebody takes them", async () => {
+    const namespace = new Namespace();
+    const program = namespace.program("tun/reflector.ts", JSON.stringify({ name: "bats0", addresses, trains: true }));
+    expect(await program.next()).toMatchObject({ offloads: { tcp: true } });
+    for (const [own, behind] of [
+      ["10.20.0.1", "10.20.0.2"],
+      ["fd20::1", "fd20::2"],
+    ]) {
+      const traffic = namespace.program("tun/traffic.ts", own, behind, String(4 << 20));
+      expect(await traffic.next()).toEqual({ intact: true, datagrams: "1,500,1400,9000,40000" });
+    }
+    program.finish();
+    const counters = await program.next<TunCounters & { malformed: number; whole: number }>();
+    expect(counters).toMatchObject({ malformed: 0, readMalformed: 0, writeMalformed: 0, writeErrors: {} });
+    expect(counters.whole).toBeGreaterThan((8 << 20) / 65_536);
+    // Counted as the segments that they stand for.
+    expect(counters.readPackets).toBeGreaterThan((8 << 20) / 1500);
+    expect(counters.writtenPackets).toBe(counters.readPackets);
+    expect(counters.writtenBytes).toBe(counters.readBytes);
+  });
+
   test("has its addresses, MTU and routes, is up, and leaves nothing behind when its program is killed", async () => {
     const namespace = new Namespace();
     const routes = ["192.168.7.9/24", "fd99::/48"];

@@ -43,6 +43,84 @@ test("every packet comes out once, in the order of its flow, and memory is given
   );
 });
 
+/** The next of a queue leaves, of a train `most` bytes; its flow and how much it was. */
+function leave(fair: FairQueue, nowMs: number, most: number): { flow: number; bytes: number; begins: boolean } | null {
+  const packet = fair.peek(nowMs);
+  if (packet === null) return null;
+  const { flow, segmentBytes, headerBytes, begun, left, length } = packet;
+  if (segmentBytes === 0) {
+    fair.shift();
+    return { flow, bytes: length, begins: true };
+  }
+  const bytes = Math.min(most, left - headerBytes);
+  fair.shiftPart(bytes);
+  return { flow, bytes, begins: !begun };
+}
+
+test("trains leave in parts, a flow's in its order, and others take their turns between the parts", () => {
+  const item = fc.record({ flow: fc.nat(3), length: fc.integer({ min: 53, max: 65_535 }), isTrain: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(item, { maxLength: 40 }), fc.integer({ min: 1, max: 3000 }), (items, most) => {
+      const fair = queue();
+      const wanted: number[][] = [[], [], [], []];
+      for (const { flow, length, isTrain } of items) {
+        const bytes = new Uint8Array(isTrain ? length : Math.min(length, 1500));
+        if (isTrain) fair.pushTrain(bytes, flow, 52, 1400, 0);
+        else fair.push(bytes, flow, true, 0);
+        wanted[flow].push(isTrain ? length - 52 : bytes.length);
+      }
+      const came: number[][] = [[], [], [], []];
+      for (let part = leave(fair, 1, most); part !== null; part = leave(fair, 1, most)) {
+        const of = came[part.flow];
+        if (part.begins) of.push(part.bytes);
+        else of[of.length - 1] += part.bytes;
+      }
+      expect(came).toEqual(wanted);
+      expect(fair.bytes).toBe(0);
+      expect(fair.packets).toBe(0);
+    }),
+  );
+});
+
+test("a train does not keep others waiting for more than a part or two, and flows of trains and of packets share alike", () => {
+  const fair = queue();
+  for (let i = 0; i < 20; i++) fair.pushTrain(new Uint8Array(65_000), 1, 52, 1400, 0);
+  for (let i = 0; i < 900; i++) fair.push(new Uint8Array(1400), 2, true, 0);
+  const bytes = [0, 0, 0, 0];
+  for (let i = 0; i < 600; i++) {
+    const { flow, bytes: some } = leave(fair, 1, 1390)!;
+    bytes[flow] += some;
+  }
+  expect(bytes[1] / bytes[2]).toBeGreaterThan(0.95);
+  expect(bytes[1] / bytes[2]).toBeLessThan(1.05);
+  fair.push(new Uint8Array(84), 3, false, 1);
+  expect([leave(fair, 1, 1390)!.flow, leave(fair, 1, 1390)!.flow, leave(fair, 1, 1390)!.flow]).toContain(3);
+});
+
+test("of a train whose queue does not drain the first segment is dropped; what overflows or is too old counts as packets", () => {
+  const fair = queue();
+  let dropped = 0;
+  for (let ms = 0; ms < 1000; ms += 5) {
+    fair.pushTrain(tcpPacket(new Uint8Array(14_000)), 1, 40, 1400, ms);
+    for (let i = 0; i < 5; i++) {
+      const train = fair.peek(ms)!;
+      if (!train.begun) {
+        expect(train.gone % 1400).toBe(0);
+        dropped += train.gone / 1400;
+      }
+      leave(fair, ms, 1400);
+    }
+  }
+  expect(dropped).toBeGreaterThan(3);
+  expect(fair.counts).toEqual({ overflowed: 0, early: dropped, stale: 0, marked: 0 });
+  expect(fair.peek(4000)).toBeNull();
+  expect(fair.counts.stale).toBeGreaterThan(500);
+  for (let i = 0; i < 200; i++) fair.pushTrain(new Uint8Array(60_040), 2, 40, 1000, 4000);
+  expect(fair.bytes).toBeLessThanOrEqual(QUEUE_BYTES);
+  expect(fair.counts.overflowed % 60).toBe(0);
+  expect(fair.counts.overflowed).toBeGreaterThan(60 * 50);
+});
+
 test("flows share by bytes whatever the size of their packets, and one that sends little is served at once", () => {
   const fair = queue();
   for (let i = 0; i < 200; i++) fair.push(new Uint8Array(1400).fill(1), 1, false, 0);

@@ -1,9 +1,12 @@
+import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import type { DatagramFeed } from "../../src/transport/session/datagram-sender.ts";
 import { IpPacket } from "../../src/tun/index.ts";
+import { trainHeader } from "../../src/tun/tcp-train.ts";
 import { PacketPool } from "../../src/tunnel/fair-queue.ts";
-import { type PacketCarrier, PacketPath } from "../../src/tunnel/packet-path.ts";
-import { counting, tcpPacket, udpPacket } from "../tun/packets.ts";
+import { type PacketCarrier, PacketPath, type PacketSink } from "../../src/tunnel/packet-path.ts";
+import { TrainAssembler } from "../../src/tunnel/train-assembler.ts";
+import { ACK, counting, FIN, onesComplement, PSH, tcpPacket, udpPacket } from "../tun/packets.ts";
 
 class FakeCarrier implements PacketCarrier {
   datagramFeed: DatagramFeed | null = null;
@@ -13,11 +16,11 @@ class FakeCarrier implements PacketCarrier {
   wakeFeed(): void {}
 
   /** The next datagram at a time, or null. */
-  take(nowMs: number): Uint8Array | null {
-    const bytes = this.datagramFeed!.next(nowMs);
+  take(nowMs: number, room = 1400): Uint8Array | null {
+    const bytes = this.datagramFeed!.next(nowMs, room);
     if (bytes === 0) return null;
     const data = new Uint8Array(bytes);
-    this.datagramFeed!.take(data, 0);
+    this.datagramFeed!.take(data, 0, bytes);
     return data;
   }
 }
@@ -31,14 +34,32 @@ afterEach(() => {
 function end(stream = 100) {
   const carrier = new FakeCarrier();
   const released: Uint8Array[] = [];
-  const path = new PacketPath(carrier, stream, new PacketPool(), (packet) => released.push(packet.slice()));
+  const memory = { pool: new PacketPool(), assembler: new TrainAssembler() };
+  const trains: { train: Uint8Array; headerBytes: number; segmentBytes: number }[] = [];
+  const sink: PacketSink = {
+    packet: (packet) => released.push(packet.slice()),
+    train: (train, headerBytes, segmentBytes) => trains.push({ train: train.slice(), headerBytes, segmentBytes }),
+  };
+  const path = new PacketPath(carrier, stream, memory, sink, true);
   paths.push(path);
   const ip = new IpPacket();
   const send = (packet: Uint8Array) => {
     expect(ip.parse(packet)).toBe(true);
     path.send(packet, ip, 0);
   };
-  return { carrier, path, released, send };
+  const sendTrain = (train: Uint8Array, segmentBytes: number) => {
+    expect(ip.parse(train)).toBe(true);
+    path.sendTrain(train, ip, trainHeader(train, ip, segmentBytes), segmentBytes, 0);
+  };
+  return { carrier, path, released, trains, send, sendTrain };
+}
+
+/** What is put together in a turn is released at its end. */
+const turnEnds = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A connection's data: each byte says where it is. */
+function dataAt(sequence: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => Math.imul((sequence + i) >>> 0, 0x9e37_79b1) >>> 24);
 }
 
 function tcp(sequence: number): Uint8Array {
@@ -79,6 +100,132 @@ describe("a tunnel's path", () => {
     expect(times[1] - times[0]).toBeGreaterThanOrEqual(5);
     expect(to.released.filter(({ length }) => length < 200)).toEqual([ping]);
     expect(from.path.counts.sentTwice).toBe(1);
+  });
+
+  test("carries trains in parts that fill packets, released in order as they come, whatever is lost", async () => {
+    const flow = fc.record({ sourcePort: fc.integer({ min: 1, max: 3 }), version: fc.constantFrom<4 | 6>(4, 6) });
+    const sent = fc.record({
+      of: flow,
+      isTrain: fc.boolean(),
+      length: fc.integer({ min: 1, max: 8000 }),
+      // The sender's kernel forgets what it has, as when it is too old.
+      skips: fc.nat(4000),
+      flags: fc.constantFrom(ACK, ACK | PSH, ACK | PSH | FIN),
+    });
+    const way = fc.record({
+      items: fc.array(sent, { maxLength: 12 }),
+      rooms: fc.array(fc.integer({ min: 400, max: 1400 }), { minLength: 1, maxLength: 20 }),
+      lost: fc.array(fc.nat(60), { maxLength: 3 }),
+      turn: fc.integer({ min: 1, max: 30 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(way, async ({ items, rooms, lost, turn }) => {
+        const [from, to] = [end(), end()];
+        const sequences = new Map<string, number>();
+        for (const { of, isTrain, length, skips, flags } of items) {
+          const key = JSON.stringify(of);
+          const sequence = (sequences.get(key) ?? 0xffff_f000) + skips;
+          const bytes = isTrain ? length : Math.min(length, 1200);
+          sequences.set(key, sequence + bytes);
+          const packet = tcpPacket(dataAt(sequence, bytes), { ...of, flags, sequence: sequence >>> 0 });
+          if (isTrain) from.sendTrain(packet, 1000);
+          else from.send(packet);
+        }
+        for (let i = 0; ; i++) {
+          const data = from.carrier.take(1, rooms[i % rooms.length]);
+          if (data === null) break;
+          if (!lost.includes(i)) to.carrier.datagramSink!(data);
+          if (i % turn === 0) await turnEnds();
+        }
+        await turnEnds();
+        to.path.resequencer.expire(Number.POSITIVE_INFINITY);
+        await turnEnds();
+        for (const { packet, size } of [
+          ...to.released.map((packet) => ({ packet, size: 0 })),
+          ...to.trains.map(({ train, segmentBytes }) => ({ packet: train, size: segmentBytes })),
+        ]) {
+          const ip = new IpPacket();
+          expect(ip.parse(packet) && ip.totalBytes === packet.length).toBe(true);
+          const sequence = new DataView(packet.buffer).getUint32(ip.transportAt + 4);
+          // Every byte is where it was.
+          expect(packet.subarray(ip.transportAt + 20)).toEqual(dataAt(sequence, packet.length - ip.transportAt - 20));
+          expect(size).toBe(size === 0 ? 0 : 1000);
+          if (ip.version === 4) expect(onesComplement(packet.subarray(0, 20))).toBe(0xffff);
+        }
+        if (lost.length > 0) return;
+        // In order: each flow's data follow each other, and end where they were pushed.
+        const all = items.map(({ of, isTrain, length, flags }) => ({
+          of: JSON.stringify(of),
+          bytes: isTrain ? length : Math.min(length, 1200),
+          flags: isTrain ? flags : 0,
+        }));
+        const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
+        const released = sum(to.released.map((packet) => packet.length - (packet[0] >> 4 === 4 ? 40 : 60)));
+        const inTrains = sum(to.trains.map(({ train, headerBytes }) => train.length - headerBytes));
+        expect(released + inTrains).toBe(sum(all.map(({ bytes }) => bytes)));
+        const pushed = to.trains.filter(({ train, headerBytes }) => (train[headerBytes - 7] & PSH) !== 0).length;
+        expect(pushed).toBe(all.filter(({ flags }) => (flags & PSH) !== 0).length);
+        expect(to.path.counts).toMatchObject({ malformed: 0, incomplete: 0 });
+        expect(from.path.counts.sentPackets).toBeLessThanOrEqual(to.path.counts.receivedPackets);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("fills every packet that a train leaves in, with the beginning of the next train too", () => {
+    const from = end();
+    for (let i = 0; i < 5; i++) from.sendTrain(tcpPacket(counting(9000), { sequence: 9000 * i }), 1300);
+    const lengths: number[] = [];
+    for (let data = from.carrier.take(1, 1400); data !== null; data = from.carrier.take(1, 1400))
+      lengths.push(data.length);
+    // Each train: beginning, six whole parts and the rest.
+    expect(lengths.length).toBe(35);
+    expect(lengths.filter((length) => length === 1400).length).toBe(30);
+    // Too little room for what is worth it: it waits.
+    from.sendTrain(tcpPacket(counting(9000)), 1300);
+    expect(from.carrier.datagramFeed!.next(2, 100)).toBeGreaterThan(100);
+  });
+
+  test("takes no part of a train whose beginning it has not, nor one that makes it too long, and goes on with the next", async () => {
+    const to = end();
+    const sink = to.carrier.datagramSink!;
+    const part = (kind: number, sequence: number, ...data: number[] | Uint8Array[]) =>
+      sink(Uint8Array.from([0x40, 100, kind, 0, 7, 0, 0, sequence, ...(data as number[])]));
+    part(4, 0, 1, 2, 3);
+    part(5, 1, 0x03, 0xe8, ...tcpPacket(counting(10)));
+    part(6, 2, ...new Uint8Array(65_500));
+    part(6, 3, 1, 2, 3);
+    // Segments too small, no TCP, no data.
+    part(7, 4, 0x00, 0xff, ...tcpPacket(counting(10)));
+    part(7, 5, 0x03, 0xe8, ...udpPacket(counting(10)));
+    part(7, 6, 0x03, 0xe8, ...tcpPacket(counting(0)));
+    part(7, 7, 0x03, 0xe8, ...tcpPacket(counting(20)));
+    await turnEnds();
+    expect(to.trains.map(({ train }) => train.length)).toEqual([50, 60]);
+    expect(to.path.counts).toMatchObject({ incomplete: 3, malformed: 3 });
+  });
+
+  test("reads whatever comes, and never fails", async () => {
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 200 }),
+      fc
+        .tuple(fc.constantFrom(1, 4, 5, 6, 7), fc.nat(3), fc.nat(3), fc.uint8Array({ maxLength: 100 }), fc.boolean())
+        .map(([kind, flow, sequence, data, isTcp]) => {
+          const rest = isTcp ? [1, 0, ...tcpPacket(data)] : data;
+          return Uint8Array.from([kind, 0, flow, 0, 0, sequence, ...rest]);
+        }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(bytes, { maxLength: 30 }), async (datagrams) => {
+        const to = end();
+        for (const data of datagrams) to.path.receive(data, 0);
+        await turnEnds();
+        to.path.resequencer.expire(Number.POSITIVE_INFINITY);
+        await turnEnds();
+        const ip = new IpPacket();
+        for (const { train } of to.trains) expect(ip.parse(train) && ip.totalBytes === train.length).toBe(true);
+      }),
+    );
   });
 
   test("leaves other streams' datagrams alone, counts what it cannot read, and takes nothing once it is closed", () => {

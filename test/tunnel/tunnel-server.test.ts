@@ -18,12 +18,18 @@ class FakePort {
   written: Uint8Array[] = [];
   readonly routes = new Set<string>();
   onPacket: (packet: Uint8Array, follows?: boolean) => void = () => {};
+  onTrain: (train: Uint8Array, segmentBytes: number) => boolean = () => false;
   onBatchEnd: () => void = () => {};
   errorSource = (length: number) => own.find(({ address }) => address.length === length)!.address;
   isGone = false;
   readonly drops = { EIO: 2, malformed: 1 };
   write(packet: Uint8Array): boolean {
     if (!this.isGone) this.written.push(packet.slice());
+    return !this.isGone;
+  }
+  readonly trains: Uint8Array[] = [];
+  writeTrain(train: Uint8Array): boolean {
+    if (!this.isGone) this.trains.push(train.slice());
     return !this.isGone;
   }
   setMtu = () => {};
@@ -55,14 +61,20 @@ class FakeCarrier {
     this.woken++;
   }
 
+  sequence = 0;
+
   /** What the client would get, without what stands before a packet. */
   take(): Uint8Array[] {
+    return this.takeRaw().map((data) => data.subarray([1, 7, 4][data[1]] ?? 1));
+  }
+
+  takeRaw(): Uint8Array[] {
     const packets: Uint8Array[] = [];
     const feed = this.datagramFeed;
-    for (let bytes = feed?.next(0) ?? 0; bytes > 0; bytes = feed!.next(0)) {
+    for (let bytes = feed?.next(0, ROOM) ?? 0; bytes > 0; bytes = feed!.next(0, ROOM)) {
       const data = new Uint8Array(bytes);
-      feed!.take(data, 0);
-      packets.push(data.subarray([1, 7, 4][data[1]] ?? 1));
+      feed!.take(data, 0, bytes);
+      packets.push(data);
     }
     return packets;
   }
@@ -82,6 +94,7 @@ class FakeStream extends EventEmitter {
 }
 
 const STREAM = 4;
+const ROOM = 1400;
 
 let server: TunnelServer;
 afterEach(() => {
@@ -100,19 +113,28 @@ function setUp(clientToClient = false, more: string[] = [], mtu: number | undefi
   const port = new FakePort();
   const rules = rulesOf("*=tun", "edge-1=tun:192.168.7.0/24", ...more);
   server = new TunnelServer({ port: port as unknown as TunPort, rules, clientToClient, mtu, log: silentLog });
-  const open = (name: string, addresses: string[], routes: string[] = [], from = "192.0.2.1", isReset = false) => {
+  const open = (
+    name: string,
+    addresses: string[],
+    routes: string[] = [],
+    from = "192.0.2.1",
+    isReset = false,
+    trains?: true,
+  ) => {
     const carrier = new FakeCarrier(name, { ip: from, port: 5001 });
     const stream = new FakeStream();
     stream.destroyed = isReset;
     const answer = server.open(
       carrier,
-      { type: "tunnel", addresses, routes },
+      { type: "tunnel", addresses, routes, ...(trains && { trains }) },
       stream as unknown as CarrierStream,
       () => {},
     );
     return { carrier, stream, answer };
   };
-  return { port, open };
+  /** A client that takes trains. */
+  const openNew = (name: string, address: string) => open(name, [address], [], undefined, false, true);
+  return { port, open, openNew };
 }
 
 describe("a tunnel's server", () => {
@@ -127,11 +149,57 @@ describe("a tunnel's server", () => {
     expect(carrier.take()).toEqual([]);
   });
 
+  test("hands trains whole to who takes them, has them cut for others, and takes none with a foreign source", async () => {
+    const { port, open, openNew } = setUp(true);
+    const [old, one, two] = [
+      open("edge-1", ["10.0.0.1"]),
+      openNew("edge-2", "10.0.0.2"),
+      openNew("edge-3", "10.0.0.3"),
+    ];
+    expect(one.answer).toMatchObject({ trains: true });
+    const train = (from: number, to: number) => tcpPacket(counting(2500), { from, to, hopLimit: 9 });
+    const turnEnds = () => new Promise((resolve) => setImmediate(resolve));
+    expect(port.onTrain(train(254, 2), 1000)).toBe(true);
+    expect(port.onTrain(train(254, 1), 1000)).toBe(false);
+    expect(port.onTrain(train(254, 9), 1000)).toBe(false);
+    expect(port.onTrain(udpPacket(counting(2500), { from: 254, to: 2 }), 1000)).toBe(false);
+    // What one end hands out the other takes.
+    const frames = one.carrier.takeRaw();
+    expect(frames.map(({ length }) => length)).toEqual([ROOM, 1 + 8 + 40 + 1 + 6 + 2500 - ROOM]);
+    expect(one.carrier.takeRaw()).toEqual([]);
+    const pass = async (from: FakeCarrier, bytes: Uint8Array) => {
+      const begin = Uint8Array.from([7, 0, 3, 0, 0, from.sequence++, 0x03, 0xe8]);
+      from.send(Uint8Array.from([...begin, ...bytes]));
+      await turnEnds();
+    };
+    await pass(one.carrier, train(2, 254));
+    await pass(one.carrier, train(3, 254));
+    await pass(two.carrier, train(3, 254));
+    expect(port.trains.map((bytes) => bytes[15])).toEqual([2, 3]);
+    expect(server.drops.counts.spoofed).toBe(1);
+    await pass(one.carrier, train(2, 3));
+    expect(two.carrier.takeRaw().length).toBe(2);
+    await pass(one.carrier, train(2, 1));
+    const cut = old.carrier.take();
+    expect(cut).toEqual(
+      [0, 1000, 2000].map((at) =>
+        tcpPacket(counting(2500).subarray(at, at + 1000), {
+          ...{ from: 2, to: 1, hopLimit: 8, sequence: at, identification: at / 1000 },
+        }),
+      ),
+    );
+    // As long as its longest segment.
+    const answers = port.written.length;
+    expect(port.onTrain(train(254, 2), 1399)).toBe(true);
+    expect(server.drops.counts.tooBig).toBe(1);
+    expect(port.written.length).toBe(answers + 1);
+  });
+
   test("hands packets to who has their destination, and takes only those with a source of their sender's", () => {
     const { port, open } = setUp();
     const first = open("edge-1", ["10.0.0.1/24", "fd00::1"], ["192.168.7.0/24"]);
     const second = open("edge-2", ["10.0.0.2"]);
-    expect(first.answer).toEqual({ address: "10.0.0.1/32, fd00::1/128, 192.168.7.0/24" });
+    expect(first.answer).toMatchObject({ address: "10.0.0.1/32, fd00::1/128, 192.168.7.0/24" });
     expect(port.routes).toEqual(new Set(["192.168.7.0/24"]));
     port.onPacket(udpPacket(counting(9), { from: 254, to: 2 }));
     port.onPacket(tcpPacket(counting(9), { from: 254, to: 1 }));
@@ -210,13 +278,13 @@ describe("a tunnel's server", () => {
       message: "10.0.0.1/32 is in use by edge-1",
     });
     const again = open("edge-1", ["10.0.0.1"]);
-    expect(again.answer).toEqual({ address: "10.0.0.1/32" });
+    expect(again.answer).toMatchObject({ address: "10.0.0.1/32" });
     expect(first.stream.destroyed).toBe(true);
     expect(first.carrier.datagramFeed).toBeNull();
     expect(port.routes.size).toBe(0);
     again.stream.emit("close");
     expect(server.clients).toBe(0);
-    expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
+    expect(open("edge-2", ["10.0.0.1"]).answer).toMatchObject({ address: "10.0.0.1/32" });
     expect(open("edge-3", ["10.0.0"]).answer).toMatchObject({ reason: "malformed" });
     expect(open("edge-3", []).answer).toMatchObject({ reason: "malformed" });
   });
@@ -244,8 +312,8 @@ describe("a tunnel's server", () => {
     expect([first, second, third].map(({ stream }) => stream.destroyed)).toEqual([true, true, false]);
     expect(port.routes.size).toBe(0);
     expect(open("edge-1", ["10.0.0.1"], ["192.168.7.0/24"]).answer).toMatchObject({ reason: "not-allowed" });
-    expect(open("edge-1", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
-    expect(open("edge-9", ["10.0.0.2"]).answer).toEqual({ address: "10.0.0.2/32" });
+    expect(open("edge-1", ["10.0.0.1"]).answer).toMatchObject({ address: "10.0.0.1/32" });
+    expect(open("edge-9", ["10.0.0.2"]).answer).toMatchObject({ address: "10.0.0.2/32" });
   });
 
   test("lets no name have more than 64 addresses and networks, over all its sessions", () => {
@@ -362,7 +430,7 @@ describe("a tunnel's server", () => {
     const { open } = setUp();
     expect(open("edge-1", ["10.0.0.1"], [], undefined, true).answer).toMatchObject({ reason: "unavailable" });
     expect(server.clients).toBe(0);
-    expect(open("edge-2", ["10.0.0.1"]).answer).toEqual({ address: "10.0.0.1/32" });
+    expect(open("edge-2", ["10.0.0.1"]).answer).toMatchObject({ address: "10.0.0.1/32" });
   });
 
   test("drops and counts whatever else comes, from inside and outside, and never fails", () => {

@@ -38,10 +38,10 @@ export interface DatagramOptions {
  * `next` has no side effects that matter when the datagram is not taken then.
  */
 export interface DatagramFeed {
-  /** Bytes of the next datagram; 0 when there is none. */
-  next(nowMs: number): number;
-  /** Writes that datagram to `target` from `at` on, and goes on to the one after it. */
-  take(target: Uint8Array, at: number): void;
+  /** Bytes of the next datagram; 0 when there is none. Who can choose where to cut has it fill `room`, or wait for more of that. */
+  next(nowMs: number, room: number): number;
+  /** Writes that datagram, of `bytes` bytes, to `target` from `at` on, and goes on to the one after it. */
+  take(target: Uint8Array, at: number, bytes: number): void;
   /** How long the datagram last taken is worth something, ms. */
   readonly lifeMs: number;
 }
@@ -124,7 +124,7 @@ export class DatagramSender implements DatagramSource {
       this.counts.expired++;
       this.#shift();
     }
-    return this.#head < queue.length || (this.#feed !== null && this.#feed.next(nowMs) > 0);
+    return this.#head < queue.length || (this.#feed !== null && this.#feed.next(nowMs, Number.POSITIVE_INFINITY) > 0);
   }
 
   symbols(room: number, nowMs: number): number {
@@ -171,14 +171,14 @@ export class DatagramSender implements DatagramSource {
   /** Writes the feed's next datagram, if it fits; returns the offset after it, or `at`. `first`: nothing else is in the symbol. */
   #writeFed(bytes: Uint8Array, at: number, end: number, first: boolean, nowMs: number): number {
     const feed = this.#feed!;
-    const length = feed.next(nowMs);
+    const length = feed.next(nowMs, fedRoom(end - at));
     const start = at + datagramHeaderBytes(length);
     if (start + length > end) {
       if (first) this.#waits++;
       return at;
     }
     writeDatagramHeader(bytes, at, length);
-    feed.take(bytes, start);
+    feed.take(bytes, start, length);
     this.#waits = 0;
     this.counts.taken++;
     this.counts.takenBytes += length;
@@ -189,12 +189,12 @@ export class DatagramSender implements DatagramSource {
   /** Has the feed's next datagram travel in parts, if it must: puts it into the queue. */
   #split(room: number, nowMs: number): boolean {
     const feed = this.#feed!;
-    const length = feed.next(nowMs);
+    const length = feed.next(nowMs, fedRoom(room));
     const bytes = datagramHeaderBytes(length) + length;
     if (bytes <= room || (bytes <= this.#mostRoom && this.#waits < MOST_WAITS)) return false;
     this.#waits = 0;
     const data = new Uint8Array(length);
-    feed.take(data, 0);
+    feed.take(data, 0, length);
     this.counts.taken++;
     this.counts.takenBytes += length;
     this.#bytes += length;
@@ -214,4 +214,9 @@ export class DatagramSender implements DatagramSource {
     this.#stamped -= this.#head;
     this.#head = 0;
   }
+}
+
+/** The longest datagram in `room` bytes of a symbol. */
+function fedRoom(room: number): number {
+  return room - datagramHeaderBytes(room);
 }
