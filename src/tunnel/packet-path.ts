@@ -130,7 +130,7 @@ export class PacketPath implements DatagramFeed {
     this.#assembler = assembler;
     this.takesTrains = takesTrains;
     this.queue = new FairQueue(pool);
-    this.resequencer = new Resequencer(0, (frame) => this.#released(frame));
+    this.resequencer = new Resequencer(0, (frame, isLate) => this.#released(frame, isLate));
     this.refresh();
     carrier.datagramFeed = this;
     carrier.datagramSink = (data) => this.#take(data);
@@ -303,16 +303,18 @@ export class PacketPath implements DatagramFeed {
     if (this.#timer === null && this.resequencer.bytes > 0) this.#setTimer(now);
   }
 
-  /** Takes a frame whose turn it is. */
-  #released(bytes: Uint8Array): void {
+  /** Takes a frame whose turn it is, or was. */
+  #released(bytes: Uint8Array, isLate: boolean): void {
     const frame = this.#frame;
     frame.read(bytes, 0);
     const { kind, flow, packetAt } = frame;
     if (kind === "train") {
-      this.#takeTrainPart(bytes);
+      // A late part of a train has no place any more; the train that is coming now goes on.
+      if (isLate) this.counts.incomplete++;
+      else this.#takeTrainPart(bytes);
       return;
     }
-    if (this.#trains.size > 0) this.#cutShort(flow);
+    if (this.#trains.size > 0 && !isLate) this.#cutShort(flow);
     this.#deliver(packets.of(bytes, packetAt, bytes.length));
   }
 

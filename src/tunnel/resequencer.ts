@@ -29,7 +29,7 @@ class Flow {
 
 export class Resequencer {
   readonly counts = { inOrder: 0, heldBack: 0, late: 0, givenUp: 0 };
-  readonly #release: (packet: Uint8Array) => void;
+  readonly #release: (packet: Uint8Array, isLate: boolean) => void;
   readonly #flows: Map<number, Flow> = new Map();
   /** The flow that was looked up last. */
   #lastNumber = -1;
@@ -40,7 +40,8 @@ export class Resequencer {
   /** How long a missing packet is waited for. */
   patienceMs: number;
 
-  constructor(patienceMs: number, release: (packet: Uint8Array) => void) {
+  /** `release`: `isLate` is true of what comes after its place was given up. */
+  constructor(patienceMs: number, release: (packet: Uint8Array, isLate: boolean) => void) {
     this.patienceMs = patienceMs;
     this.#release = release;
   }
@@ -62,7 +63,7 @@ export class Resequencer {
     if (sequence !== flow.expected || flow.held.length > 0) return false;
     flow.expected = (sequence + 1) & SEQUENCE_MASK;
     this.counts.inOrder++;
-    this.#release(packet);
+    this.#release(packet, false);
     return true;
   }
 
@@ -77,20 +78,20 @@ export class Resequencer {
     if (ahead === 0) {
       flow.expected = (sequence + 1) & SEQUENCE_MASK;
       this.counts.inOrder++;
-      this.#release(packet);
+      this.#release(packet, false);
       if (flow.held.length > 0) this.#drain(flow);
       return;
     }
     if (Math.abs(ahead) > MOST_AHEAD) {
       while (flow.held.length > 0) this.#skip(flow);
       flow.expected = (sequence + 1) & SEQUENCE_MASK;
-      this.#release(packet);
+      this.#release(packet, false);
       return;
     }
     const place = ahead < 0 ? -1 : placeOf(flow, ahead);
     if (place < 0) {
       this.counts.late++;
-      this.#release(packet);
+      this.#release(packet, true);
       return;
     }
     const { held } = flow;
@@ -134,7 +135,7 @@ export class Resequencer {
       flow.expected = (flow.expected + 1) & SEQUENCE_MASK;
       flow.bytes -= packet.length + HELD_COST;
       this.#bytes -= packet.length + HELD_COST;
-      this.#release(packet);
+      this.#release(packet, false);
     }
     if (held.length === 0) this.#waiting.delete(flow);
   }

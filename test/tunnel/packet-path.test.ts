@@ -205,6 +205,26 @@ describe("a tunnel's path", () => {
     expect(to.path.counts).toMatchObject({ incomplete: 3, malformed: 3 });
   });
 
+  test("goes on with a train though a part of an earlier one comes late", async () => {
+    const [from, to] = [end(), end()];
+    const datagrams: Uint8Array[] = [];
+    for (const sequence of [0, 3000]) from.sendTrain(tcpPacket(counting(3000, sequence), { sequence }), 1000);
+    from.send(tcpPacket(counting(5, 6000), { sequence: 6000 }));
+    for (let data = from.carrier.take(1); data !== null; data = from.carrier.take(1)) datagrams.push(data);
+    // Two trains of three parts, and a packet.
+    expect(datagrams.length).toBe(7);
+    const take = (i: number) => to.carrier.datagramSink!(datagrams[i]);
+    for (const i of [0, 2, 3]) take(i);
+    to.path.resequencer.expire(Number.POSITIVE_INFINITY);
+    // The second part of the first train, whose third was dropped for it, amid the second.
+    for (const i of [1, 4, 5, 6]) take(i);
+    await turnEnds();
+    expect(to.path.counts).toMatchObject({ incomplete: 2, malformed: 0 });
+    const bytes = to.trains.reduce((sum, { train, headerBytes }) => sum + train.length - headerBytes, 0);
+    expect(bytes).toBe(datagrams[0].length - 50 + 3000);
+    expect(to.released.length).toBe(1);
+  });
+
   test("reads whatever comes, and never fails", async () => {
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 200 }),
