@@ -1,7 +1,7 @@
 /**
  * The server's sessions: takes links, makes a session for each new one, and finds the session again that a client had over an
- * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over. Those
- * without a link are kept for a bounded time and in a bounded number. One identity has a bounded number of sessions; those that wait
+ * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over, or end it
+ * by opening it anew: its id, which an observer can read, is no secret. Those without a link are kept for a bounded time and in a bounded number. One identity has a bounded number of sessions; those that wait
  * for their client make room for new ones.
  */
 
@@ -96,7 +96,6 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
       else known.takeUp(attachment, nowMs);
       return;
     }
-    known?.end({ cause: "lost", text: "the client opened it anew" });
     const { driver, createSession, onSession, maximumPerIdentity, onRefused } = this.#options;
     const refuse = (code: number, text: string): void => {
       link.close(code, text, nowMs);
@@ -106,11 +105,14 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
       refuse(CLOSE_NO_NEW_SESSIONS, this.closedToNew);
       return;
     }
-    if (!this.#makeRoom(owner)) {
+    // One that is opened anew takes its own place.
+    if (known === undefined && !this.#makeRoom(owner)) {
       const text = `this identity has ${maximumPerIdentity} sessions, the most that the server lets one have`;
       refuse(CLOSE_TOO_MANY_SESSIONS, text);
       return;
     }
+    // Not before: a client that is turned away ends nothing.
+    known?.end({ cause: "lost", text: "the client opened it anew" });
     const holder = new ServerHolder(createSession(), driver, this, { key, owner });
     this.#byName.set(key, holder);
     const own = this.#byIdentity.get(owner);
