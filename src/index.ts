@@ -12,6 +12,7 @@ export type { SessionOptions } from "./api/session-options.ts";
 export type { FallbackStats, SessionStats } from "./api/stats.ts";
 export { Stream } from "./api/stream.ts";
 export * as codec from "./codec/index.ts";
+export type { RefusalCode } from "./endpoint/session-registry.ts";
 export * as gf from "./gf/index.ts";
 export {
   type CredentialSources,

@@ -5,7 +5,7 @@ import type { ClientHolder } from "../endpoint/client-holder.ts";
 import { Host } from "../endpoint/host.ts";
 import type { LinkSecurity } from "../endpoint/link-security.ts";
 import { CLOSE_NORMAL } from "../endpoint/session-holder.ts";
-import { SessionRegistry } from "../endpoint/session-registry.ts";
+import { type RefusalCode, SessionRegistry } from "../endpoint/session-registry.ts";
 import { CarrierListener, CarrierSocket } from "../fallback/index.ts";
 import type { Credentials } from "../tls/index.ts";
 import type { Address } from "../transport/address.ts";
@@ -54,8 +54,8 @@ export interface ListenerOptions extends CommonOptions, SessionOptions {
 export interface ListenerEvents {
   /** A client opened a session. */
   session: [session: Session];
-  /** A client with a certificate was turned away, and why. */
-  refused: [peer: SessionPeer, reason: string];
+  /** A client with a certificate was turned away, and why: in words, and by a code that stays the same. */
+  refused: [peer: SessionPeer, reason: string, code: RefusalCode];
   /** The listener is closed, and so are its sessions. */
   close: [];
 }
@@ -105,8 +105,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     keepMs: keepSessionMs,
     maximumKept: maximumKeptSessions,
     maximumPerIdentity: maximumSessionsPerIdentity,
-    onRefused: (identity, address, words) =>
-      queueMicrotask(() => listener.emit("refused", { identity, address }, words)),
+    onRefused: (identity, address, code, words) =>
+      queueMicrotask(() => listener.emit("refused", { identity, address }, words, code)),
     onSession: (holder) => {
       const session = new Session(holder);
       queueMicrotask(() => listener.onSession(session));

@@ -216,13 +216,13 @@ async function run(options: ServerOptions): Promise<void> {
       else log.warn({ ...fields, audit: "revoked", serialNumber: session.peer.identity.serialNumber }, words);
     });
   });
-  listener.on("refused", ({ identity, address }, reason) => {
+  listener.on("refused", ({ identity, address }, reason, code) => {
     const peer = nameOf(identity);
     const from = formatAddress(address);
     const fields = { audit: "refused", peer, address: from };
     const words = `${peer}: refused from ${from}: ${reason}`;
-    if (reason === STOPPING.message) log.warn({ ...fields, reason: STOPPING.reason }, words);
-    else log.warn({ ...fields, reason: "over-quota" }, `${words} (--max-sessions-per-identity)`);
+    if (code === "over-quota") log.warn({ ...fields, reason: code }, `${words} (--max-sessions-per-identity)`);
+    else log.warn({ ...fields, reason: STOPPING.reason }, words);
   });
   monitor.watchFallback(() => listener.fallbackStats());
   const at = formatAddress(listener.address);

@@ -22,6 +22,18 @@ import {
 import type { SocketDriver } from "./socket-driver.ts";
 import type { LinkAcceptor, LinkSettings } from "./transport-endpoint.ts";
 
+/** Why a client with a certificate is turned away; stable, as the words are not. */
+export type RefusalCode =
+  /** Its identity has as many sessions as it may. */
+  | "over-quota"
+  /** The server takes no new sessions. */
+  | "no-new-sessions";
+
+const CLOSE_CODES: Readonly<Record<RefusalCode, number>> = {
+  "over-quota": CLOSE_TOO_MANY_SESSIONS,
+  "no-new-sessions": CLOSE_NO_NEW_SESSIONS,
+};
+
 export interface SessionRegistryOptions {
   driver: SocketDriver;
   security: LinkSecurity;
@@ -34,8 +46,8 @@ export interface SessionRegistryOptions {
   maximumKept: number;
   /** How many sessions one identity has, those without a link too. */
   maximumPerIdentity: number;
-  /** A client with a certificate was turned away; why, in words. Called from within the endpoint. */
-  onRefused: (identity: PeerIdentity, remote: Address, words: string) => void;
+  /** A client with a certificate was turned away; why, by code and in words. Called from within the endpoint. */
+  onRefused: (identity: PeerIdentity, remote: Address, code: RefusalCode, words: string) => void;
   /** A client opened a session. Called from within the endpoint. */
   onSession: (holder: ServerHolder) => void;
 }
@@ -97,18 +109,17 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
       return;
     }
     const { driver, createSession, onSession, maximumPerIdentity, onRefused } = this.#options;
-    const refuse = (code: number, text: string): void => {
-      link.close(code, text, nowMs);
-      onRefused(identity, link.remote, text);
+    const refuse = (code: RefusalCode, words: string): void => {
+      link.close(CLOSE_CODES[code], words, nowMs);
+      onRefused(identity, link.remote, code, words);
     };
     if (this.closedToNew !== null) {
-      refuse(CLOSE_NO_NEW_SESSIONS, this.closedToNew);
+      refuse("no-new-sessions", this.closedToNew);
       return;
     }
     // One that is opened anew takes its own place.
     if (known === undefined && !this.#makeRoom(owner)) {
-      const text = `this identity has ${maximumPerIdentity} sessions, the most that the server lets one have`;
-      refuse(CLOSE_TOO_MANY_SESSIONS, text);
+      refuse("over-quota", `this identity has ${maximumPerIdentity} sessions, the most that the server lets one have`);
       return;
     }
     // Not before: a client that is turned away ends nothing.

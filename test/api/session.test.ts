@@ -41,14 +41,14 @@ describe("an identity that has as many sessions as it may", () => {
     const to = await listener({ maximumSessionsPerIdentity: 2 });
     to.on("session", () => {});
     const refused: string[] = [];
-    to.on("refused", ({ identity }, reason) => refused.push(`${identity.commonName}: ${reason}`));
+    to.on("refused", ({ identity }, reason, code) => refused.push(`${identity.commonName}: ${code}: ${reason}`));
     const [first] = [await dial(to), await dial(to)];
     const words = "this identity has 2 sessions, the most that the server lets one have";
     await expect(dial(to)).rejects.toMatchObject({
       code: "ERR_BATS_PEER_CLOSED",
       message: expect.stringContaining(words),
     });
-    expect(refused).toEqual([`system:node:edge-1: ${words}`]);
+    expect(refused).toEqual([`system:node:edge-1: over-quota: ${words}`]);
     closeLater(await connect(`127.0.0.1:${to.address.port}`, { credentials: serverCredentials }));
     await first.close();
     await until(() => to.sessions.size === 2);
@@ -70,14 +70,14 @@ describe("an identity that has as many sessions as it may", () => {
 it("a new session is refused by a listener that takes none, in its words; one that is there goes on over another link", async () => {
   const { client, server, relay, listening } = await throughRelay({ idleTimeoutMs: 400, keepAliveMs: 100 });
   const refused: string[] = [];
-  listening.on("refused", ({ identity }, reason) => refused.push(`${identity.commonName}: ${reason}`));
+  listening.on("refused", ({ identity }, reason, code) => refused.push(`${identity.commonName}: ${code}: ${reason}`));
   listening.on("session", () => refused.push("taken"));
   listening.refuseNew("closing time");
   await expect(dial(listening)).rejects.toMatchObject({
     code: "ERR_BATS_PEER_CLOSED",
     message: expect.stringContaining("closing time"),
   });
-  expect(refused).toEqual(["system:node:edge-1: closing time"]);
+  expect(refused).toEqual(["system:node:edge-1: no-new-sessions: closing time"]);
   const gone = once(server, "suspended");
   relay.blocked = true;
   await gone;
