@@ -1,7 +1,7 @@
 /** What runs beside a server or client so that it can be operated: `--metrics`, `--dashboard`, `--trace`, word to systemd. */
-import { readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { openTraceFile } from "../endpoint/trace-file.ts";
 import { Monitor } from "../operate/monitor.ts";
 import { notifySystemd } from "../operate/sd-notify.ts";
 import { type StatusAddress, startStatusServer } from "../operate/status-server.ts";
@@ -65,11 +65,7 @@ export async function startOperations(
   { metrics, dashboard = false, trace, unixMode }: OperationsOptions & Pick<CommonOptions, "unixMode">,
   log: Log,
 ): Promise<Operations> {
-  if (trace !== undefined) {
-    await checkWritable(trace);
-    // The transport reads it when a socket is opened, in whichever program.
-    process.env.BATS_TRACE = trace;
-  }
+  const traceFile = trace === undefined ? null : openTrace(trace);
   const monitor = new Monitor(role, VERSION);
   const server =
     metrics === undefined
@@ -91,14 +87,23 @@ export async function startOperations(
       monitor.listening = false;
       void notifySystemd("STOPPING=1");
     },
-    close: () => server?.close(),
+    close: () => {
+      server?.close();
+      if (traceFile !== null) closeSync(traceFile);
+    },
   };
 }
 
-/** The trace itself could say too late, and to nobody, that it has no file. */
-async function checkWritable(trace: string): Promise<void> {
+/**
+ * Has the transport trace to that file. Opens it, too: the trace itself could say too late, and to nobody, that it has none; and whoever
+ * reads a FIFO reads on while one socket is closed and no other open.
+ */
+function openTrace(trace: string): number {
   try {
-    await (await open(trace, "a")).close();
+    const file = openTraceFile(trace);
+    // The transport reads it when a socket is opened, in whichever program.
+    process.env.BATS_TRACE = trace;
+    return file;
   } catch (error) {
     throw new UserError(EXIT.cannotStart, `--trace: ${(error as Error).message}`);
   }

@@ -10,6 +10,7 @@ import { Session } from "../transport/session/session.ts";
 import { Attachment } from "./attachment.ts";
 import type { RoutedLink } from "./routed-link.ts";
 import type { SocketDriver } from "./socket-driver.ts";
+import { openTraceFile } from "./trace-file.ts";
 
 const DEFAULT_INTERVAL_MS = 100;
 const LEAST_INTERVAL_MS = 10;
@@ -38,16 +39,24 @@ export class Trace {
     const { BATS_TRACE: file, BATS_TRACE_MS: interval } = process.env;
     if (file === undefined || file === "") return null;
     const intervalMs = Math.max(Number(interval) || DEFAULT_INTERVAL_MS, LEAST_INTERVAL_MS);
-    return new Trace(driver, file, intervalMs);
+    try {
+      return new Trace(driver, openTraceFile(file), intervalMs);
+    } catch (error) {
+      process.emitWarning(`there is no trace: ${(error as Error).message}`);
+      return null;
+    }
   }
 
-  constructor(driver: SocketDriver, file: string, intervalMs: number) {
+  /** `file`: a descriptor, which is the trace's from now on. */
+  constructor(driver: SocketDriver, file: number, intervalMs: number) {
     this.#driver = driver;
     this.#lastMs = driver.now();
-    this.#file = createWriteStream(file, { flags: "a" });
-    this.#file.on("error", (error) => {
+    this.#file = createWriteStream("", { fd: file });
+    this.#file.on("error", ({ code, message }: NodeJS.ErrnoException) => {
       this.stop();
-      process.emitWarning(`the trace ends: ${error.message}`);
+      // What Node calls a pipe that stays full.
+      const why = code === "ERR_SYSTEM_ERROR" ? "its reader does not keep up" : message;
+      process.emitWarning(`the trace ends: ${why}`);
     });
     this.#timer = setInterval(() => this.#sample(), intervalMs).unref();
   }

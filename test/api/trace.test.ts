@@ -1,8 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { dial, listener } from "./support.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "bats-trace-"));
@@ -10,7 +12,24 @@ const directory = mkdtempSync(join(tmpdir(), "bats-trace-"));
 afterEach(() => {
   delete process.env.BATS_TRACE;
   delete process.env.BATS_TRACE_MS;
-  rmSync(directory, { recursive: true, force: true });
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+test("a FIFO that nobody reads, or not fast enough, gets no trace, which is said in a warning", async () => {
+  const server = await listener();
+  server.on("session", () => {});
+  const file = join(mkdtempSync(join(directory, "pipe-")), "fifo");
+  execFileSync("mkfifo", [file]);
+  process.env.BATS_TRACE = file;
+  process.env.BATS_TRACE_MS = "10";
+  const unread = once(process, "warning");
+  await dial(server);
+  expect((await unread)[0].message).toMatch(/there is no trace: .*fifo is a FIFO that nobody reads/);
+  const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const full = once(process, "warning");
+  await dial(server);
+  expect((await full)[0].message).toBe("the trace ends: its reader does not keep up");
+  closeSync(reader);
 });
 
 test("BATS_TRACE names a file that gets a line for each link, of what went over it since the line before", async () => {

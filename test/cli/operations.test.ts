@@ -1,8 +1,9 @@
 /** `--metrics`, `--dashboard` and `bats-proxy status` with the built command. */
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Script } from "node:vm";
@@ -21,6 +22,25 @@ afterEach(killCommands);
 
 function start(...args: string[]): Command {
   return startCommand(args);
+}
+
+let fifos = 0;
+
+function makeFifo(): string {
+  const path = join(certificates.folder, `${++fifos}.fifo`);
+  execFileSync("mkfifo", [path]);
+  return path;
+}
+
+/** What there is to read from a descriptor that does not wait. */
+function readNow(descriptor: number): string {
+  const buffer = Buffer.alloc(65_536);
+  try {
+    return buffer.toString("utf8", 0, readSync(descriptor, buffer));
+  } catch (error) {
+    expect((error as NodeJS.ErrnoException).code).toBe("EAGAIN");
+    return "";
+  }
 }
 
 async function startBoth(): Promise<{ server: string; client: string; local: number; stop(): Promise<unknown> }> {
@@ -159,6 +179,30 @@ describe("a running proxy", () => {
     await server.line(/edge-1: connected/);
     await until(() => existsSync(file) && readFileSync(file, "utf8").includes("\n"));
     expect(JSON.parse(readFileSync(file, "utf8").split("\n")[0])).toMatchObject({ overMs: expect.any(Number) });
+  });
+
+  it("writes a trace into a FIFO that is read", async () => {
+    const fifo = makeFifo();
+    const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    const listens = ["--listen", "127.0.0.1:0", "--trace", fifo];
+    const server = start("server", ...listens, ...certificates.of("localhost"));
+    const port = /:(\d+),/.exec(await server.line(/serving on/))![1];
+    const forward = ["-L", "tcp:0=tcp:127.0.0.1:9"];
+    start("client", "--connect", `localhost:${port}`, ...certificates.of("edge-1"), ...forward);
+    let text = "";
+    await until(() => {
+      text += readNow(reader);
+      return text.includes("\n");
+    });
+    expect(JSON.parse(text.split("\n")[0])).toMatchObject({ overMs: expect.any(Number) });
+    closeSync(reader);
+  });
+
+  it("does not wait for somebody to read its trace", async () => {
+    const fifo = makeFifo();
+    const server = start("server", "--listen", "127.0.0.1:0", ...certificates.of("localhost"), "--trace", fifo);
+    expect(await server.exit).toBe(1);
+    expect(server.lines).toEqual([expect.stringMatching(/--trace: .*\.fifo is a FIFO that nobody reads/)]);
   });
 
   it("says what is wrong with its options", async () => {
