@@ -113,6 +113,20 @@ describe("a link", () => {
     expect(p.client.reorderingThreshold).toBeGreaterThan(3);
   });
 
+  test("hears of all that comes through loss and far reordering, and takes little else for lost", () => {
+    const p = createPair({
+      forward: { rateMbps: 400, delayMs: 40, loss: 0.05, jitter: { spreadMs: 30, reorder: true } },
+      backward: { rateMbps: 400, delayMs: 40 },
+      client: { congestion: new FixedWindow(100_000_000, 40_000) },
+    });
+    p.clientUser.budget = 50_000;
+    p.network.run(3000);
+    const arrived = p.serverUser.receivedCount;
+    expect(p.clientUser.outstanding).toBe(0);
+    expect(p.clientUser.acks + p.clientUser.spuriousLosses).toBeGreaterThan(0.99 * arrived);
+    expect(p.clientUser.losses - p.clientUser.spuriousLosses).toBeLessThan(1.01 * (50_000 - arrived) + 500);
+  });
+
   test("keeps probing through an outage at most max(1 RTT, 100 ms) apart, and goes on at once after it", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 21_000 }] } });
     p.clientUser.budget = 1_000_000;

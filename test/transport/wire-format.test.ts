@@ -1,6 +1,7 @@
 // The bytes of the link layer: golden packets, and parsers that take anything.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { Random } from "../../src/simulator/index.ts";
 import { AckTracker, REPORTS } from "../../src/transport/link/ack-tracker.ts";
 import type { LinkKeys } from "../../src/transport/link/aead.ts";
 import { decodeNewId, encodeNewId, encodeRecord, RecordReader } from "../../src/transport/link/control-records.ts";
@@ -251,6 +252,42 @@ describe("the ACK tracker", () => {
         },
       ),
       { numRuns: 300 },
+    );
+  });
+
+  test("names each packet in the next six frames, however many gaps there are and however late it came", () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          seed: fc.nat(),
+          loss: fc.double({ min: 0, max: 0.5, noNaN: true }),
+          lateShare: fc.double({ min: 0, max: 0.2, noNaN: true }),
+          lateBy: fc.integer({ min: 1, max: 2000 }),
+          perFrame: fc.integer({ min: 2, max: 64 }),
+        }),
+        ({ seed, loss, lateShare, lateBy, perFrame }) => {
+          const random = new Random(seed);
+          const arrivals: { n: number; at: number }[] = [];
+          for (let n = 0; n < 4000; n++) {
+            const at = n + (random.next() < lateShare ? lateBy * random.next() : 0);
+            if (random.next() >= loss) arrivals.push({ n, at });
+          }
+          arrivals.sort((a, b) => a.at - b.at);
+          const tracker = new AckTracker();
+          const bytes = new Uint8Array(4000);
+          /** Packets by how many frames may still have to name them. */
+          const due: number[][] = [];
+          for (let i = 0; i < arrivals.length; i += perFrame) {
+            const came = arrivals.slice(i, i + perFrame).map(({ n }) => n);
+            for (const n of came) tracker.add(n, 0, 0);
+            due.unshift(came);
+            due.length = Math.min(due.length, 6);
+            const numbers = named(bytes, tracker.write(bytes, 0, 4000, 0));
+            expect(due.flat().filter((n) => !numbers.has(n))).toEqual([]);
+          }
+        },
+      ),
+      { numRuns: 50 },
     );
   });
 

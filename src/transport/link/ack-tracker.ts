@@ -1,24 +1,25 @@
 /**
  * What came and was not yet told often enough: ranges of packet numbers received in one epoch, and the ACK frames made of
  * them. A sender that hears of a packet only once loses that word with the ACK, so each packet is reported in REPORTS ACK
- * frames, or until an ACK frame that named it was itself acknowledged (RFC 9000, section 13.2.3 and 13.2.4). Not here: when
- * to send an ACK (`ack-policy.ts`), nor which packets are duplicates (`replay-window.ts`).
+ * frames, or until an ACK frame that named it was itself acknowledged (RFC 9000, section 13.2.3 and 13.2.4); where gaps are so
+ * many that frames grow long, in LEAST_REPORTS at least. Not here: when to send an ACK (`ack-policy.ts`), nor which packets are
+ * duplicates (`replay-window.ts`).
  *
  * Hot: parallel arrays, ranges in ascending order, new packets nearly always at the end.
  */
 import { ackDelayField, FRAME_ACK, FRAME_ACK_ECN } from "./frames.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
 
-/** In how many ACK frames each packet is reported unless confirmed before. */
+/** In how many ACK frames each packet is reported unless confirmed before, or MANY_RANGES are newer. */
 export const REPORTS = 16;
 /** Ranges that are held, at the most and to begin with: what came while the host stood still for a while is told at once. */
 const CAPACITY = 1024;
 const FIRST_CAPACITY = 4;
 /**
- * Ranges in one frame, at most, but for those that fewer frames than LEAST_REPORTS have named: what is not named soon, its sender takes
- * for lost, and the first frames that name it may be lost.
+ * A range that so many are newer than is dropped after LEAST_REPORTS, so that frame and sender's work stay small. Not before, however
+ * late its packets came: what is not named soon, its sender takes for lost, and the first frames that name it may be lost.
  */
-const MAX_FRAME_RANGES = 128;
+const MANY_RANGES = 128;
 const LEAST_REPORTS = 6;
 
 export class AckTracker {
@@ -98,7 +99,6 @@ export class AckTracker {
     let more = 0;
     let above = this.#low[index];
     for (index--; index >= 0; index--) {
-      if (more >= MAX_FRAME_RANGES - 1 && this.#reports[index] >= LEAST_REPORTS) break;
       const high = this.#high[index];
       const low = this.#low[index];
       const gap = above - high - 2;
@@ -152,8 +152,9 @@ export class AckTracker {
   #dropReported(): void {
     let kept = 0;
     const newest = this.#count - 1;
+    const old = this.#count - MANY_RANGES;
     for (let i = 0; i < this.#count; i++) {
-      if (i !== newest && this.#reports[i] >= REPORTS) continue;
+      if (i !== newest && this.#reports[i] >= (i < old ? LEAST_REPORTS : REPORTS)) continue;
       if (kept !== i) this.#move(i, kept);
       kept++;
     }
