@@ -16,11 +16,11 @@ const FIRST_PROBE_MS = 20;
 const HANDSHAKE_ANSWER_RTTS = 1.5;
 const HANDSHAKE_REPEAT_RTTS = 0.5;
 /**
- * A timeout counts from the last packet that was sent (RFC 9002, section 6.2), but whoever sends a little all the time must not push it
- * away: it comes so many timeouts after the first packet that waits for an answer at the latest, and each further one after the one before.
+ * A probe timeout counts from the last packet sent (RFC 9002, section 6.2), which whoever sends a little all the time pushes away for ever.
+ * So the first probe leaves within so many timeouts of when the wait for an answer began, and each further one of the probe before.
  */
-const FIRST_AT_LATEST = 2;
-const NEXT_AT_LATEST = 1;
+const FIRST_WITHIN_TIMEOUTS = 2;
+const NEXT_WITHIN_TIMEOUTS = 1;
 /** After this much silence a handshake is in no hurry any more. */
 const HASTE_MS = 3000;
 
@@ -35,8 +35,8 @@ export class ProbeTimer {
   readonly #rtt: RttEstimator;
   readonly #ackFlow = new FlowWatch();
   #lastElicitingMs: number;
-  /** When the first packet left that waits for an answer, or the last probe. */
-  #awaitedMs: number;
+  /** Since when an answer is waited for: the last answer, the last probe, or the first packet when nothing was outstanding. */
+  #awaitingSinceMs: number;
   /** More than pings waits for an answer, or a flow has stopped: a thousand idle links must not flood a server that is away. */
   #urgent = false;
 
@@ -45,18 +45,18 @@ export class ProbeTimer {
     this.#loss = loss;
     this.#rtt = rtt;
     this.#lastElicitingMs = core.nowMs;
-    this.#awaitedMs = core.nowMs;
+    this.#awaitingSinceMs = core.nowMs;
   }
 
   /** A packet that asks for an ACK left, with something to deliver or not, when so many others were `outstanding`. */
   onSent(epoch: Epoch, delivers: boolean, outstanding: number, nowMs: number): void {
     this.#urgent = delivers || (this.#urgent && (outstanding > 0 || this.unanswered > 0));
     if (outstanding === 0) {
-      this.#awaitedMs = nowMs;
+      this.#awaitingSinceMs = nowMs;
       // When all is answered ACKs stop, and nothing is wrong.
       this.#ackFlow.reset();
     }
-    // Before the handshake is over, bytes that are sent along ask for nothing that its packets do not.
+    // Before the handshake is over, bytes that are sent along must not push its probes away.
     if (epoch === EPOCH_HANDSHAKE || outstanding === 0 || this.#core.confirmed) this.#lastElicitingMs = nowMs;
   }
 
@@ -77,7 +77,7 @@ export class ProbeTimer {
   /** What was asked before does not count any more. */
   restart(nowMs: number): void {
     this.unanswered = 0;
-    this.#awaitedMs = nowMs;
+    this.#awaitingSinceMs = nowMs;
   }
 
   /** When a probe is due: when something is `outstanding`, or the client must keep the handshake going. */
@@ -87,13 +87,15 @@ export class ProbeTimer {
     if (outstanding === 0 && !(isClient && !confirmed)) return Number.POSITIVE_INFINITY;
     // ACKs that stop say sooner than any packet's age that something is wrong: a window that they clock sends nothing more.
     const silentMs = this.#ackFlow.silentMs(this.#rtt.estimateMs);
+    // What losses by time are about to settle needs no probe (RFC 9002, section 6.2.1).
     if (this.#loss.lossMs !== Number.POSITIVE_INFINITY && this.unanswered === 0) return silentMs;
     const silence = nowMs - idle.waitingSinceMs;
     const intervalMs = confirmed
       ? this.#loss.probeIntervalMs(this.unanswered, silence, this.#urgent, peerAckDelayMs)
       : this.#handshakeIntervalMs(silence);
-    const atLatest = (this.unanswered === 0 ? FIRST_AT_LATEST : NEXT_AT_LATEST) * this.#loss.timeoutMs(peerAckDelayMs);
-    return Math.min(this.#lastElicitingMs + intervalMs, this.#awaitedMs + Math.max(intervalMs, atLatest), silentMs);
+    const timeouts = this.unanswered === 0 ? FIRST_WITHIN_TIMEOUTS : NEXT_WITHIN_TIMEOUTS;
+    const withinMs = Math.max(intervalMs, timeouts * this.#loss.timeoutMs(peerAckDelayMs));
+    return Math.min(this.#lastElicitingMs + intervalMs, this.#awaitingSinceMs + withinMs, silentMs);
   }
 
   /**
@@ -119,7 +121,7 @@ export class ProbeTimer {
     this.#ackFlow.reset();
     core.stats.probes++;
     this.#lastElicitingMs = nowMs;
-    this.#awaitedMs = nowMs;
+    this.#awaitingSinceMs = nowMs;
     if (!core.confirmed) {
       // In both epochs: a client cannot know which of them the server is in.
       core.handshakeSpace!.sender.probe(HANDSHAKE_PROBES);
