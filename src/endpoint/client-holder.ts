@@ -126,7 +126,7 @@ export class ClientHolder extends SessionHolder {
 
   override progressed(attachment: Attachment, nowMs: number): void {
     const { link } = attachment.routed;
-    // A server that is about to say that the session is unknown confirms the link before.
+    // A token comes with the session only; a link may also be one to a server that does not know it.
     if (attachment === this.#attempt && link.receivedToken !== null && link.closeReason === null) {
       this.#take(attachment, nowMs);
     }

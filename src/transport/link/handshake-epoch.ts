@@ -91,7 +91,7 @@ export class HandshakeEpoch {
     if (keys === null) return false;
     this.#keys.establish(keys);
     core.state = "established";
-    // First: a server's user may refuse the peer, and nothing but that may tell it that there are keys.
+    // First: if a server's user refuses the peer, CLOSE leaves in the data epoch, and nothing before it that would let the peer in.
     if (!core.isClient) this.confirm(nowMs);
     core.user.established(core.peer, nowMs);
     if (core.isClient || core.closing !== null) return true;
