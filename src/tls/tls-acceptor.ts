@@ -23,7 +23,7 @@ export interface AcceptedListener {
   onRefused(error: Error): void;
 }
 
-/** A server for one stream, which has all of the one that it is made of, and knows who waits for the stream. */
+/** The server as one stream sees it: inherits all from the acceptor's, and knows who waits for that stream. */
 interface StreamServer extends Server {
   listener?: AcceptedListener;
 }
@@ -69,8 +69,8 @@ export class TlsAcceptor {
 
   accept(stream: Duplex, listener: AcceptedListener): void {
     if (Date.now() - this.#ticketsFromMs > TICKET_KEY_MS) this.#renewTicketKeys();
-    // Events name a socket that nobody has seen before: whose it is, the server tells at which they happen. (An AsyncLocalStorage
-    // would tell it, too, but has Node track every callback and promise of the process from then on.)
+    // Events bring a socket that nobody has seen before; whose it is, their `this` tells, which is the server that got the stream. (An
+    // AsyncLocalStorage would tell it, too, but has Node track every callback and promise of the process from then on.)
     const server: StreamServer = Object.create(this.#server);
     server.listener = listener;
     server.emit("connection", stream);
