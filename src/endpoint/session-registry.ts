@@ -74,10 +74,6 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     example.destroy();
   }
 
-  get sessionCount(): number {
-    return this.#byName.size;
-  }
-
   accept(): { settings: LinkSettings; observer: LinkObserver } {
     const { driver, security, settings } = this.#options;
     const attachment = new Attachment(this);
@@ -103,6 +99,8 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     const owner = identityKey(identity);
     const key = `${Buffer.from(name.sessionId).toString("hex")} ${owner}`;
     const known = this.#byName.get(key);
+    // An id of zeros: it is not meant to be found again.
+    const named = name.sessionId.some((byte) => byte !== 0);
     if (name.resumed) {
       if (known === undefined) link.close(UNKNOWN.code, UNKNOWN.text, nowMs);
       else known.takeUp(attachment, nowMs);
@@ -125,7 +123,7 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     // Not before: a client that is turned away ends nothing.
     known?.end({ cause: "lost", text: "the client opened it anew" });
     const holder = new ServerHolder(createSession(), driver, this, { key, owner });
-    this.#byName.set(key, holder);
+    if (named) this.#byName.set(key, holder);
     const own = this.#byIdentity.get(owner);
     if (own === undefined) this.#byIdentity.set(owner, new Set([holder]));
     else own.add(holder);

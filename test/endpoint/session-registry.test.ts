@@ -63,6 +63,14 @@ describe("a session that its client opens anew", () => {
     expect(to.sessions.size).toBe(1);
   });
 
+  it("is none of those without an id, which are not meant to be found again", async () => {
+    const to = await listener();
+    const sessions = sessionsOf(to);
+    await open(to, new Uint8Array(16));
+    await open(to, new Uint8Array(16));
+    expect(sessions.map(({ closed }) => closed)).toEqual([false, false]);
+  });
+
   it("is none of those of other identities, who may use the same id", async () => {
     const to = await listener();
     const sessions = sessionsOf(to);
