@@ -107,7 +107,7 @@ export class Coalescer {
   }
 
   /**
-   * Takes a train, which is copied and passes as it is after what is being put together. Bytes of its headers; 0: it is none, and nothing was
+   * Takes a train, which is copied and passes as it is after what is being put together of its flow. Bytes of its headers; 0: it is none, and nothing was
    * done.
    */
   addTrain(train: Uint8Array, segmentBytes: number): number {
@@ -115,13 +115,16 @@ export class Coalescer {
     if (train.length > LARGEST_PACKET || !ip.parse(train) || ip.totalBytes !== train.length) return 0;
     const headerBytes = trainHeader(train, ip, segmentBytes);
     if (headerBytes === 0) return 0;
-    this.flush();
     const at = this.#passAt;
-    this.#bytes.set(train, at + VIRTIO_HEADER_BYTES);
+    const packet = at + VIRTIO_HEADER_BYTES;
+    this.#bytes.set(train, packet);
+    this.#hash = this.#hashFlow(packet, packet + ip.transportAt);
+    const slot = this.#find(packet, packet + ip.transportAt);
+    if (slot !== null) this.#finish(slot);
     this.#leaveToKernel(at, train.length, ip.version, ip.headerBytes, headerBytes, segmentBytes);
     // A segment alone has a checksum to be completed, and nothing to be cut.
     if (train.length - headerBytes <= segmentBytes) this.#bytes[at + GSO_TYPE] = GSO_NONE;
-    this.#emit(at, at + VIRTIO_HEADER_BYTES + train.length);
+    this.#emit(at, packet + train.length);
     return headerBytes;
   }
 

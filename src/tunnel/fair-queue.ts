@@ -47,8 +47,9 @@ export class QueuedPacket {
   /** Of a train: data of each segment, and bytes of the headers before them. 0: it is a packet. */
   segmentBytes = 0;
   headerBytes = 0;
-  /** Data of a train that have left, or were dropped, so far; whether any have left. */
+  /** Data of a train that have left, or were dropped, so far. */
   gone = 0;
+  /** What leaves next follows what left before: the other end has the headers. */
   begun = false;
   next: QueuedPacket | null = null;
   #view: Uint8Array;
@@ -225,8 +226,8 @@ export class FairQueue {
   }
 
   /**
-   * `bytes` of the data of the train that `peek` returned have left. The rest waits for the flow's next turn when this one is over, before
-   * all else of the flow.
+   * `bytes` of the data of the train that `peek` returned have left. The rest waits, before all else of its flow, when this one's turn is over
+   * or another flow goes first.
    */
   shiftPart(bytes: number): void {
     const train = this.#staged!;
@@ -235,7 +236,7 @@ export class FairQueue {
     train.begun = true;
     train.gone += bytes;
     if (train.left === train.headerBytes) this.shift();
-    else if (this.#deficits[flow] <= 0) {
+    else if (this.#deficits[flow] <= 0 || (this.#new.head !== NONE && this.#new.head !== flow)) {
       this.#staged = null;
       train.next = this.#heads[flow];
       this.#heads[flow] = train;
@@ -335,8 +336,6 @@ export class FairQueue {
   /** RFC 8289, section 5.5. */
   #codel(flow: number, nowMs: number): QueuedPacket | null {
     let packet = this.#fresh(flow, nowMs);
-    // What has begun to leave goes on.
-    if (packet?.begun === true) return packet;
     let tooLong = this.#tooLong(flow, packet, nowMs);
     if (packet === null) {
       this.#dropping[flow] = 0;
@@ -371,6 +370,8 @@ export class FairQueue {
   #dropFirst(packet: QueuedPacket, nowMs: number): QueuedPacket | null {
     if (packet.packets > 1) {
       packet.gone += packet.segmentBytes;
+      // What is left is a train of its own.
+      packet.begun = false;
       return packet;
     }
     this.#pool.give(packet);
@@ -384,8 +385,11 @@ export class FairQueue {
   /** Marks a packet instead of dropping it, where that is understood. */
   #mark(packet: QueuedPacket): boolean {
     const marked = markCongestion(packet.bytes);
-    if (marked) this.counts.marked++;
-    else this.counts.early++;
+    if (marked) {
+      this.counts.marked++;
+      // A train's headers are the mark.
+      packet.begun = false;
+    } else this.counts.early++;
     return marked;
   }
 
@@ -400,8 +404,9 @@ export class FairQueue {
     let largest = 0;
     for (let flow = 1; flow < FLOWS; flow++) if (costs[flow] > costs[largest]) largest = flow;
     const half = costs[largest] / 2;
-    for (let i = 0; i < DROP_BATCH && costs[largest] > half; i++) {
+    for (let dropped = 0; dropped < DROP_BATCH && costs[largest] > half; ) {
       const packet = this.#pop(largest)!;
+      dropped += packet.packets;
       this.counts.overflowed += packet.packets;
       this.#pool.give(packet);
     }

@@ -247,11 +247,10 @@ export class PacketPath implements DatagramFeed {
       for (let i = 0; i < headerBytes; i++) target[packetAt + i] = bytes[i];
       writeLength(target, packetAt, end);
       if (gone > 0) skipSegments(target, packetAt, gone, segmentBytes);
-      const { counts } = this;
-      const segments = segmentsOf(left, segmentBytes);
-      counts.sentPackets += segments;
-      counts.sentBytes += left + segments * headerBytes;
     }
+    const segments = segmentsOf(gone + data, segmentBytes) - segmentsOf(gone, segmentBytes);
+    this.counts.sentPackets += segments;
+    this.counts.sentBytes += data + segments * headerBytes;
     target.set(bytes.subarray(headerBytes + gone, headerBytes + gone + data), dataAt);
     this.queue.shiftPart(data);
   }

@@ -1,7 +1,8 @@
 /**
  * Trains of TCP segments as their parts come, put together again for as long as a turn of the event loop lasts: who waits for what is there
- * does not wait for the rest. What is released is a train of its own, with right lengths; TCP's checksum is left to whoever takes it. Knows
- * nothing of order: parts of a flow must come as they were sent, one missing ends the train.
+ * does not wait for the rest. What is released is a train of its own, with right lengths, and of whole segments, so that no more of them come
+ * out than went in; TCP's checksum is left to whoever takes it. Knows nothing of order: parts of a flow must come as they were sent, one
+ * missing ends the train.
  *
  * Hot: once a packet of the path.
  */
@@ -14,6 +15,8 @@ import { MOST_TRAIN_HEADER, segmentsOf, trainHeader } from "../tun/tcp-train.ts"
 const LARGEST_PACKET = 65_535;
 /** Trains that are put together at a time; one more, and what has waited longest is released. */
 const SLOTS = 8;
+/** A part of a segment waits for the rest of it, if that is no more. */
+const MOST_WAITING = 2048;
 
 /** Gets a train, lent, whose headers have `headerBytes`; it may be written to. */
 export type ReleaseTrain = (train: Uint8Array, headerBytes: number, segmentBytes: number) => void;
@@ -34,6 +37,9 @@ export class IncomingTrain {
   tcpSequence = 0;
   identification = 0;
   slot: Slot | null = null;
+  /** Of a segment of which not all has come. */
+  readonly waiting = new Uint8Array(MOST_WAITING);
+  waitingBytes = 0;
 
   constructor(release: ReleaseTrain) {
     this.release = release;
@@ -64,15 +70,16 @@ export class TrainAssembler {
     const sequenceAt = ip.headerBytes + TCP_SEQUENCE;
     train.tcpSequence = readUint32(packet, sequenceAt);
     train.identification = (packet[4] << 8) | packet[5];
+    train.waitingBytes = 0;
     return this.add(train, packet, headerBytes);
   }
 
   /** Adds what `bytes` hold from `from` on to a train's data. False: that is more than a packet can hold. */
   add(train: IncomingTrain, bytes: Uint8Array, from: number): boolean {
-    if (train.headerBytes + bytes.length - from > LARGEST_PACKET) return false;
+    if (train.headerBytes + train.waitingBytes + bytes.length - from > LARGEST_PACKET) return false;
     let slot = train.slot;
     if (slot !== null && slot.length + bytes.length - from > LARGEST_PACKET) {
-      this.#release(slot, false);
+      this.#releaseWhole(slot);
       slot = null;
     }
     slot ??= this.#open(train);
@@ -84,12 +91,16 @@ export class TrainAssembler {
   /** Nothing follows: `ends` if it is whole. */
   end(train: IncomingTrain, ends: boolean): void {
     if (train.slot !== null) this.#release(train.slot, ends);
+    else if (train.waitingBytes > 0) this.#release(this.#open(train), ends);
   }
 
   #open(train: IncomingTrain): Slot {
     const slot = this.#free();
     for (let i = 0; i < train.headerBytes; i++) slot.bytes[i] = train.header[i];
-    slot.length = train.headerBytes;
+    const { headerBytes, waitingBytes } = train;
+    for (let i = 0; i < waitingBytes; i++) slot.bytes[headerBytes + i] = train.waiting[i];
+    slot.length = headerBytes + waitingBytes;
+    train.waitingBytes = 0;
     slot.train = train;
     train.slot = slot;
     if (!this.#flushing) {
@@ -107,14 +118,33 @@ export class TrainAssembler {
       return slots[slots.length - 1];
     }
     this.#oldest = (this.#oldest + 1) % SLOTS;
-    this.#release(slots[this.#oldest], false);
+    this.#releaseWhole(slots[this.#oldest]);
     return slots[this.#oldest];
   }
 
   readonly #flush = (): void => {
     this.#flushing = false;
-    for (const slot of this.#slots) if (slot.train !== null) this.#release(slot, false);
+    for (const slot of this.#slots) if (slot.train !== null) this.#releaseWhole(slot);
   };
+
+  /** Releases the whole segments in a slot; the rest waits. */
+  #releaseWhole(slot: Slot): void {
+    const train = slot.train!;
+    const { headerBytes, segmentBytes } = train;
+    const rest = (slot.length - headerBytes) % segmentBytes;
+    if (rest === 0 || segmentBytes > MOST_WAITING) {
+      this.#release(slot, false);
+      return;
+    }
+    slot.length -= rest;
+    for (let i = 0; i < rest; i++) train.waiting[i] = slot.bytes[slot.length + i];
+    train.waitingBytes = rest;
+    if (slot.length > headerBytes) this.#release(slot, false);
+    else {
+      slot.train = null;
+      train.slot = null;
+    }
+  }
 
   /** Releases what a slot holds; `last`: it has the end of the train. */
   #release(slot: Slot, last: boolean): void {

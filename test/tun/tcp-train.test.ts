@@ -78,11 +78,12 @@ describe("a train of TCP segments", () => {
     );
   });
 
-  test("does not overtake what is being put together", () => {
+  test("does not overtake what is being put together of its flow, and leaves the rest to that", () => {
     const bytes = new Uint8Array(COALESCER_BYTES);
     const emitted: Uint8Array[] = [];
     const coalescer = new Coalescer(bytes, (start, end) => emitted.push(bytes.slice(start + 10, end)));
     const [first, train] = [tcpPacket(counting(1000)), tcpPacket(counting(3000, 1000), { sequence: 1000 })];
+    coalescer.add(tcpPacket(counting(77), { sourcePort: 9 }));
     coalescer.add(first);
     expect(emitted).toEqual([]);
     coalescer.addTrain(train, 1000);
