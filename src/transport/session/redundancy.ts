@@ -21,12 +21,13 @@ import type { SendBatch } from "./send-batch.ts";
 import { SessionRangeError } from "./session-error.ts";
 
 /**
- * What it is worth that a batch is not another round of repair late, which delays all that come after it: packets, where round trips are
- * long; less in proportion where not, and more where more symbols than usual come in one.
+ * What it is worth that a batch is not another round of repair late: packets, where round trips are long; less in proportion where not.
+ * All symbols that come in a round trip are late then, by up to a round trip: it is worth as many times more as there are more than this
+ * many, and as the round trip is longer than a long one.
  */
 const ROUND_WORTH = 30;
 const LONG_RTT_MS = 180;
-const MANY_SYMBOLS = 2000;
+const MANY_SYMBOLS = 1000;
 const MOST_TIMES_MORE = 100;
 /** The same worth for a batch of datagrams that had a round already: the next may be its last. */
 const LAST_ROUND_WORTH = 200;
@@ -245,9 +246,11 @@ export class Redundancy {
   #failureCost(round: number, unreliable: boolean): number {
     const { loss, rttMs } = this.path;
     const long = Math.min(rttMs / LONG_RTT_MS, 1);
-    const many = (loss * loss * rttMs) / this.#symbolMs >= MANY_TWICE_LOST;
-    const timesMore = Math.min(Math.max(rttMs / this.#symbolMs / MANY_SYMBOLS, 1), MOST_TIMES_MORE);
-    const worth = ROUND_WORTH * long * timesMore;
+    const symbols = rttMs / this.#symbolMs;
+    const many = loss * loss * symbols >= MANY_TWICE_LOST;
+    // So many symbols wait, times how long.
+    const delay = (symbols / MANY_SYMBOLS) * (rttMs / LONG_RTT_MS);
+    const worth = ROUND_WORTH * Math.min(Math.max(delay, long), MOST_TIMES_MORE);
     const later = many ? LATER_SHARE * worth : worth;
     if (round > 0) return unreliable ? LAST_ROUND_WORTH * long : later;
     // The next round is mostly for one symbol.
