@@ -131,17 +131,11 @@ export class NativeSend {
     if (destination === null) throw new Error("a transmit without a destination");
     const { view, bytes, address } = this.#memory;
     if (destination !== this.#destination) {
-      let name = this.#names.get(destination);
-      if (name === undefined) {
-        try {
-          name = encodeSockaddr(destination, this.#family);
-        } catch (error) {
-          if (!(error instanceof WrongFamilyError)) throw error;
-          const datagrams = segmentBytes === 0 ? 1 : Math.ceil(length / segmentBytes);
-          countError(this.#counters.sendErrors, "EAFNOSUPPORT", datagrams);
-          return false;
-        }
-        this.#names.set(destination, name);
+      const name = this.#nameOf(destination);
+      if (name === null) {
+        const datagrams = segmentBytes === 0 ? 1 : Math.ceil(length / segmentBytes);
+        countError(this.#counters.sendErrors, "EAFNOSUPPORT", datagrams);
+        return false;
       }
       bytes.set(name, NAME);
       for (let i = 0; i < MESSAGES; i++) view.setUint32(HEADERS + i * MMSGHDR_BYTES + MSG_NAMELEN, name.length, true);
@@ -168,6 +162,21 @@ export class NativeSend {
     return true;
   }
 
+  /** An address as the kernel has it; null where the socket's family has none such. */
+  #nameOf(address: Address): Uint8Array | null {
+    let name = this.#names.get(address);
+    if (name === undefined) {
+      try {
+        name = encodeSockaddr(address, this.#family);
+      } catch (error) {
+        if (error instanceof WrongFamilyError) return null;
+        throw error;
+      }
+      this.#names.set(address, name);
+    }
+    return name;
+  }
+
   #control(at: number, level: number, type: number, dataBytes: number): number {
     const { view } = this.#memory;
     view.setBigUint64(at, BigInt(CMSG_DATA + dataBytes), true);
@@ -179,13 +188,8 @@ export class NativeSend {
   #pin(at: number, source: Address): number {
     const { view, bytes } = this.#memory;
     const data = at + CMSG_DATA;
-    let name: Uint8Array;
-    try {
-      name = encodeSockaddr(source, this.#family);
-    } catch (error) {
-      if (error instanceof WrongFamilyError) return at;
-      throw error;
-    }
+    const name = this.#nameOf(source);
+    if (name === null) return at;
     if (this.#family === AF_INET6) {
       const next = this.#control(at, SOL_IPV6, IPV6_PKTINFO, 20);
       bytes.set(name.subarray(8, 24), data);
