@@ -1,8 +1,8 @@
 /**
  * The server's sessions: takes links, makes a session for each new one, and finds the session again that a client had over an
  * earlier link. A session belongs to the identity in the certificate that it was opened with; nobody else can take it over, or end it
- * by opening it anew: its id, which an observer can read, is no secret. Those without a link are kept for a bounded time and in a bounded number. One identity has a bounded number of sessions; those that wait
- * for their client make room for new ones.
+ * by opening it anew: its id, which an observer can read, is no secret. Those without a link are kept for a bounded time and in a bounded
+ * number. One identity has a bounded number of sessions; those that wait for their client make room for new ones.
  */
 
 import type { AddressTokens, PeerIdentity } from "../tls/index.ts";

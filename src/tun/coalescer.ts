@@ -6,7 +6,7 @@
  */
 import { type ByteWork, scalarWork } from "./byte-work.ts";
 import { addBytes, addPseudoHeader, fold, writeIpv4Checksum } from "./checksum.ts";
-import { IpPacket, PROTOCOL_TCP } from "./ip-packet.ts";
+import { IpPacket, LARGEST_PACKET, PROTOCOL_TCP } from "./ip-packet.ts";
 import {
   ACK,
   PSH,
@@ -23,7 +23,6 @@ import { GSO_NONE, GSO_TYPE, VIRTIO_HEADER_BYTES, writePlainHeader, writeTrainHe
 
 /** Flows that can be put together at a time. */
 const SLOTS = 8;
-const LARGEST_PACKET = 65_535;
 const SLOT_BYTES = VIRTIO_HEADER_BYTES + LARGEST_PACKET + 3;
 
 /** Memory that a coalescer needs: one slot a flow, and one for what passes as it is. */
@@ -107,8 +106,8 @@ export class Coalescer {
   }
 
   /**
-   * Takes a train, which is copied and passes as it is after what is being put together of its flow. Bytes of its headers; 0: it is none, and nothing was
-   * done.
+   * Takes a train, which is copied and passes as it is after what is being put together of its flow. Bytes of its headers; 0: it is none,
+   * and nothing was done.
    */
   addTrain(train: Uint8Array, segmentBytes: number): number {
     const ip = this.#packet;

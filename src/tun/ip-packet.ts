@@ -2,6 +2,9 @@
  * What an IP packet says of itself, for whoever has to route, segment or classify it: IPv4 (RFC 791) or IPv6 (RFC 8200) with
  * its extension headers, as far as the first transport header. Not a validator of what the transport says.
  */
+/** Bytes of the longest packet that this project handles: what IPv4 can state (jumbograms of IPv6 are none). */
+export const LARGEST_PACKET = 65_535;
+
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;

@@ -7,7 +7,7 @@ import { FdWatcher } from "../native/fd-watcher.ts";
 import { errnoName, type Libc, NativeMemory } from "../native/libc.ts";
 import { workMemory } from "./byte-work.ts";
 import { COALESCER_BYTES, Coalescer } from "./coalescer.ts";
-import { IpPacket } from "./ip-packet.ts";
+import { IpPacket, LARGEST_PACKET } from "./ip-packet.ts";
 import { parseNetwork } from "./network.ts";
 import { Segmenter } from "./segmenter.ts";
 import { segmentsOf } from "./tcp-train.ts";
@@ -16,7 +16,6 @@ import type { TunConfiguration } from "./tun-configuration.ts";
 import { checkMtu, emptyTunCounters, type TunDevice, TunError, type TunOffloads } from "./tun-device.ts";
 import { VIRTIO_HEADER_BYTES } from "./virtio-header.ts";
 
-const LARGEST_PACKET = 65_535;
 /** Reads and packets after which a turn ends, so that a flood does not starve timers and sockets. */
 const READS_A_TURN = 64;
 const PACKETS_A_TURN = 256;

@@ -2,8 +2,7 @@
  * Trains: TCP segments of one connection that follow one another, in one piece. It has their headers once and up to 64 KiB of data; each segment
  * has `segmentBytes` of these, the last one what is left. What Linux calls a GSO packet, and makes and takes where it would be cut anyway.
  */
-import type { IpPacket } from "./ip-packet.ts";
-import { PROTOCOL_TCP } from "./ip-packet.ts";
+import { type IpPacket, PROTOCOL_TCP } from "./ip-packet.ts";
 import { ACK, ECE, FIN, PSH, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } from "./tcp.ts";
 
 /** The longest headers of a train: IPv4 with options, and TCP with options. */

@@ -1,11 +1,9 @@
 /** Cuts trains into packets with their checksums, in memory of its own: where neither a kernel nor a device does it. */
 import { workMemory } from "./byte-work.ts";
-import { IpPacket } from "./ip-packet.ts";
+import { IpPacket, LARGEST_PACKET } from "./ip-packet.ts";
 import { Segmenter } from "./segmenter.ts";
 import { trainHeader } from "./tcp-train.ts";
 import { VIRTIO_HEADER_BYTES, writeTrainHeader } from "./virtio-header.ts";
-
-const LARGEST_PACKET = 65_535;
 
 export class TrainCutter {
   readonly #bytes: Uint8Array;

@@ -1,7 +1,8 @@
 /**
  * Packets, and trains of TCP segments (tun/tcp-train.ts), that wait for a path, in turn between flows: FQ-CoDel (RFC 8290), which is deficit
  * round robin over flows in which those that send little go first, and in each flow CoDel (RFC 8289), which tells a sender early that its
- * queue does not drain. A train leaves in parts, as long as they fit. When memory runs out the flow that holds most of it loses. Without clock. A hot path: nothing is made for a packet but what is used again.
+ * queue does not drain. A train leaves in parts, as long as they fit. When memory runs out the flow that holds most of it loses. Without
+ * clock. A hot path: nothing is made for a packet but what is used again.
  */
 import { segmentsOf } from "../tun/tcp-train.ts";
 import { markCongestion } from "./packet-edits.ts";

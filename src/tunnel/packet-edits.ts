@@ -1,14 +1,18 @@
 /**
  * What a tunnel changes in packets that pass: the segment size of TCP's SYN (RFC 9293, section 3.7.1) so that segments fit, congestion
- * marks (RFC 3168), and the hop limit. Checksums follow by the difference (RFC 1624).
+ * marks (RFC 3168), and the hop limit. Checksums follow by the difference (RFC 1624), but for what it changes in the headers of a part of
+ * a train: there they mean nothing.
  */
 import { type IpPacket, PROTOCOL_TCP } from "../tun/ip-packet.ts";
-import { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } from "../tun/tcp.ts";
+import { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQUENCE } from "../tun/tcp.ts";
+import { segmentsOf } from "../tun/tcp-train.ts";
 
 const SYN = 0x02;
 const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_MSS = 2;
+
+const IPV6_HEADER_BYTES = 40;
 
 const ECN_MASK = 0b11;
 const ECN_CE = 0b11;
@@ -63,6 +67,32 @@ export function decrementHopLimit(packet: Uint8Array, ip: IpPacket): boolean {
   if (ip.version === 6) packet[7]--;
   else replaceWord(packet, 8, ((packet[8] - 1) << 8) | packet[9], 10);
   return true;
+}
+
+/** Has the headers at `at` say that `dataBytes` and the segments that they made are not there. */
+export function skipSegments(bytes: Uint8Array, at: number, dataBytes: number, segmentBytes: number): void {
+  const ipv4 = bytes[at] >>> 4 === 4;
+  if (ipv4) addTo(bytes, at + 4, 2, segmentsOf(dataBytes, segmentBytes));
+  addTo(bytes, at + (ipv4 ? 4 * (bytes[at] & 15) : IPV6_HEADER_BYTES) + TCP_SEQUENCE, 4, dataBytes);
+}
+
+/** Adds to a number of some bytes, which wraps. */
+function addTo(bytes: Uint8Array, at: number, length: number, more: number): void {
+  let carry = more;
+  for (let i = at + length - 1; i >= at; i--) {
+    carry += bytes[i];
+    bytes[i] = carry;
+    carry = Math.floor(carry / 256);
+  }
+}
+
+/** Writes the length of the IP packet from `at` to `end`. */
+export function writeLength(bytes: Uint8Array, at: number, end: number): void {
+  const ipv4 = bytes[at] >>> 4 === 4;
+  const length = ipv4 ? end - at : end - at - IPV6_HEADER_BYTES;
+  const field = ipv4 ? at + 2 : at + 4;
+  bytes[field] = length >>> 8;
+  bytes[field + 1] = length;
 }
 
 /** Puts 16 bits at `at`, aligned to the checksum's words from its start on, and mends the checksum at `checksumAt`. */

@@ -9,10 +9,10 @@ import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
 import { Views } from "../transport/session/views.ts";
 import { IpPacket } from "../tun/ip-packet.ts";
-import { TCP_SEQUENCE } from "../tun/tcp.ts";
 import { segmentsOf } from "../tun/tcp-train.ts";
 import { FairQueue, FLOWS, type PacketPool, type QueuedPacket } from "./fair-queue.ts";
 import { hashFlow, isOrdered } from "./flow-key.ts";
+import { skipSegments, writeLength } from "./packet-edits.ts";
 import { Resequencer } from "./resequencer.ts";
 import { SecondSends, SeenNumbers } from "./second-sends.ts";
 import { IncomingTrain, type TrainAssembler } from "./train-assembler.ts";
@@ -51,7 +51,6 @@ const LEAST_LIFE_MS = 100;
 const LARGEST_TWICE = 512;
 /** A part of a train has so much data at least, or all that is left: what has less room waits for the next packet. */
 const LEAST_PART = 256;
-const IPV6_HEADER_BYTES = 40;
 /** Before the round-trip time is known. */
 const ASSUMED_RTT_MS = 200;
 
@@ -405,30 +404,4 @@ export class PacketPath implements DatagramFeed {
     }, delayMs);
     this.#timer.unref();
   }
-}
-
-/** Has the headers at `at` say that `dataBytes` and the segments that they made are not there. */
-function skipSegments(bytes: Uint8Array, at: number, dataBytes: number, segmentBytes: number): void {
-  const ipv4 = bytes[at] >>> 4 === 4;
-  if (ipv4) addTo(bytes, at + 4, 2, segmentsOf(dataBytes, segmentBytes));
-  addTo(bytes, at + (ipv4 ? 4 * (bytes[at] & 15) : IPV6_HEADER_BYTES) + TCP_SEQUENCE, 4, dataBytes);
-}
-
-/** Adds to a number of some bytes, which wraps. */
-function addTo(bytes: Uint8Array, at: number, length: number, more: number): void {
-  let carry = more;
-  for (let i = at + length - 1; i >= at; i--) {
-    carry += bytes[i];
-    bytes[i] = carry;
-    carry = Math.floor(carry / 256);
-  }
-}
-
-/** Writes the length of the IP packet from `at` to `end`. */
-function writeLength(bytes: Uint8Array, at: number, end: number): void {
-  const ipv4 = bytes[at] >>> 4 === 4;
-  const length = ipv4 ? end - at : end - at - IPV6_HEADER_BYTES;
-  const field = ipv4 ? at + 2 : at + 4;
-  bytes[field] = length >>> 8;
-  bytes[field + 1] = length;
 }

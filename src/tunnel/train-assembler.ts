@@ -8,11 +8,11 @@
  */
 import { Views } from "../transport/session/views.ts";
 import { writeIpv4Checksum } from "../tun/checksum.ts";
-import type { IpPacket } from "../tun/ip-packet.ts";
+import { type IpPacket, LARGEST_PACKET } from "../tun/ip-packet.ts";
 import { FIN, PSH, TCP_FLAGS, TCP_SEQUENCE } from "../tun/tcp.ts";
 import { MOST_TRAIN_HEADER, segmentsOf, trainHeader } from "../tun/tcp-train.ts";
+import { writeLength } from "./packet-edits.ts";
 
-const LARGEST_PACKET = 65_535;
 /** Trains that are put together at a time; one more, and what has waited longest is released. */
 const SLOTS = 8;
 /** A part of a segment waits for the rest of it, if that is no more. */
@@ -153,12 +153,10 @@ export class TrainAssembler {
     const { headerBytes, ipHeaderBytes, segmentBytes } = train;
     slot.train = null;
     train.slot = null;
+    writeLength(bytes, 0, length);
     if (bytes[0] >>> 4 === 4) {
-      view.setUint16(2, length);
       view.setUint16(4, train.identification);
       writeIpv4Checksum(view, 0, ipHeaderBytes);
-    } else {
-      view.setUint16(4, length - ipHeaderBytes);
     }
     view.setUint32(ipHeaderBytes + TCP_SEQUENCE, train.tcpSequence);
     if (!last) bytes[ipHeaderBytes + TCP_FLAGS] &= ~(FIN | PSH);

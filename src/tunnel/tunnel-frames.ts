@@ -1,7 +1,7 @@
 /**
  * What a datagram of a tunnel holds behind the number of its control stream: an IP packet as it is, or behind a header that says
- * where it stands in its flow, or a part of a train (tun/tcp-train.ts). An IP packet's first four bits are its version, 4 or 6, so headers begin with another. Layout:
- * docs/wire-format-proxy.md.
+ * where it stands in its flow, or a part of a train (tun/tcp-train.ts). An IP packet's first four bits are its version, 4 or 6, so headers
+ * begin with another. Layout: docs/wire-format-proxy.md.
  */
 import { varintBytes, writeVarint } from "../transport/link/varint.ts";
 

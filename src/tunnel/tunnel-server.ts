@@ -313,13 +313,14 @@ export class TunnelServer {
     }
     const at = ip.version === 4 ? 16 : 24;
     const length = ip.version === 4 ? 4 : 16;
-    const member = isUnicast(packet, at, length) ? this.#table.lookup(packet, at, length) : null;
+    const unicast = isUnicast(packet, at, length);
+    const member = unicast ? this.#table.lookup(packet, at, length) : null;
     const headerBytes = segmentBytes === 0 ? 0 : trainHeader(packet, ip, segmentBytes);
     if (segmentBytes > 0) {
       // What goes nowhere is dealt with in its packets.
       if (headerBytes === 0 || member === null || member === SELF || !member.path.takesTrains) return false;
     }
-    if (!isUnicast(packet, at, length)) {
+    if (!unicast) {
       this.drops.count("notUnicast", "");
       return true;
     }

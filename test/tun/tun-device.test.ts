@@ -31,6 +31,17 @@ async function refusal(namespace: Namespace, options: TunOptions): Promise<Refus
   return reflector(namespace, options).next<Refused>();
 }
 
+/** TCP and UDP of both IP versions pass a reflector intact. */
+async function expectTraffic(namespace: Namespace): Promise<void> {
+  for (const [own, behind] of [
+    ["10.20.0.1", "10.20.0.2"],
+    ["fd20::1", "fd20::2"],
+  ]) {
+    const traffic = namespace.program("tun/traffic.ts", own, behind, String(4 << 20));
+    expect(await traffic.next()).toEqual({ intact: true, datagrams: "1,500,1400,9000,40000" });
+  }
+}
+
 const addresses = ["10.20.0.1/24", "fd20::1/64"];
 
 describe.skipIf(whyNot !== null)("a TUN device", () => {
@@ -42,13 +53,7 @@ describe.skipIf(whyNot !== null)("a TUN device", () => {
     const namespace = new Namespace();
     const program = reflector(namespace, { name: "bats0", addresses, mtu, offload });
     expect(await program.next()).toMatchObject({ name: "bats0", mtu, created: true, offloads: { tcp: offload } });
-    for (const [own, behind] of [
-      ["10.20.0.1", "10.20.0.2"],
-      ["fd20::1", "fd20::2"],
-    ]) {
-      const traffic = namespace.program("tun/traffic.ts", own, behind, String(4 << 20));
-      expect(await traffic.next()).toEqual({ intact: true, datagrams: "1,500,1400,9000,40000" });
-    }
+    await expectTraffic(namespace);
     program.finish();
     const counters = await program.next<TunCounters & { longest: number; malformed: number }>();
     expect(counters).toMatchObject({
@@ -72,13 +77,7 @@ describe.skipIf(whyNot !== null)("a TUN device", () => {
     const namespace = new Namespace();
     const program = namespace.program("tun/reflector.ts", JSON.stringify({ name: "bats0", addresses, trains: true }));
     expect(await program.next()).toMatchObject({ offloads: { tcp: true } });
-    for (const [own, behind] of [
-      ["10.20.0.1", "10.20.0.2"],
-      ["fd20::1", "fd20::2"],
-    ]) {
-      const traffic = namespace.program("tun/traffic.ts", own, behind, String(4 << 20));
-      expect(await traffic.next()).toEqual({ intact: true, datagrams: "1,500,1400,9000,40000" });
-    }
+    await expectTraffic(namespace);
     program.finish();
     const counters = await program.next<TunCounters & { malformed: number; whole: number }>();
     expect(counters).toMatchObject({ malformed: 0, readMalformed: 0, writeMalformed: 0, writeErrors: {} });
