@@ -19,6 +19,7 @@ const exact = EXACT.map((folder) => `test/${folder}/**/*.test.ts`);
 export default defineConfig({
   test: {
     testTimeout: 60_000,
+    setupFiles: ["test/setup.ts"],
     projects: [
       // They disturb each other only by the time they take.
       { extends: true, test: { name: "exact", include: exact, maxWorkers: 2, sequence: { groupOrder: 0 } } },
