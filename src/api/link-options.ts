@@ -13,7 +13,7 @@ export interface LinkTuning {
   congestion?: CongestionChoice;
   /** Silence after which a link is dead, ms; the smaller of both ends' counts. Default 120,000. */
   idleTimeoutMs?: number;
-  /** A ping leaves after this long without traffic, ms; 0 for never. Default 15,000. */
+  /** A ping leaves after this long without traffic, ms, a server's after an eighth longer; 0 for never. Default 15,000. */
   keepAliveMs?: number;
   /** The largest UDP payload to send or take, from 1200. Default 1472. */
   maxDatagramBytes?: number;

@@ -222,6 +222,20 @@ describe("a link", () => {
     for (let i = 1; i < pings.length; i++) expect(pings[i] - pings[i - 1]).toBeLessThan(100.1);
   });
 
+  test("is kept alive by one question and one answer, whoever is how far away", () => {
+    for (const delayMs of [0.1, 10, 150]) {
+      const link = { keepAliveMs: 3000, idleTimeoutMs: 60_000 };
+      const p = createPair({ forward: { rateMbps: 100, delayMs }, client: { link }, server: { link } });
+      p.network.run(60_000);
+      const before = [p.client.stats.sentPackets, p.server.link!.stats.sentPackets];
+      p.network.run(360_000);
+      const sent = [p.client.stats.sentPackets, p.server.link!.stats.sentPackets].map((count, i) => count - before[i]);
+      expect(sent[0]).toBeGreaterThan(85);
+      expect(sent[0]).toBeLessThan(105);
+      expect(sent[1]).toBe(sent[0]);
+    }
+  });
+
   test("asks in haste why a flow that it was taking in has stopped", () => {
     const p = createPair({ forward: { rateMbps: 100, delayMs: 20, outages: [{ fromMs: 1000, toMs: 1e9 }] } });
     p.serverUser.budget = 1_000_000;

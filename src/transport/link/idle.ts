@@ -4,9 +4,12 @@
  */
 /** Pings in an idle timeout: one may be late without the link's end. */
 const PINGS_PER_TIMEOUT = 3;
+/** A server's interval to a client's. With the same both ends would ask at the same time, for both hear of the other at the same time. */
+const SERVER_PATIENCE = 9 / 8;
 
 export class IdleTimer {
   readonly #keepAliveMs: number;
+  readonly #patience: number;
   #timeoutMs: number;
   #receivedMs: number;
   #sentMs = Number.NEGATIVE_INFINITY;
@@ -15,9 +18,10 @@ export class IdleTimer {
   #sentSinceReceived = false;
 
   /** Times in ms; 0 means never. */
-  constructor(timeoutMs: number, keepAliveMs: number, nowMs: number) {
+  constructor(timeoutMs: number, keepAliveMs: number, isClient: boolean, nowMs: number) {
     this.#timeoutMs = timeoutMs;
     this.#keepAliveMs = keepAliveMs;
+    this.#patience = isClient ? 1 : SERVER_PATIENCE;
     this.#receivedMs = nowMs;
     this.#startMs = nowMs;
   }
@@ -66,7 +70,7 @@ export class IdleTimer {
   /** When a ping is due: nothing came or asked for an ACK for the keep-alive interval, or for much of either end's patience. */
   get keepAliveMs(): number {
     if (this.#keepAliveMs === 0) return Number.POSITIVE_INFINITY;
-    const patience = this.#timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#timeoutMs / PINGS_PER_TIMEOUT;
-    return Math.max(this.#receivedMs, this.#sentMs) + Math.min(this.#keepAliveMs, patience);
+    const most = this.#timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#timeoutMs / PINGS_PER_TIMEOUT;
+    return Math.max(this.#receivedMs, this.#sentMs) + this.#patience * Math.min(this.#keepAliveMs, most);
   }
 }

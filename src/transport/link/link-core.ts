@@ -92,6 +92,7 @@ export class LinkCore {
     this.idle = new IdleTimer(
       options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS,
       options.keepAliveMs ?? DEFAULT_KEEP_ALIVE_MS,
+      this.isClient,
       nowMs,
     );
     this.handshakeSpace = new PacketSpace(EPOCH_HANDSHAKE, coder);

@@ -41,7 +41,7 @@ export interface LinkOptions {
   session?: Uint8Array;
   /** Silence after which the link is dead, ms; 0 never. Default 120 s. */
   idleTimeoutMs?: number;
-  /** A ping leaves after this long without sending, ms; 0 never. Default 15 s. */
+  /** A ping leaves after this long without traffic, ms, a server's after an eighth longer; 0 never. Default 15 s. */
   keepAliveMs?: number;
   /** The handshake must be done by then, ms. Default 30 s. */
   handshakeTimeoutMs?: number;
