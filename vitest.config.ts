@@ -14,7 +14,11 @@ const EXACT = [
   "soak",
   "transport",
 ];
-const exact = EXACT.map((folder) => `test/${folder}/**/*.test.ts`);
+const exact = [
+  ...EXACT.map((folder) => `test/${folder}/**/*.test.ts`),
+  "test/tun/{byte-work,coalescer,ip-packet,segmenter,tcp-train}.test.ts",
+  "test/tunnel/{fair-queue,packet-edits,packet-path,prefix-table,resequencer,tunnel-rules}.test.ts",
+];
 
 export default defineConfig({
   test: {

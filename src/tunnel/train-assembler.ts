@@ -1,7 +1,7 @@
 /**
  * Trains of TCP segments as their parts come, put together again for as long as a turn of the event loop lasts: who waits for what is there
  * does not wait for the rest. What is released is a train of its own, with right lengths, and of whole segments, so that no more of them come
- * out than went in; TCP's checksum is left to whoever takes it. Knows nothing of order: parts of a flow must come as they were sent, one
+ * out than went in, but where a mark of congestion began it anew amid one; TCP's checksum is left to whoever takes it. Knows nothing of order: parts of a flow must come as they were sent, one
  * missing ends the train.
  *
  * Hot: once a packet of the path.
@@ -13,7 +13,7 @@ import { FIN, PSH, TCP_FLAGS, TCP_SEQUENCE } from "../tun/tcp.ts";
 import { MOST_TRAIN_HEADER, segmentsOf, trainHeader } from "../tun/tcp-train.ts";
 import { writeLength } from "./packet-edits.ts";
 
-/** Trains that are put together at a time; one more, and what has waited longest is released. */
+/** Trains that are put together at a time; one more, and one of them is released. */
 const SLOTS = 8;
 /** A part of a segment waits for the rest of it, if that is no more. */
 const MOST_WAITING = 2048;
@@ -55,8 +55,8 @@ class Slot {
 
 export class TrainAssembler {
   readonly #slots: Slot[] = [];
-  /** The slot that is taken from a train when all have one. */
-  #oldest = 0;
+  /** The slot that was taken from a train when all had one: the next one is next. */
+  #taken = 0;
   #flushing = false;
 
   /** Begins `train` with a packet, which `ip` has parsed: headers and the first data. False: it is none. */
@@ -81,6 +81,8 @@ export class TrainAssembler {
     if (slot !== null && slot.length + bytes.length - from > LARGEST_PACKET) {
       this.#releaseWhole(slot);
       slot = null;
+      // What waits of a segment now comes before it.
+      if (train.headerBytes + train.waitingBytes + bytes.length - from > LARGEST_PACKET) return false;
     }
     slot ??= this.#open(train);
     slot.bytes.set(views.of(bytes, from, bytes.length), slot.length);
@@ -117,9 +119,9 @@ export class TrainAssembler {
       slots.push(new Slot());
       return slots[slots.length - 1];
     }
-    this.#oldest = (this.#oldest + 1) % SLOTS;
-    this.#releaseWhole(slots[this.#oldest]);
-    return slots[this.#oldest];
+    this.#taken = (this.#taken + 1) % SLOTS;
+    this.#releaseWhole(slots[this.#taken]);
+    return slots[this.#taken];
   }
 
   readonly #flush = (): void => {

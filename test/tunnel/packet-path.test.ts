@@ -228,10 +228,15 @@ describe("a tunnel's path", () => {
   });
 
   test("reads whatever comes, and never fails", async () => {
+    const data = fc.oneof(
+      fc.uint8Array({ maxLength: 100 }),
+      // What no packet holds together with what came before.
+      fc.constantFrom(255, 400, 30_000, 65_000, 65_400, 65_490).map((length) => new Uint8Array(length)),
+    );
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 200 }),
       fc
-        .tuple(fc.constantFrom(1, 4, 5, 6, 7), fc.nat(3), fc.nat(3), fc.uint8Array({ maxLength: 100 }), fc.boolean())
+        .tuple(fc.constantFrom(1, 4, 5, 6, 7), fc.nat(1), fc.nat(3), data, fc.boolean())
         .map(([kind, flow, sequence, data, isTcp]) => {
           const rest = isTcp ? [1, 0, ...tcpPacket(data)] : data;
           return Uint8Array.from([kind, 0, flow, 0, 0, sequence, ...rest]);
@@ -247,7 +252,18 @@ describe("a tunnel's path", () => {
         const ip = new IpPacket();
         for (const { train } of to.trains) expect(ip.parse(train) && ip.totalBytes === train.length).toBe(true);
       }),
+      { numRuns: 500 },
     );
+  });
+
+  test("does not put more to the beginning of a segment that waits than a packet holds", async () => {
+    const to = end();
+    const part = (kind: number, sequence: number, ...data: number[]) => [kind, 0, 7, 0, 0, sequence, ...data];
+    // 1999 of a segment's 2000 bytes, and then nearly all that a packet holds, in one turn.
+    to.path.receive(Uint8Array.from(part(5, 0, 2000 >> 8, 2000 & 255, ...tcpPacket(counting(1999)))), 0);
+    to.path.receive(Uint8Array.from(part(4, 1, ...new Uint8Array(65_490))), 0);
+    await turnEnds();
+    expect(to.path.counts).toMatchObject({ incomplete: 1, malformed: 0 });
   });
 
   test("leaves other streams' datagrams alone, counts what it cannot read, and takes nothing once it is closed", () => {
