@@ -65,9 +65,10 @@ export class QueuedPacket {
     return this.length - this.gone;
   }
 
-  /** Packets that it stands for. */
+  /** Packets that it stands for: of a train, segments of which not all has left. */
   get packets(): number {
-    return this.segmentBytes === 0 ? 1 : segmentsOf(this.left - this.headerBytes, this.segmentBytes);
+    if (this.segmentBytes === 0) return 1;
+    return segmentsOf(this.length - this.headerBytes, this.segmentBytes) - Math.floor(this.gone / this.segmentBytes);
   }
 
   /** The packet. What was made for one of the same length serves again. */
@@ -370,7 +371,8 @@ export class FairQueue {
   /** Drops a packet, of a train the first segment; what is next. */
   #dropFirst(packet: QueuedPacket, nowMs: number): QueuedPacket | null {
     if (packet.packets > 1) {
-      packet.gone += packet.segmentBytes;
+      // All of it, were a part of it gone: the next one is whole.
+      packet.gone += packet.segmentBytes - (packet.gone % packet.segmentBytes);
       // What is left is a train of its own.
       packet.begun = false;
       return packet;

@@ -149,6 +149,20 @@ test("of a train whose queue does not drain the first segment is dropped; what o
   expect(fair.counts.overflowed).toBeLessThanOrEqual(before + 120);
 });
 
+test("a drop takes no more than one segment, though a part of that has left", () => {
+  const fair = queue();
+  fair.pushTrain(tcpPacket(new Uint8Array(60_000)), 1, 40, 1000, 0);
+  let gone = 0;
+  for (let ms = 0; fair.counts.early === 0; ms += 10) {
+    gone = fair.peek(ms)!.gone;
+    if (fair.counts.early === 0) fair.shiftPart(1300);
+  }
+  // Before it a multiple of 1300.
+  expect(gone % 1000).toBe(0);
+  expect(gone % 1300).not.toBe(0);
+  expect(fair.peek(0)!.packets).toBe(60 - gone / 1000);
+});
+
 test("flows share by bytes whatever the size of their packets, and one that sends little is served at once", () => {
   const fair = queue();
   for (let i = 0; i < 200; i++) fair.push(new Uint8Array(1400).fill(1), 1, false, 0);
