@@ -12,6 +12,8 @@ export const FLOWS = 1024;
 /** Bytes that a queue may hold, each packet counted with all of its buffer and what that has beside. */
 export const QUEUE_BYTES = 6 * 2 ** 20;
 const PACKET_COST = 256;
+/** A view of a part of a train. */
+const PART_COST = 100;
 /** Of the flow that holds most memory so many packets give way at a time, RFC 8290, section 4.1.3. */
 const DROP_BATCH = 64;
 /** Bytes of a flow's turn. */
@@ -20,6 +22,8 @@ const QUANTUM = 1514;
 const BUFFER_BYTES = 2048;
 const BUFFER_SIZES = 6;
 const SPARE_BYTES = 4 * 2 ** 20;
+/** Places in a buffer that are told apart lie so many bits apart: parts are mostly longer. */
+const PART_BITS = 10;
 /** What waited longer is not worth sending: the path was away. */
 const MOST_AGE_MS = 1500;
 /** CoDel: the interval is its default, the target leaves room for how late a busy event loop may be; longer paths get more. */
@@ -54,6 +58,8 @@ export class QueuedPacket {
   begun = false;
   next: QueuedPacket | null = null;
   #view: Uint8Array;
+  /** Parts of trains, by where they begin: those of the next train in this buffer mostly lie at the same places. */
+  readonly #parts: (Uint8Array | undefined)[] = [];
 
   constructor(bufferBytes: number) {
     this.bytes = new Uint8Array(bufferBytes);
@@ -63,6 +69,12 @@ export class QueuedPacket {
   /** Bytes still to leave, of a train with its headers. */
   get left(): number {
     return this.length - this.gone;
+  }
+
+  /** Bytes of memory. */
+  get cost(): number {
+    const parts = this.segmentBytes === 0 ? 0 : this.bytes.length >>> PART_BITS;
+    return this.bytes.length + PACKET_COST + parts * PART_COST;
   }
 
   /** Packets that it stands for: of a train, segments of which not all has left. */
@@ -75,6 +87,17 @@ export class QueuedPacket {
   view(): Uint8Array {
     if (this.#view.length !== this.length) this.#view = this.bytes.subarray(0, this.length);
     return this.#view;
+  }
+
+  /** What lies from `start` to `end`. */
+  part(start: number, end: number): Uint8Array {
+    const slot = start >>> PART_BITS;
+    const known = this.#parts[slot];
+    if (known !== undefined && known.byteOffset === start && known.length === end - start) return known;
+    const made = this.bytes.subarray(start, end);
+    while (this.#parts.length < slot) this.#parts.push(undefined);
+    this.#parts[slot] = made;
+    return made;
   }
 }
 
@@ -297,14 +320,14 @@ export class FairQueue {
     if (packet.next === null) this.#tails[flow] = null;
     packet.next = null;
     this.#flowBytes[flow] -= packet.left;
-    this.#charge(flow, -packet.bytes.length - PACKET_COST);
+    this.#charge(flow, -packet.cost);
     this.#packets--;
     return packet;
   }
 
   #add(packet: QueuedPacket): void {
     this.#flowBytes[packet.flow] += packet.left;
-    this.#charge(packet.flow, packet.bytes.length + PACKET_COST);
+    this.#charge(packet.flow, packet.cost);
     this.#packets++;
   }
 

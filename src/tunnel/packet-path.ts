@@ -250,7 +250,7 @@ export class PacketPath implements DatagramFeed {
     const segments = segmentsOf(gone + data, segmentBytes) - segmentsOf(gone, segmentBytes);
     this.counts.sentPackets += segments;
     this.counts.sentBytes += data + segments * headerBytes;
-    target.set(bytes.subarray(headerBytes + gone, headerBytes + gone + data), dataAt);
+    target.set(train.part(headerBytes + gone, headerBytes + gone + data), dataAt);
     this.queue.shiftPart(data);
   }
 

@@ -11,8 +11,9 @@ import type { SendBatch, SplitRepair } from "./send-batch.ts";
 export const SYMBOLS_A_PACKET = 4;
 
 const FIRST_CAPACITY = 4;
-/** Where nothing is in flight, memory for more packets than this is given back. */
+/** Where nothing is in flight, memory for more packets than this is given back, if flights have become this many times shorter. */
 const MOST_IDLE_TAGS = 64;
+const SHORTER = 4;
 
 /** Of a tag's stretch in #numbers: order of sending, when it left, symbols, number of the status request or 0, who asked. */
 const NUMBER = 0;
@@ -59,10 +60,14 @@ export class SentPackets {
   readonly #splits: (SplitRepair | null)[] = [];
   readonly #free: number[] = [];
   #tags = 0;
+  /** Packets in flight since nothing was. */
+  #most = 0;
 
   /** Begins a packet; returns its tag. */
   begin(nowMs: number): number {
     const tag = this.#free.pop() ?? this.#add();
+    const inFlight = this.#tags - this.#free.length;
+    if (inFlight > this.#most) this.#most = inFlight;
     this.#numbers[tag * STRIDE + SENT_MS] = nowMs;
     return tag;
   }
@@ -144,7 +149,9 @@ export class SentPackets {
     this.#numbers[tag * STRIDE + COUNT] = 0;
     this.#numbers[tag * STRIDE + REQUEST] = 0;
     this.#free.push(tag);
-    if (this.#free.length === this.#tags && this.#tags > MOST_IDLE_TAGS) this.#clear();
+    if (this.#free.length < this.#tags) return;
+    if (this.#tags > Math.max(MOST_IDLE_TAGS, SHORTER * this.#most)) this.#clear();
+    this.#most = 0;
   }
 
   /** Gives back what was for packets to come, if none is in flight: memory, and batches that were in packets. */
@@ -152,7 +159,7 @@ export class SentPackets {
     if (this.#free.length === this.#tags && this.#tags > 0) this.#clear();
   }
 
-  /** Nothing is in flight: the memory of a flight that was long goes. */
+  /** Nothing is in flight: memory goes. */
   #clear(): void {
     this.#numbers = NO_NUMBERS;
     this.#batches.length = 0;
