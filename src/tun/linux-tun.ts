@@ -10,7 +10,7 @@ import { COALESCER_BYTES, Coalescer } from "./coalescer.ts";
 import { IpPacket, LARGEST_PACKET } from "./ip-packet.ts";
 import { parseNetwork } from "./network.ts";
 import { Segmenter } from "./segmenter.ts";
-import { segmentsOf } from "./tcp-train.ts";
+import { packetBytesOf, packetsOf } from "./tcp-train.ts";
 import { TrainCutter } from "./train-cutter.ts";
 import type { TunConfiguration } from "./tun-configuration.ts";
 import { checkMtu, emptyTunCounters, type TunDevice, TunError, type TunOffloads } from "./tun-device.ts";
@@ -144,9 +144,8 @@ export class LinuxTun implements TunDevice {
     const { headerBytes, segmentBytes } = this.#segmenter;
     const train = this.#viewOf(0, VIRTIO_HEADER_BYTES, end - VIRTIO_HEADER_BYTES);
     if (!this.onTrain(train, segmentBytes)) return false;
-    const segments = segmentsOf(train.length - headerBytes, segmentBytes);
-    counters.readPackets += segments;
-    counters.readBytes += train.length + (segments - 1) * headerBytes;
+    counters.readPackets += packetsOf(train.length, headerBytes, segmentBytes);
+    counters.readBytes += packetBytesOf(train.length, headerBytes, segmentBytes);
     this.#inBatch = true;
     return true;
   }
@@ -182,9 +181,8 @@ export class LinuxTun implements TunDevice {
     } else {
       const headerBytes = this.#coalescer.addTrain(train, segmentBytes);
       if (headerBytes > 0) {
-        const segments = segmentsOf(train.length - headerBytes, segmentBytes);
-        counters.writtenPackets += segments;
-        counters.writtenBytes += train.length + (segments - 1) * headerBytes;
+        counters.writtenPackets += packetsOf(train.length, headerBytes, segmentBytes);
+        counters.writtenBytes += packetBytesOf(train.length, headerBytes, segmentBytes);
         return true;
       }
     }

@@ -30,6 +30,16 @@ export function segmentsOf(dataBytes: number, segmentBytes: number): number {
   return Math.ceil(dataBytes / segmentBytes);
 }
 
+/** How many packets a packet (`segmentBytes` 0) or train of `bytes` is, or makes. */
+export function packetsOf(bytes: number, headerBytes: number, segmentBytes: number): number {
+  return segmentBytes === 0 ? 1 : segmentsOf(bytes - headerBytes, segmentBytes);
+}
+
+/** And their bytes, with the headers of each. */
+export function packetBytesOf(bytes: number, headerBytes: number, segmentBytes: number): number {
+  return bytes + (packetsOf(bytes, headerBytes, segmentBytes) - 1) * headerBytes;
+}
+
 /** Bytes of the longest packet that a packet (`segmentBytes` 0) or train is, or makes. */
 export function largestOf(ip: IpPacket, headerBytes: number, segmentBytes: number): number {
   return segmentBytes === 0 ? ip.totalBytes : Math.min(ip.totalBytes, headerBytes + segmentBytes);

@@ -9,7 +9,7 @@ import type { DatagramSink } from "../transport/session/datagram-receiver.ts";
 import type { DatagramFeed } from "../transport/session/datagram-sender.ts";
 import { Views } from "../transport/session/views.ts";
 import { IpPacket } from "../tun/ip-packet.ts";
-import { segmentsOf } from "../tun/tcp-train.ts";
+import { packetBytesOf, packetsOf, segmentsOf } from "../tun/tcp-train.ts";
 import { FairQueue, FLOWS, type PacketPool, type QueuedPacket } from "./fair-queue.ts";
 import { hashFlow, isOrdered } from "./flow-key.ts";
 import { skipSegments, writeLength } from "./packet-edits.ts";
@@ -387,9 +387,8 @@ export class PacketPath implements DatagramFeed {
 
   readonly #deliverTrain = (train: Uint8Array, headerBytes: number, segmentBytes: number): void => {
     if (this.#closed) return;
-    const segments = segmentsOf(train.length - headerBytes, segmentBytes);
-    this.counts.receivedPackets += segments;
-    this.counts.receivedBytes += train.length + (segments - 1) * headerBytes;
+    this.counts.receivedPackets += packetsOf(train.length, headerBytes, segmentBytes);
+    this.counts.receivedBytes += packetBytesOf(train.length, headerBytes, segmentBytes);
     this.#sink.train(train, headerBytes, segmentBytes);
   };
 

@@ -5,13 +5,13 @@
 
 import { performance } from "node:perf_hooks";
 import type { CarrierStream } from "../proxy/carrier.ts";
-import { readHeader } from "../proxy/header-reader.ts";
+import { HeaderError, readHeader } from "../proxy/header-reader.ts";
 import type { Log } from "../proxy/log.ts";
 import { decodeAnswer, encodeOpen } from "../proxy/open-header.ts";
 import type { Address } from "../transport/address.ts";
 import { IpPacket } from "../tun/index.ts";
 import type { Network } from "../tun/network.ts";
-import { largestOf, trainHeader } from "../tun/tcp-train.ts";
+import { largestOf, packetsOf, trainHeader } from "../tun/tcp-train.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { destinationOf, icmpError, isUnicast, mayTell } from "./icmp.ts";
 import { OwnPackets } from "./own-packets.ts";
@@ -116,12 +116,19 @@ export class TunnelClient {
       stream.on("error", () => {});
       const closed = new Promise((resolve) => stream.once("close", resolve));
       stream.write(request);
-      const answer = await readHeader(stream, decodeAnswer).catch(() => null);
+      const answer = await readHeader(stream, decodeAnswer).catch((error: Error) => {
+        if (error instanceof HeaderError && !carrier.closed) {
+          log.warn({ tun: port.name }, `${port.name}: no tunnel: ${error.message}`);
+        }
+        stream.destroy();
+        return null;
+      });
       if (answer?.type === "done") {
         const grantedMs = performance.now();
         const sink = {
           packet: (packet: Uint8Array) => this.#fromServer(path, packet),
-          train: (train: Uint8Array, _: number, segmentBytes: number) => this.#trainFromServer(train, segmentBytes),
+          train: (train: Uint8Array, headerBytes: number, segmentBytes: number) =>
+            this.#trainFromServer(train, headerBytes, segmentBytes),
         };
         const path = new PacketPath(carrier, stream.id, this.#memory, sink, answer.trains === true);
         claim(stream, (payload) => path.receive(payload, performance.now()));
@@ -130,6 +137,12 @@ export class TunnelClient {
         this.#carrier = carrier;
         this.#refresh();
         log.info({ tun: port.name }, `${port.name}: the tunnel is up: ${answer.address ?? ""}`);
+        const has = (answer.address ?? "").split(", ");
+        const missing = routes.filter(({ text }) => !has.includes(text)).map(({ text }) => text);
+        if (missing.length > 0) {
+          const words = `${port.name}: the server has no route to ${missing.join(", ")}: its log says why`;
+          log.warn({ tun: port.name, routes: missing }, words);
+        }
         this.#options.onGranted(answer.address ?? "");
         stream.resume();
         stream.once("end", () => stream.end());
@@ -182,20 +195,21 @@ export class TunnelClient {
     }
     const headerBytes = segmentBytes === 0 ? 0 : trainHeader(packet, ip, segmentBytes);
     if (segmentBytes > 0 && (headerBytes === 0 || path?.takesTrains !== true)) return false;
+    const packets = packetsOf(ip.totalBytes, headerBytes, segmentBytes);
     const at = ip.version === 4 ? 12 : 8;
     const length = ip.version === 4 ? 4 : 16;
     if (!isUnicast(packet, at + length, length)) {
-      this.drops.count("notUnicast", "");
+      this.drops.count("notUnicast", "", packets);
     } else if (path === null) {
-      this.drops.count("noSession", "");
+      this.drops.count("noSession", "", packets);
     } else if (this.#here.lookup(packet, at, length) === null) {
-      this.drops.count("spoofed", "");
+      this.drops.count("spoofed", "", packets);
     } else if (this.#own.has(packet, ip, at + length, length)) {
-      this.drops.count("loop", "");
+      this.drops.count("loop", "", packets);
     } else {
       const most = this.#options.mtu ?? path.mtu;
       if (largestOf(ip, headerBytes, segmentBytes) > most && ip.dontFragment) {
-        this.drops.count("tooBig", "");
+        this.drops.count("tooBig", "", packets);
         this.#tellTooBig(packet, most);
         return true;
       }
@@ -212,7 +226,7 @@ export class TunnelClient {
   }
 
   /** Whether a packet or a train is one, for an address that is here; counts what is not. */
-  #isForHere(packet: Uint8Array): boolean {
+  #isForHere(packet: Uint8Array, headerBytes: number, segmentBytes: number): boolean {
     const ip = this.#ip;
     if (!ip.parse(packet) || ip.totalBytes !== packet.length) {
       this.drops.count("malformed", "");
@@ -220,13 +234,13 @@ export class TunnelClient {
     }
     const at = ip.version === 4 ? 16 : 24;
     if (this.#here.lookup(packet, at, ip.version === 4 ? 4 : 16) !== null) return true;
-    this.drops.count("foreign", "");
+    this.drops.count("foreign", "", packetsOf(packet.length, headerBytes, segmentBytes));
     return false;
   }
 
   #fromServer(path: PacketPath, packet: Uint8Array): void {
     const ip = this.#ip;
-    if (!this.#isForHere(packet)) return;
+    if (!this.#isForHere(packet, 0, 0)) return;
     if (isSyn(packet, ip)) {
       const changed = packet.slice();
       clampMss(changed, ip, this.#options.mtu ?? path.mtu);
@@ -234,9 +248,10 @@ export class TunnelClient {
     } else this.#toMachine(packet);
   }
 
-  #trainFromServer(train: Uint8Array, segmentBytes: number): void {
-    if (!this.#isForHere(train)) return;
-    if (!this.#options.port.writeTrain(train, segmentBytes)) this.drops.count("noDevice", "");
+  #trainFromServer(train: Uint8Array, headerBytes: number, segmentBytes: number): void {
+    if (!this.#isForHere(train, headerBytes, segmentBytes)) return;
+    if (this.#options.port.writeTrain(train, segmentBytes)) return;
+    this.drops.count("noDevice", "", packetsOf(train.length, headerBytes, segmentBytes));
   }
 
   #toMachine(packet: Uint8Array): void {

@@ -31,9 +31,10 @@ export class TunnelDrops {
     this.counts = Object.fromEntries(Object.keys(DROP_REASONS).map((reason) => [reason, 0])) as typeof this.counts;
   }
 
-  /** `who`: whose packet, for the log; "" for this machine's. */
-  count(reason: DropReason, who: string): void {
-    const sum = ++this.counts[reason];
+  /** `who`: whose packet, or packets, for the log; "" for this machine's. */
+  count(reason: DropReason, who: string, packets = 1): void {
+    this.counts[reason] += packets;
+    const sum = this.counts[reason];
     const key = `${reason} ${who}`;
     const nowMs = performance.now();
     const said = this.#saidMs.get(key);

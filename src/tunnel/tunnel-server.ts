@@ -4,15 +4,14 @@
  */
 import { performance } from "node:perf_hooks";
 import type { CarrierStream } from "../proxy/carrier.ts";
-import type { Refusal, TunnelGrant } from "../proxy/forward-session.ts";
+import type { Refusal, TunnelGrant, TunnelHeader } from "../proxy/forward-session.ts";
 import { type CertificateNames, nameOf } from "../proxy/identity.ts";
 import type { Log } from "../proxy/log.ts";
-import type { OpenHeader } from "../proxy/open-header.ts";
 import { RESET_BY_PROXY } from "../proxy/splice.ts";
 import type { Address } from "../transport/address.ts";
 import { IpPacket, TunError } from "../tun/index.ts";
 import { type Network, networkOf } from "../tun/network.ts";
-import { largestOf, trainHeader } from "../tun/tcp-train.ts";
+import { largestOf, packetsOf, trainHeader } from "../tun/tcp-train.ts";
 import { TrainCutter } from "../tun/train-cutter.ts";
 import { PacketPool } from "./fair-queue.ts";
 import { destinationOf, type IcmpError, icmpError, isUnicast, mayTell } from "./icmp.ts";
@@ -68,8 +67,6 @@ function errorBucket(): TokenBucket {
   return new TokenBucket(50, 100);
 }
 
-export type TunnelRequest = OpenHeader & { type: "tunnel" };
-
 export class TunnelServer {
   readonly drops: TunnelDrops;
   readonly counter: TunnelCounter;
@@ -119,7 +116,7 @@ export class TunnelServer {
   /** Takes a client's request; what it has now, in words, or why not. `claim` has the session's datagrams of the stream handed over. */
   open(
     carrier: ServerCarrier,
-    request: TunnelRequest,
+    request: TunnelHeader,
     stream: CarrierStream,
     claim: (receive: (payload: Uint8Array) => void) => void,
   ): TunnelGrant | Refusal {
@@ -185,9 +182,7 @@ export class TunnelServer {
     stream.once("close", () => this.#remove(member));
     this.#setMtu();
     const texts = (networks: readonly Network[]) => networks.map(({ text }) => text).join(", ");
-    const routed = texts(wanted.filter((network) => !refused.includes(network)));
-    const has =
-      refused.length === 0 ? routed : `${routed}; not routed by the server, whose log says why: ${texts(refused)}`;
+    const has = texts(wanted.filter((network) => !refused.includes(network)));
     this.#options.log.info({ audit: "tunnel", peer, networks: has }, `${peer}: has ${has} in the tunnel`);
     return { address: has, trains: true };
   }
@@ -222,7 +217,7 @@ export class TunnelServer {
     return null;
   }
 
-  #parse({ addresses, routes }: TunnelRequest): { addresses: Network[]; routes: Network[] } | Refusal {
+  #parse({ addresses, routes }: TunnelHeader): { addresses: Network[]; routes: Network[] } | Refusal {
     if (addresses.length === 0) return { reason: "malformed", message: "no address was asked for" };
     if (addresses.length + routes.length > MAX_NETWORKS) {
       return { reason: "malformed", message: `more than ${MAX_NETWORKS} addresses and routes were asked for` };
@@ -330,7 +325,7 @@ export class TunnelServer {
       return true;
     }
     if (member.own.has(packet, ip, at, length)) {
-      this.drops.count("loop", member.peer);
+      this.drops.count("loop", member.peer, packetsOf(ip.totalBytes, headerBytes, segmentBytes));
       return true;
     }
     if (this.#forward(member, packet, null, headerBytes, segmentBytes) && segmentBytes === 0) {
@@ -348,14 +343,15 @@ export class TunnelServer {
       this.drops.count("malformed", member.peer);
       return;
     }
+    const packets = packetsOf(packet.length, headerBytes, segmentBytes);
     const at = ip.version === 4 ? 12 : 8;
     const length = ip.version === 4 ? 4 : 16;
     if (this.#table.lookup(packet, at, length) !== member) {
-      this.drops.count("spoofed", member.peer);
+      this.drops.count("spoofed", member.peer, packets);
       return;
     }
     if (!isUnicast(packet, at + length, length)) {
-      this.drops.count("notUnicast", member.peer);
+      this.drops.count("notUnicast", member.peer, packets);
       return;
     }
     const target = this.#table.lookup(packet, at + length, length);
@@ -366,14 +362,14 @@ export class TunnelServer {
       const { port } = this.#options;
       if (segmentBytes === 0) clampMss(packet, ip, this.#options.mtu ?? member.path.mtu);
       const isThere = segmentBytes === 0 ? port.write(packet) : port.writeTrain(packet, segmentBytes);
-      if (!isThere) this.drops.count("noDevice", member.peer);
+      if (!isThere) this.drops.count("noDevice", member.peer, packets);
     } else if (target === member) {
-      this.drops.count("loop", member.peer);
+      this.drops.count("loop", member.peer, packets);
     } else if (!this.#options.clientToClient) {
-      this.drops.count("clientToClient", member.peer);
+      this.drops.count("clientToClient", member.peer, packets);
       this.#tell("prohibited", packet, member);
     } else if (!decrementHopLimit(packet, ip)) {
-      this.drops.count("hopLimit", member.peer);
+      this.drops.count("hopLimit", member.peer, packets);
       this.#tell("time-exceeded", packet, member);
     } else {
       this.#forward(target, packet, member, headerBytes, segmentBytes);
@@ -392,7 +388,7 @@ export class TunnelServer {
     const { path } = target;
     const most = this.#options.mtu ?? path.mtu;
     if (largestOf(ip, headerBytes, segmentBytes) > most && ip.dontFragment) {
-      this.drops.count("tooBig", from?.peer ?? "");
+      this.drops.count("tooBig", from?.peer ?? "", packetsOf(ip.totalBytes, headerBytes, segmentBytes));
       this.#tell("too-big", packet, from, most);
       return false;
     }

@@ -34,31 +34,34 @@ class FakeCarrier implements TunnelCarrier {
   readonly packetDatagramBytes = 1400;
   readonly rttMs = 20;
   readonly streams: Duplex[] = [];
+  answer: Uint8Array = encodeAnswer({ type: "done", address: "10.0.0.1/32" });
 
   wakeFeed(): void {}
 
   openStream(): CarrierStream {
     const stream = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
-    stream.push(encodeAnswer({ type: "done", address: "10.0.0.1/32" }));
+    stream.push(this.answer);
     this.streams.push(stream);
     return Object.assign(stream, { id: 4 }) as unknown as CarrierStream;
   }
 }
 
-function setUp() {
+function setUp(answer?: Uint8Array) {
   const port = new FakePort();
   const carrier = new FakeCarrier();
+  if (answer !== undefined) carrier.answer = answer;
+  const warnings: string[] = [];
   let granted = 0;
   const client = new TunnelClient({
     port: port as unknown as TunPort,
     routes: [],
     mtu: undefined,
-    log: silentLog,
+    log: { ...silentLog, warn: (_: object, text: string) => warnings.push(text) },
     onGranted: () => granted++,
   });
   onTestFinished(() => client.close());
   void client.attach(carrier, () => {});
-  return { port, carrier, client, grants: () => granted };
+  return { port, carrier, client, warnings, grants: () => granted };
 }
 
 afterEach(() => {
@@ -67,6 +70,14 @@ afterEach(() => {
 });
 
 describe("a tunnel's client", () => {
+  test("says so when it cannot read the server's answer, and leaves no stream open", async () => {
+    // A field that must be understood, of a later version.
+    const { carrier, warnings, grants } = setUp(Uint8Array.from([0x20, 3, 0x21, 1, 0]));
+    await vi.waitFor(() => expect(carrier.streams[0].destroyed).toBe(true));
+    expect(warnings).toEqual([expect.stringMatching(/no tunnel: the peer does not speak this version of forwarding/)]);
+    expect(grants()).toBe(0);
+  });
+
   test("asks ever more seldom for a tunnel that is taken from it at once, and soon again for one that held", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
     let nowMs = 0;
