@@ -63,16 +63,23 @@ function runHook(
     BATS_MTU: String(mtu),
   };
   return new Promise((resolve) => {
-    const child = spawn("/bin/sh", ["-c", command], { env, stdio: ["ignore", 2, 2] });
+    // A process group of its own: what the shell started ends with it.
+    const child = spawn("/bin/sh", ["-c", command], { env, stdio: ["ignore", 2, 2], detached: true });
+    const kill = () => {
+      try {
+        process.kill(-child.pid!, "SIGKILL");
+      } catch {
+        // It ended just now, or did not begin.
+      }
+    };
     const timer = setTimeout(() => {
       log.warn({ hook: option }, `${option}: it has not ended for ${LIMIT_MS / 1000} s and is killed`);
-      child.kill("SIGKILL");
+      kill();
     }, LIMIT_MS);
-    const onAbort = () => child.kill("SIGKILL");
-    signal?.addEventListener("abort", onAbort);
+    signal?.addEventListener("abort", kill);
     const done = (problem: string | null) => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", kill);
       if (problem !== null) log.warn({ hook: option }, `${option}: ${problem}`);
       resolve();
     };

@@ -24,14 +24,18 @@ test("hooks know the interface, and run one after the other, whoever asks for th
   expect(said()).toEqual(["up bats0 1400", "up bats0 1400", "down 10.20.0.1/24,fd20::1/64"]);
 });
 
-test("when the program is told to end, --up ends and does not begin again, and --down runs", async () => {
+test("when the program is told to end, --up ends with all that it runs and does not begin again, and --down runs", async () => {
   const stop = new AbortController();
-  const { hooks, said } = hooksWith("say up; exec sleep 300", "say down", stop.signal);
+  const { hooks, said } = hooksWith("sleep 300 & say $!; wait", "say down", stop.signal);
   const up = hooks.up();
-  await until(() => said().includes("up"));
+  await until(() => said().length > 0);
+  const [pid] = said();
   stop.abort();
   await up;
   await hooks.up();
   await hooks.down();
-  expect(said()).toEqual(["up", "down"]);
+  expect(said()).toEqual([pid, "down"]);
+  // Where nobody has waited for it yet, it is a zombie.
+  const isAlive = () => existsSync(`/proc/${pid}/stat`) && !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
+  await until(() => !isAlive());
 });
