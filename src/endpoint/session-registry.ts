@@ -97,10 +97,10 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
       return;
     }
     const owner = identityKey(identity);
-    const key = `${Buffer.from(name.sessionId).toString("hex")} ${owner}`;
-    const known = this.#byName.get(key);
     // An id of zeros: it is not meant to be found again.
     const named = name.sessionId.some((byte) => byte !== 0);
+    const key = named ? `${Buffer.from(name.sessionId).toString("hex")} ${owner}` : null;
+    const known = key === null ? undefined : this.#byName.get(key);
     if (name.resumed) {
       if (known === undefined) link.close(UNKNOWN.code, UNKNOWN.text, nowMs);
       else known.takeUp(attachment, nowMs);
@@ -123,7 +123,7 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
     // Not before: a client that is turned away ends nothing.
     known?.end({ cause: "lost", text: "the client opened it anew" });
     const holder = new ServerHolder(createSession(), driver, this, { key, owner });
-    if (named) this.#byName.set(key, holder);
+    if (key !== null) this.#byName.set(key, holder);
     const own = this.#byIdentity.get(owner);
     if (own === undefined) this.#byIdentity.set(owner, new Set([holder]));
     else own.add(holder);
@@ -160,7 +160,7 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
   /** @internal */
   forget(holder: ServerHolder): void {
     this.#kept.delete(holder);
-    if (this.#byName.get(holder.key) === holder) this.#byName.delete(holder.key);
+    if (holder.key !== null && this.#byName.get(holder.key) === holder) this.#byName.delete(holder.key);
     const own = this.#byIdentity.get(holder.owner);
     own?.delete(holder);
     if (own?.size === 0) this.#byIdentity.delete(holder.owner);
@@ -186,8 +186,8 @@ export class SessionRegistry implements LinkAcceptor, AttachmentOwner {
 
 /** The server's end of a session: waits for its client to come back. */
 export class ServerHolder extends SessionHolder {
-  /** Of its name and its identity. */
-  readonly key: string;
+  /** Of its name and its identity; null: it has no name. */
+  readonly key: string | null;
   /** The identity alone. */
   readonly owner: string;
   readonly #registry: SessionRegistry;
@@ -199,7 +199,7 @@ export class ServerHolder extends SessionHolder {
     session: Session,
     driver: SocketDriver,
     registry: SessionRegistry,
-    { key, owner }: { key: string; owner: string },
+    { key, owner }: { key: string | null; owner: string },
   ) {
     super(session, driver);
     this.#registry = registry;
@@ -234,6 +234,10 @@ export class ServerHolder extends SessionHolder {
   }
 
   protected onLinkGone({ routed: { link } }: Attachment): void {
+    if (this.key === null) {
+      this.end({ cause: "lost", text: "its link ended, and its client wanted none after it" });
+      return;
+    }
     this.#registry.keep(this);
     if (this.state === "over") return;
     const { keepMs } = this.#registry;

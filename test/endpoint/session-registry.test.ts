@@ -12,7 +12,7 @@ import type { Credentials, Listener, Session } from "../../src/index.ts";
 import { clientCredentials, closeLater, dial, listener, serverCredentials } from "../api/support.ts";
 
 /** Opens a session of that id, of a port of its own. */
-async function open(to: Listener, id: Uint8Array, credentials: Credentials = clientCredentials): Promise<void> {
+async function open(to: Listener, id: Uint8Array, credentials: Credentials = clientCredentials): Promise<Host> {
   const security = linkSecurity(credentials);
   const host = closeLater(new Host(await openSocket({}, {}), security));
   const { ip, port } = to.address;
@@ -30,6 +30,7 @@ async function open(to: Listener, id: Uint8Array, credentials: Credentials = cli
   closeLater({ close });
   const hostPort = { host: ip, port };
   await dialHolder(holder, { target: `${ip}:${port}`, hostPort, remote, timeoutMs: 10_000, signal: undefined });
+  return host;
 }
 
 /** The listener's sessions, as they come. */
@@ -69,6 +70,16 @@ describe("a session that its client opens anew", () => {
     await open(to, new Uint8Array(16));
     await open(to, new Uint8Array(16));
     expect(sessions.map(({ closed }) => closed)).toEqual([false, false]);
+  });
+
+  it("is not waited for without an id: it ends with its link", async () => {
+    const to = await listener({ idleTimeoutMs: 400 });
+    const sessions = sessionsOf(to);
+    const host = await open(to, new Uint8Array(16));
+    await host.close();
+    const [error] = await once(sessions[0], "close");
+    expect(error).toMatchObject({ message: expect.stringContaining("its client wanted none after it") });
+    expect(to.sessions.size).toBe(0);
   });
 
   it("is none of those of other identities, who may use the same id", async () => {
