@@ -238,6 +238,11 @@ export class FairQueue {
 
   /** The packet that is next; it stays so until `shift`. Null when there is none. */
   peek(nowMs: number): QueuedPacket | null {
+    const staged = this.#staged;
+    if (staged !== null && nowMs - staged.sinceMs >= MOST_AGE_MS) {
+      this.counts.stale += staged.packets;
+      this.shift();
+    }
     this.#staged ??= this.#packets > 0 ? this.#dequeue(nowMs) : null;
     return this.#staged;
   }

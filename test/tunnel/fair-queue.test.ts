@@ -149,6 +149,16 @@ test("of a train whose queue does not drain the first segment is dropped; what o
   expect(fair.counts.overflowed).toBeLessThanOrEqual(before + 120);
 });
 
+test("what is next is not handed out any more when it has become too old", () => {
+  const fair = queue();
+  fair.push(new Uint8Array(100), 1, false, 0);
+  fair.push(new Uint8Array(200), 1, false, 1000);
+  expect(fair.peek(0)!.length).toBe(100);
+  expect(fair.peek(1600)!.length).toBe(200);
+  expect(fair.counts.stale).toBe(1);
+  expect(fair.peek(60_000)).toBeNull();
+});
+
 test("a drop takes no more than one segment, though a part of that has left", () => {
   const fair = queue();
   fair.pushTrain(tcpPacket(new Uint8Array(60_000)), 1, 40, 1000, 0);
