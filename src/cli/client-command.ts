@@ -28,6 +28,7 @@ import {
   type ClientTunnelOptions,
   openPort,
   sessionOptions,
+  tunnelFaults,
   tunnelHooks,
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
@@ -132,9 +133,7 @@ function faultsOf(options: ClientOptions): OptionFault[] {
     const message = "nothing to forward: add -L LISTEN=TARGET, -R LISTEN=TARGET or --tun NAME=ADDRESS";
     faults.push({ key: null, message });
   }
-  if (options.route.length > 0 && options.tun === undefined) {
-    faults.push({ key: "route", message: "there is no tunnel without --tun" });
-  }
+  faults.push(...tunnelFaults(options));
   const [servers, fallbacks] = [options.connect.length, options.fallback.length];
   if (fallbacks > 0 && fallbacks !== servers) {
     const message = `give each server of --connect its own, in the same order: ${servers}, not ${fallbacks}`;

@@ -4,7 +4,7 @@ import { listen } from "../api/listener.ts";
 import type { Session } from "../api/session.ts";
 import type { Monitor } from "../operate/monitor.ts";
 import type { CarrierStream } from "../proxy/carrier.ts";
-import type { ForwardSession, Refusal, TunnelHeader } from "../proxy/forward-session.ts";
+import type { ForwardSession, Refusal, TunnelGrant, TunnelHeader } from "../proxy/forward-session.ts";
 import { nameOf, namesOf } from "../proxy/identity.ts";
 import { prepareLinger } from "../proxy/linger.ts";
 import type { Log } from "../proxy/log.ts";
@@ -13,7 +13,7 @@ import { ServerForwards, STOPPING } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS } from "../transport/link/index.ts";
-import { parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
+import { contains, hostOf, parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { Hangups } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
@@ -28,6 +28,7 @@ import {
   openPort,
   type ServerTunnelOptions,
   sessionOptions,
+  tunnelFaults,
   tunnelHooks,
 } from "./tunnel-options.ts";
 import { EXIT, UserError } from "./user-error.ts";
@@ -131,9 +132,15 @@ export function configureServer(command: Command): Command {
 }
 
 function faultsOf(options: ServerOptions): OptionFault[] {
-  const faults: OptionFault[] = [];
-  if (options.tun === undefined && tunnelRules(options.allow).length > 0) {
+  const faults = tunnelFaults(options);
+  const rules = tunnelRules(options.allow);
+  if (options.tun === undefined && rules.length > 0) {
     faults.push({ key: "allow", message: "'IDENTITY=tun': there is no tunnel without --tun" });
+  }
+  for (const { identity, network } of rules) {
+    if (network === null || !options.tun?.addresses.some((own) => contains(hostOf(own), network))) continue;
+    const message = `'${identity}=tun:${network.text}' is the server's own address, which no client may have`;
+    faults.push({ key: "allow", message });
   }
   return [...faults, ...operationsFaults(options)];
 }
@@ -163,7 +170,9 @@ async function run(options: ServerOptions): Promise<void> {
     ...sessionOptions(options),
   }).catch(async (error: Error) => {
     await tunnel?.stop();
-    throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
+    const option = error.message.startsWith("cannot open TCP") ? "listen-tls" : "listen";
+    const place = option === "listen" ? options.listen : options.listenTls;
+    throw new UserError(EXIT.cannotStart, `--${option} ${place}: ${error.message}`);
   });
   const stopWatching = watchCredentials(credentials, options, log);
   const forwards = new ServerForwards({
@@ -256,7 +265,7 @@ function tunnelRules(rules: ServerOptions["allow"]): TunnelRule[] {
 }
 
 interface ServerTunnel {
-  open(session: ForwardSession, header: TunnelHeader, stream: CarrierStream): { address: string } | Refusal;
+  open(session: ForwardSession, header: TunnelHeader, stream: CarrierStream): TunnelGrant | Refusal;
   permit(rules: readonly TunnelRule[]): void;
   stop(): Promise<void>;
 }

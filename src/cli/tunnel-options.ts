@@ -7,6 +7,7 @@ import { type Network, networkOf } from "../tun/network.ts";
 import { TunnelHooks } from "../tunnel/hooks.ts";
 import { parseTun, TunPort } from "../tunnel/tun-port.ts";
 import { parseAddressOrNetwork } from "../tunnel/tunnel-rules.ts";
+import type { OptionFault } from "./option-faults.ts";
 import { readNumber, repeatable } from "./options.ts";
 import { EXIT, UserError } from "./user-error.ts";
 
@@ -51,6 +52,18 @@ export function addClientTunnelOptions(command: Command): Command {
       .argParser(repeatableTun((text) => networkOf(parseAddressOrNetwork(text))))
       .default([], "none"),
   );
+}
+
+/** Options that say nothing without an interface. */
+export function tunnelFaults(options: Partial<ClientTunnelOptions & ServerTunnelOptions>): OptionFault[] {
+  if (options.tun !== undefined) return [];
+  const keys: OptionFault["key"][] = [];
+  if ((options.route ?? []).length > 0) keys.push("route");
+  if (options.tunMtu !== undefined) keys.push("tun-mtu");
+  if (options.up !== undefined) keys.push("up");
+  if (options.down !== undefined) keys.push("down");
+  if (options.tunClientToClient === true) keys.push("tun-client-to-client");
+  return keys.map((key) => ({ key, message: "there is no tunnel without --tun" }));
 }
 
 /** TCP inside waits for every loss: what a batch will lack, by all odds, leaves with it. */

@@ -103,8 +103,12 @@ async function load(): Promise<Libc | string> {
   }
 }
 
+/** Which Node has no name for: a file that was taken from its descriptor, as a deleted interface. */
+const EBADFD = 77;
+
 /** "EAGAIN" for 11. */
 export function errnoName(errno: number): string {
+  if (errno === EBADFD) return "EBADFD";
   const name = getSystemErrorName(-errno);
   return name.startsWith("E") ? name : `errno ${errno}`;
 }

@@ -18,6 +18,7 @@ import {
   type ForwardSessionOptions,
   type Refusal,
   refuse,
+  type TunnelGrant,
   type TunnelHeader,
 } from "./forward-session.ts";
 import { nameOf, namesOf, pathSegment } from "./identity.ts";
@@ -51,9 +52,7 @@ export interface ServerForwardsOptions {
   /** Connections and flows at once of one identity, over all its sessions. */
   maxPerIdentity: number;
   /** Takes requests for tunnels, where there is one. */
-  tunnel?:
-    | ((session: ForwardSession, header: TunnelHeader, stream: CarrierStream) => { address: string } | Refusal)
-    | null;
+  tunnel?: ((session: ForwardSession, header: TunnelHeader, stream: CarrierStream) => TunnelGrant | Refusal) | null;
   log: Log;
 }
 

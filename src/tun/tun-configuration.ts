@@ -143,8 +143,9 @@ export class TunConfiguration {
 function reason(code: string, command: string): string {
   switch (code) {
     case "EPERM":
+      return `that needs CAP_NET_ADMIN: run as root, or let an administrator do "${command}"`;
     case "EACCES":
-      return `that needs CAP_NET_ADMIN (and IPv6 switched on, for IPv6): run as root, or let an administrator do "${command}"`;
+      return "IPv6 is switched off there: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or use IPv4 alone";
     case "EEXIST":
       return "there is such a route already: take that away first";
     case "EINVAL":

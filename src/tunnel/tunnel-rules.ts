@@ -32,8 +32,12 @@ export function parseTunnelRule(text: string): TunnelRule | null {
 
 /** An address is a network of its own. */
 export function parseAddressOrNetwork(text: string): Network {
-  const length = isIP(text) === 4 ? 32 : 128;
-  return parseNetwork(text.includes("/") ? text : `${text}/${length}`, "a network");
+  if (text.includes("/")) return parseNetwork(text, "a network");
+  if (isIP(text) === 0) {
+    const words = `${JSON.stringify(text)} is neither an address nor a network, as 10.20.0.2 or 192.168.7.0/24`;
+    throw new TunError(words, "ERR_INVALID_ARG_VALUE");
+  }
+  return parseNetwork(`${text}/${isIP(text) === 4 ? 32 : 128}`, "an address");
 }
 
 /** Whether all of `inner` is in `outer`. */

@@ -173,7 +173,9 @@ describe("a port that is in use", () => {
     const tls = ["server", "--listen", "127.0.0.1:0", "--listen-tls", `127.0.0.1:${port}`];
     expect(await fails(...tls, ...certificates.of("localhost"))).toMatchObject({
       code: 1,
-      line: expect.stringContaining(`cannot open TCP on 127.0.0.1:${port}: another program uses that port`),
+      line: expect.stringContaining(
+        `--listen-tls 127.0.0.1:${port}: cannot open TCP on 127.0.0.1:${port}: another program uses that port`,
+      ),
     });
     tcp.close();
   });

@@ -94,6 +94,17 @@ describe("a configuration file", () => {
       "6:10: allow: 'IDENTITY=tun': there is no tunnel without --tun",
       "7:14: dashboard: say where with --metrics",
     ]);
+    const tunnel = { up: "true", down: "true", "tun-mtu": 1400, "tun-client-to-client": true };
+    expect(await faultsOf("server", "localhost", { listen: 0, ...tunnel })).toEqual([
+      "8:12: tun-mtu: there is no tunnel without --tun",
+      "6:7: up: there is no tunnel without --tun",
+      "7:9: down: there is no tunnel without --tun",
+      "9:25: tun-client-to-client: there is no tunnel without --tun",
+    ]);
+    const own = { tun: "bats0=10.20.0.1/24", allow: ["edge-1=tun:10.20.0.1", "edge-2=tun:10.20.0.0/28"] };
+    expect(await faultsOf("server", "localhost", { listen: 0, ...own })).toEqual([
+      "7:10: allow: 'edge-1=tun:10.20.0.1/32' is the server's own address, which no client may have",
+    ]);
   });
 
   it("may leave to the command line what must be said", async () => {

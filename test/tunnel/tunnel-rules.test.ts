@@ -91,4 +91,5 @@ test("a rule for something else is none for tunnels, and a malformed one is an e
   for (const text of ["=tun", "edge-1=tun:10.20.0.300", "edge-1=tun:10.20.0.2/40", "edge-1=tun:"]) {
     expect(() => parseTunnelRule(text), text).toThrow(AddressSyntaxError);
   }
+  expect(() => parseTunnelRule("edge-1=tun:foo")).toThrow('"foo" is neither an address nor a network, as 10.20.0.2');
 });
