@@ -3,11 +3,10 @@
  * payloads travel as datagrams of the session, the number in front, so that each arrives whole or not at all and none waits for
  * another. A payload too long for that goes over the stream, framed by its length.
  */
-import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../transport/link/varint.ts";
-import type { Carrier, CarrierStream } from "./carrier.ts";
 
-/** The longest datagram of a session. */
-const MAX_DATAGRAM_BYTES = 65_507;
+import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../transport/link/varint.ts";
+import { MAX_DATAGRAM_BYTES } from "../transport/session/datagram-frames.ts";
+import type { Carrier, CarrierStream } from "./carrier.ts";
 
 /** Payloads that outran the stream which opens their flow: how many, how many bytes and how long they are kept. */
 const EARLY_MAX = 256;

@@ -91,12 +91,6 @@ function matchesPath(pattern: string, path: string): boolean {
   return segments.every((segment, i) => segment !== ".." && segment !== "." && matchesPattern(wanted[i], segment));
 }
 
-/** A rule as it was written, for messages. */
-export function formatRule({ identity, endpoint: { kind, place, port } }: Rule): string {
-  if (kind === "unix") return `${identity}=unix:${place}`;
-  return `${identity}=${kind}:${place.includes(":") ? `[${place}]` : place}:${port}`;
-}
-
 /** Why a refusal happened, with what would mend it. */
 export function refusalOf(
   peer: CertificateNames,

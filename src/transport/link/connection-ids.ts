@@ -8,12 +8,6 @@ export const RESET_TOKEN_BYTES = 16;
 /** Ids that either end holds of the other at once. */
 export const ACTIVE_IDS = 4;
 
-/** An id with the token by which a stateless reset for it is recognised. */
-export interface IssuedId {
-  readonly id: Uint8Array;
-  readonly resetToken: Uint8Array;
-}
-
 const NO_ID: Uint8Array = new Uint8Array(0);
 
 /** The ids by which the peer addresses this end. */

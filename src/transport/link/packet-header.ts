@@ -4,7 +4,7 @@
  *
  * Not here: what is sealed, and whether a packet is genuine.
  */
-import { readVarint, varintBytes, varintLengthAt, writeVarint } from "./varint.ts";
+import { readVarint, varintLengthAt, writeVarint } from "./varint.ts";
 
 /** The version that this code speaks: "BAT" and a number. */
 export const VERSION = 0x42415401;
@@ -133,11 +133,6 @@ export function writeShortHeader(
   const next = at + 1;
   for (let i = 0; i < destinationId.length; i++) bytes[next + i] = destinationId[i];
   return next + destinationId.length;
-}
-
-/** Bytes of a long header with its packet number. */
-export function longHeaderBytes(idBytes: number, tokenBytes: number, numberBytes: number): number {
-  return 7 + idBytes + varintBytes(tokenBytes) + tokenBytes + numberBytes;
 }
 
 function writeLongHeader(

@@ -3,9 +3,6 @@
  * a value is at most 2^53 - 1; a longer one that travels is malformed. Encoders write the shortest form, decoders take any.
  */
 
-/** The largest value that is read or written. */
-export const MAX_VARINT = Number.MAX_SAFE_INTEGER;
-
 /** Bytes of the shortest form of `value`, a whole number from 0. */
 export function varintBytes(value: number): number {
   return value < 0x40 ? 1 : value < 0x4000 ? 2 : value < 0x4000_0000 ? 4 : 8;
