@@ -68,7 +68,7 @@ export interface TunDevice {
   write(packet: Uint8Array): boolean;
   /**
    * Gives this machine a train of TCP segments, in one piece where it takes that: an IP packet with a `trainHeader` whose IP header is
-   * right and whose TCP checksum means nothing. Copied, after what `write` holds back. False as with `write`.
+   * right and whose TCP checksum means nothing. Copied, after what `write` holds back of its flow. False as with `write`.
    */
   writeTrain(train: Uint8Array, segmentBytes: number): boolean;
   /** Hands over what `write` holds back. Cheap when there is nothing. */
