@@ -1,8 +1,6 @@
 /** Which flow a packet belongs to, and whether it must be released in order there. */
 import { type IpPacket, PROTOCOL_TCP, PROTOCOL_UDP } from "../tun/ip-packet.ts";
-import { TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } from "../tun/tcp.ts";
-
-const SYN_FIN_RST = 0x07;
+import { FIN, RST, SYN, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES } from "../tun/tcp.ts";
 
 /**
  * A hash of addresses, protocol and ports; of a fragment without ports, so that all of a packet's are in one flow. `seed` keeps
@@ -22,7 +20,7 @@ export function hashFlow(packet: Uint8Array, ip: IpPacket, seed: number): number
 export function isOrdered(packet: Uint8Array, ip: IpPacket): boolean {
   const tcp = ip.transportAt;
   if (ip.protocol !== PROTOCOL_TCP || ip.fragment || tcp + TCP_HEADER_BYTES > ip.totalBytes) return false;
-  if ((packet[tcp + TCP_FLAGS] & SYN_FIN_RST) !== 0) return true;
+  if ((packet[tcp + TCP_FLAGS] & (SYN | FIN | RST)) !== 0) return true;
   return tcp + 4 * (packet[tcp + TCP_DATA_OFFSET] >>> 4) < ip.totalBytes;
 }
 

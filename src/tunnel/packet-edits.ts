@@ -4,10 +4,9 @@
  * a train: there they mean nothing.
  */
 import { type IpPacket, PROTOCOL_TCP } from "../tun/ip-packet.ts";
-import { TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQUENCE } from "../tun/tcp.ts";
+import { SYN, TCP_CHECKSUM, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQUENCE } from "../tun/tcp.ts";
 import { segmentsOf } from "../tun/tcp-train.ts";
 
-const SYN = 0x02;
 const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_MSS = 2;
