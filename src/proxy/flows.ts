@@ -3,7 +3,6 @@
  * payloads travel as datagrams of the session, the number in front, so that each arrives whole or not at all and none waits for
  * another. A payload too long for that goes over the stream, framed by its length.
  */
-
 import { readVarint, varintBytes, varintLengthAt, writeVarint } from "../transport/link/varint.ts";
 import { MAX_DATAGRAM_BYTES } from "../transport/session/datagram-frames.ts";
 import type { Carrier, CarrierStream } from "./carrier.ts";
