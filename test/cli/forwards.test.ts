@@ -155,7 +155,9 @@ describe("bats-proxy", () => {
     for (const { relay } of servers) await relay.close();
   });
 
-  it("carries many connections at once, and many one after the other", async () => {
+  it("carries many connections at once, and many one after the other", {
+    timeout: 60_000 + 10 * SHORT_CONNECTIONS,
+  }, async () => {
     const { port, client, server } = await startBoth(echoPort);
     const answers = Array.from({ length: AT_ONCE }, (_, i) => exchange(port, `hello ${i}`));
     for (const [i, answer] of (await Promise.all(answers)).entries()) expect(String(answer)).toBe(`hello ${i}`);
@@ -265,7 +267,7 @@ describe("bats-proxy", () => {
     first.server.child.kill("SIGCONT");
   });
 
-  it("holds connections through an outage, and goes on where they were", async () => {
+  it("holds connections through an outage, and goes on where they were", { timeout: OUTAGE_MS + 60_000 }, async () => {
     const { port } = await startServer(["--allow", `*=tcp:127.0.0.1:${echoPort}`]);
     const path = await startPath(port);
     const { client, ports } = await startClient(path.port, ["-L", `tcp:127.0.0.1:0=tcp:127.0.0.1:${echoPort}`]);
