@@ -168,7 +168,9 @@ export class BlockDecoder {
     this.#planned?.destroy();
     this.#planned = undefined;
     this.#direct.clear();
-    this.#nextAttempt = this.#received + Math.ceil(this.symbols / 64);
+    // The more there is in vain the longer the next wait: each attempt looks at all of it.
+    const surplus = this.#received - this.symbols;
+    this.#nextAttempt = this.#received + Math.ceil(Math.max(this.symbols / 64, surplus / 4));
   }
 
   #finish(symbolAt: (column: number) => Pointer, inactive: number, release: () => void): void {

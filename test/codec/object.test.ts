@@ -81,7 +81,10 @@ const object = fc.record({
 
 describe("object encoder and decoder", () => {
   test("any object comes through any loss, order, duplication and recoding, to the byte, and all memory is given back", () => {
-    const channel = fc.record({ hops: fc.nat(3), loss: fc.double({ min: 0, max: 0.5, noNaN: true }) });
+    // On more than one hop less: where batches come with a third of their rank no plan is affordable (docs/codes.md).
+    const channel = fc
+      .record({ hops: fc.nat(3), share: fc.double({ min: 0, max: 1, noNaN: true }) })
+      .map(({ hops, share }) => ({ hops, loss: share * [0.5, 0.45, 0.4, 0.4][hops] }));
     fc.assert(
       fc.property(object, channel, ({ size, symbolSize, batchSize, systematic, seed }, { hops, loss }) => {
         const before = arena.allocatedBytes;
