@@ -13,7 +13,7 @@ import { ServerForwards, STOPPING } from "../proxy/server-forwards.ts";
 import { formatAddress } from "../transport/address.ts";
 import { parseListenAddress } from "../transport/host-port.ts";
 import { DEFAULT_IDLE_TIMEOUT_MS } from "../transport/link/index.ts";
-import { contains, hostOf, parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
+import { isOwnAddress, parseTunnelRule, type TunnelRule, TunnelRules } from "../tunnel/tunnel-rules.ts";
 import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { Hangups } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
@@ -138,7 +138,7 @@ function faultsOf(options: ServerOptions): OptionFault[] {
     faults.push({ key: "allow", message: "'IDENTITY=tun': there is no tunnel without --tun" });
   }
   for (const { identity, network } of rules) {
-    if (network === null || !options.tun?.addresses.some((own) => contains(hostOf(own), network))) continue;
+    if (network === null || !isOwnAddress(network, options.tun?.addresses ?? [])) continue;
     const message = `'${identity}=tun:${network.text}' is the server's own address, which no client may have`;
     faults.push({ key: "allow", message });
   }

@@ -1,8 +1,8 @@
 /**
  * Trains of TCP segments as their parts come, put together again for as long as a turn of the event loop lasts: who waits for what is there
  * does not wait for the rest. What is released is a train of its own, with right lengths, and of whole segments, so that no more of them come
- * out than went in, but where a mark of congestion began it anew amid one; TCP's checksum is left to whoever takes it. Knows nothing of order: parts of a flow must come as they were sent, one
- * missing ends the train.
+ * out than went in, but where a mark of congestion began it anew amid one; TCP's checksum is left to whoever takes it. Knows nothing of
+ * order: parts of a flow must come as they were sent, one missing ends the train.
  *
  * Hot: once a packet of the path.
  */

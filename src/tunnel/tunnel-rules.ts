@@ -33,11 +33,12 @@ export function parseTunnelRule(text: string): TunnelRule | null {
 /** An address is a network of its own. */
 export function parseAddressOrNetwork(text: string): Network {
   if (text.includes("/")) return parseNetwork(text, "a network");
-  if (isIP(text) === 0) {
+  const version = isIP(text);
+  if (version === 0) {
     const words = `${JSON.stringify(text)} is neither an address nor a network, as 10.20.0.2 or 192.168.7.0/24`;
     throw new TunError(words, "ERR_INVALID_ARG_VALUE");
   }
-  return parseNetwork(`${text}/${isIP(text) === 4 ? 32 : 128}`, "an address");
+  return parseNetwork(`${text}/${version === 4 ? 32 : 128}`, "an address");
 }
 
 /** Whether all of `inner` is in `outer`. */
@@ -82,7 +83,7 @@ export class TunnelRules {
 
   /** Why a network must not be routed to a peer; null if it may. */
   refusesRoute(peer: CertificateNames, route: Network): string | null {
-    if (this.#own.some((own) => contains(hostOf(own), route))) return `${route.text} is the server's own address`;
+    if (isOwnAddress(route, this.#own)) return `${route.text} is the server's own address`;
     const { identities } = this.#givenBy(route);
     if (identities.some((identity) => matches(identity, peer))) return null;
     if (identities.length > 0) return `${route.text} is kept for ${identities.join(", ")}`;
@@ -113,6 +114,11 @@ export class TunnelRules {
   #needs(peer: CertificateNames, place: string): string {
     return `: the server needs --allow '${nameOf(peer) || "*"}=tun:${place}'`;
   }
+}
+
+/** Whether a network is one of the server's addresses and no more. */
+export function isOwnAddress(network: Network, own: readonly Network[]): boolean {
+  return own.some((address) => contains(hostOf(address), network));
 }
 
 /** The address alone. */
