@@ -4,7 +4,7 @@ import { writeSync } from "node:fs";
 import { Session } from "node:inspector";
 import { parentPort } from "node:worker_threads";
 
-/** Four times what any test may take. */
+/** Longer than any test may keep the thread. */
 const SILENT_MS = 240_000;
 
 let test = "before the first test";

@@ -145,7 +145,7 @@ function reason(code: string, command: string): string {
     case "EPERM":
       return `that needs CAP_NET_ADMIN: run as root, or let an administrator do "${command}"`;
     case "EACCES":
-      return "IPv6 is switched off there: switch it on (sysctl net.ipv6.conf.all.disable_ipv6=0), or use IPv4 alone";
+      return "IPv6 is switched off there (sysctl net.ipv6.conf.all.disable_ipv6), or a security policy forbids it";
     case "EEXIST":
       return "there is such a route already: take that away first";
     case "EINVAL":
