@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import type { Credentials } from "../tls/credentials.ts";
 import { failureWords, wrongNameWords } from "../tls/failure-words.ts";
-import { certificateName, chainOf, isFor } from "../tls/peer-chain.ts";
+import { certificateName, certificateOf, isFor } from "../tls/peer-chain.ts";
 
 /** Application protocol of the connection, whatever is spoken inside. */
 export const CARRIER_ALPN = "bats-datagrams/1";
@@ -23,7 +23,7 @@ export interface CarrierTarget {
 /** Rejects with an error whose message says why, in words for an operator. */
 export function openCarrier({ host, port, serverName, credentials, timeoutMs }: CarrierTarget): Promise<TLSSocket> {
   const name = certificateName(serverName);
-  const { clientContext, trusted } = credentials.current;
+  const { clientContext } = credentials.current;
   return new Promise((resolve, reject) => {
     const socket: TLSSocket = connect({
       host,
@@ -31,7 +31,7 @@ export function openCarrier({ host, port, serverName, credentials, timeoutMs }: 
       secureContext: clientContext,
       servername: isIP(name) === 0 ? name : "",
       checkServerIdentity: () => {
-        const { certificate } = chainOf(socket, trusted)!;
+        const certificate = certificateOf(socket)!;
         return isFor(name, certificate) ? undefined : new Error(wrongNameWords(name, certificate));
       },
       rejectUnauthorized: true,

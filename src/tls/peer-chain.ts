@@ -1,7 +1,7 @@
 /** The certificates that the peer showed: whether they bear the name expected, and when the first of them expires. */
-import type { X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { TLSSocket } from "node:tls";
+import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 
 /** Certificates looked at in a chain. */
 const MAX_CHAIN = 16;
@@ -27,31 +27,49 @@ export interface PeerChain {
   readonly authorities: readonly X509Certificate[];
 }
 
+/** The peer's own certificate, null when it showed none. Not by `getPeerX509Certificate`: see `chainOf`. */
+export function certificateOf(socket: TLSSocket): X509Certificate | null {
+  // Node answers {} or null then, whatever its types say.
+  const shown = socket.getPeerCertificate() as { raw?: Buffer } | null;
+  return shown?.raw === undefined ? null : new X509Certificate(shown.raw);
+}
+
 /**
- * What the peer showed, with what of `trusted` stands above it; null when it was nothing. Call it once: in Node it takes the certificates
- * out of the chain that `getPeerCertificate` reads, which copies and takes apart every certificate of the chain, at the cost of a fifth of the handshake.
+ * What the peer showed, with what of `trusted` stands above it; null when it was nothing.
+ *
+ * `getPeerX509Certificate` would give it in one call, but Node 20 never frees then what the peer shows beside its own certificate: 5 KiB
+ * a handshake, or as much as the peer cares to send.
  */
 export function chainOf(socket: TLSSocket, trusted: readonly X509Certificate[]): PeerChain | null {
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) return null;
-  // Node calls the certificate that was sent next the issuer of the one before, whatever they are.
+  const certificate = certificateOf(socket);
+  return certificate === null ? null : chainAbove(certificate, () => shownAbove(socket), trusted);
+}
+
+/** The issuers, by name, that the peer showed or this end trusts, from its own certificate's on. Node copies all that was shown. */
+function shownAbove(socket: TLSSocket): X509Certificate[] {
   const shown: X509Certificate[] = [];
-  for (let next = certificate.issuerCertificate; next !== undefined; next = next.issuerCertificate) {
-    if (shown.push(next) === MAX_CHAIN) break;
+  let below = socket.getPeerCertificate(true);
+  while (shown.length < MAX_CHAIN) {
+    const issuer = below.issuerCertificate as DetailedPeerCertificate | undefined;
+    // Of a root the issuer is itself.
+    if (issuer === undefined || issuer === below) break;
+    shown.push(new X509Certificate(issuer.raw));
+    below = issuer;
   }
-  return chainAbove(certificate, shown, trusted);
+  return shown;
 }
 
 /**
  * The chain from `certificate` to one of `trusted`. Those of `shown` are the peer's word: some may be in another order, have nothing to do
  * with it, or bear a CA's name, and even its key, without being that CA. None counts that the chain to a trusted one does not confirm.
+ * `shown` is asked only where no trusted one issued `certificate`.
  */
 export function chainAbove(
   certificate: X509Certificate,
-  shown: readonly X509Certificate[],
+  shown: () => readonly X509Certificate[],
   trusted: readonly X509Certificate[],
 ): PeerChain {
-  const chain = pathToTrust(certificate, shown, trusted) ?? [];
+  const chain = pathToTrust(certificate, [], trusted) ?? pathToTrust(certificate, shown(), trusted) ?? [];
   const endMs = Math.min(...[certificate, ...chain].map(endOf));
   return { certificate, endMs, authorities: chain.filter((authority) => !isRoot(authority)) };
 }

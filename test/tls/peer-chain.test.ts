@@ -10,14 +10,14 @@ const edge = read((await issuer.issue("CN=edge", { usage: [CLIENT_AUTH], toDays:
 const [trusted, above] = [root, issuer].map(({ pem }) => read(pem));
 
 const namesOf = (shown: X509Certificate[], anchors = [trusted]) =>
-  chainAbove(edge, shown, anchors).authorities.map(({ serialNumber }) => serialNumber);
+  chainAbove(edge, () => shown, anchors).authorities.map(({ serialNumber }) => serialNumber);
 
 describe("the chain of a peer", () => {
   it("is that from its certificate to a CA that is trusted, in whatever order it was shown", async () => {
     const stranger = read((await Authority.root("stranger", "P-256", { toDays: 1 })).pem);
     for (const shown of [[above], [trusted, above], [stranger, above], [above, trusted, stranger]]) {
       expect(namesOf(shown)).toEqual([above.serialNumber]);
-      expect(chainAbove(edge, shown, [trusted]).endMs).toBe(Date.parse(above.validTo));
+      expect(chainAbove(edge, () => shown, [trusted]).endMs).toBe(Date.parse(above.validTo));
     }
   });
 
@@ -47,7 +47,7 @@ describe("the chain of a peer", () => {
       [renewed, above, trusted],
     ]) {
       expect(namesOf([above], anchors)).toEqual([renewed.serialNumber]);
-      expect(chainAbove(edge, [above], anchors).endMs).toBe(Date.parse(edge.validTo));
+      expect(chainAbove(edge, () => [above], anchors).endMs).toBe(Date.parse(edge.validTo));
     }
   });
 });

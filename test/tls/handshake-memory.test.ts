@@ -1,0 +1,53 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import koffi from "koffi";
+import { expect, test } from "vitest";
+import { Credentials } from "../../src/tls/index.ts";
+import { Authority, CLIENT_AUTH, type Issued, SERVER_AUTH } from "./certificates.ts";
+import { destroy, shake } from "./pair.ts";
+
+const WARM_UP = 50;
+const HANDSHAKES = 100;
+/** A certificate that OpenSSL read takes some 5 KiB. */
+const MOST_BYTES_EACH = 1500;
+
+const { glibcVersionRuntime } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header;
+
+/** Bytes that malloc has given out and not got back, of all threads. */
+function mallocedBytes(): number {
+  const names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split(" ");
+  const type = koffi.struct(Object.fromEntries(names.map((name) => [name, "size_t"])));
+  const result = koffi.load("libc.so.6").func("mallinfo2", type, [])() as Record<string, number | bigint>;
+  return Number(result["uordblks"]);
+}
+
+async function collectGarbage(): Promise<void> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let i = 0; i < 4; i++) {
+    collect();
+    await delay(20);
+  }
+}
+
+// What Node and OpenSSL hold stands in no heap snapshot.
+test.skipIf(glibcVersionRuntime === undefined)("handshakes leave nothing of the peers' chains behind", async () => {
+  const root = await Authority.root("root");
+  const issuer = await (await root.intermediate("upper")).intermediate("lower");
+  const of = ({ chain, key }: Issued) => new Credentials({ cert: chain, key, ca: root.pem });
+  const server = of(await issuer.issue("CN=cloud", { usage: [SERVER_AUTH], dns: ["cloud.example"] }));
+  const client = of(await issuer.issue("CN=edge", { usage: [CLIENT_AUTH] }));
+  const shakeOften = async (times: number) => {
+    for (let i = 0; i < times; i++) {
+      const pair = await shake({ client, server, resume: false });
+      expect([pair.client.failure, pair.server.failure]).toEqual([null, null]);
+      destroy(pair);
+    }
+    await collectGarbage();
+  };
+  await shakeOften(WARM_UP);
+  const before = mallocedBytes();
+  await shakeOften(HANDSHAKES);
+  expect((mallocedBytes() - before) / HANDSHAKES).toBeLessThan(MOST_BYTES_EACH);
+});
