@@ -14,6 +14,14 @@ const FAREWELL_STEP_MS = 20;
 
 let coder: ControlCoder | null = null;
 
+/** Random bytes to be copied: what Node fills itself it gives memory outside of the heap, which for a small array is many times its size. */
+const fresh = new Uint8Array(64);
+
+function fillRandom(bytes: Uint8Array): void {
+  if (bytes.length > fresh.length) randomFillSync(bytes);
+  else bytes.set(randomFillSync(fresh).subarray(0, bytes.length));
+}
+
 export class Host {
   readonly driver: SocketDriver;
   readonly endpoint: TransportEndpoint;
@@ -26,7 +34,7 @@ export class Host {
     this.endpoint = new TransportEndpoint({
       protection: security.protection,
       coder,
-      random: (bytes) => randomFillSync(bytes),
+      random: fillRandom,
       resetToken: (id) => security.resetTokens.tokenFor(id),
       ...(maximumUnvalidated === undefined ? {} : { maximumUnvalidated }),
     });

@@ -26,7 +26,8 @@ const OPEN_LIMIT: Record<AeadName, number> = { "aes-128-gcm": 2 ** 52, "chacha20
 function expandLabel(secret: Uint8Array, label: string, bytes: number): Uint8Array {
   const name = Buffer.from(`bats1 ${label}`);
   const info = Buffer.concat([Uint8Array.of(0, bytes, name.length), name, Uint8Array.of(0, 1)]);
-  return createHmac(HASH, secret).update(info).digest().subarray(0, bytes);
+  // A copy, for a small array of its own takes a fifth of the memory of one over a digest's.
+  return Uint8Array.from(createHmac(HASH, secret).update(info).digest().subarray(0, bytes));
 }
 
 /** The keys of one phase from the secrets of both directions. */
