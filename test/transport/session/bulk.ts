@@ -50,6 +50,10 @@ export class Transfer implements Endpoint {
   readonly client: Link;
   readonly clientSocket: Socket;
   readonly serverSocket: Socket;
+  /** Where the symbols of both ends lie. */
+  readonly arena: Arena = new Arena();
+  /** What both ends hold. Not the process's, of which transfers that ended before would hold a part. */
+  readonly memory: MemoryBudget = new MemoryBudget();
   /** Bytes read in order. */
   bytes = 0;
   /** Bytes of them that were compared and not as sent. */
@@ -75,11 +79,9 @@ export class Transfer implements Endpoint {
       link = () => ({}),
       host = (end) => end,
     } = options;
-    const arena = new Arena();
+    const { arena, memory } = this;
     const windows = windowBytes === undefined ? {} : { sessionWindow: windowBytes, streamWindow: windowBytes };
     const sizes = { ...windows, ...(batchSize === undefined ? {} : { batchSize }) };
-    // Not the process's memory, of which transfers that ended before would hold a part.
-    const memory = new MemoryBudget();
     const near = new Session({ isClient: true, arena, memory, ...sizes });
     const far = new Session({ isClient: false, arena, memory, ...sizes });
     this.sending = download ? far : near;
