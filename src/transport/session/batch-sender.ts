@@ -122,7 +122,9 @@ export class BatchSender implements SymbolOwner {
   #expiryMs = Number.POSITIVE_INFINITY;
   /** The lowest live batch has risen without the peer having been told. */
   #unannounced = false;
-  /** The open batch is to be ended. */
+  /** The last batch, if it was ended while it might have got more, and no symbol has left since to tell the receiver so. */
+  #parted: { id: number; size: number } | null = null;
+  /** The receiver is to be told. */
   #parts = false;
 
   constructor({ pool, batchSize, unreliable, packets, redundancy }: BatchSenderOptions) {
@@ -240,6 +242,8 @@ export class BatchSender implements SymbolOwner {
   ): number {
     if (this.#together > 0) this.#together--;
     const batch = this.#open ?? this.#openBatch(nowMs);
+    this.#parts = false;
+    this.#parted = null;
     const lowest = this.#announceLowest();
     const last = lastBit(end - at - sourceHeaderBytes(batch.id, lowest, length, true), length);
     const from = at + sourceHeaderBytes(batch.id, lowest, length, last !== 0);
@@ -313,31 +317,23 @@ export class BatchSender implements SymbolOwner {
     return writeNumberFrame(bytes, at, GIVEN_UP, this.#announceLowest());
   }
 
-  /**
-   * Nothing was to be sent for long: memory kept for batches to come goes, and if the receiver is known to have all of the open batch,
-   * both ends need not keep that for symbols to come.
-   */
+  /** Nothing was to be sent for long: memory kept for batches to come goes, and the receiver need not keep the last batch. */
   rest(): void {
-    const open = this.#open;
-    this.#parts = open !== null && !this.#unreliable && !open.outstanding;
+    this.#parts = this.#parted !== null;
     this.#keepIdle(0);
   }
 
   /**
-   * Ends the open batch with an empty symbol, if that is wanted; returns the offset after it, or `at`. Where that is lost, the receiver
-   * keeps the batch until the next symbol comes, and that is all.
+   * Tells the end of the last batch with an empty symbol, if that is wanted; returns the offset after it, or `at`. Where that is lost, the
+   * receiver keeps the batch until the next symbol comes, and that is all.
    */
   writeParting(bytes: Uint8Array, at: number, end: number): number {
-    const batch = this.#open;
     if (!this.#parts || at + SYMBOL_HEADER_MOST > end) return at;
+    const { id, size } = this.#parted!;
     this.#parts = false;
-    if (batch === null || batch.outstanding) return at;
-    const lowest = this.#announceLowest();
-    const next = writeSourceHeader(bytes, at, SYMBOL_SOURCE, batch.id, lowest, batch.size, true, 0);
-    this.#open = null;
-    this.#end(batch);
-    this.#keepIdle(0);
-    return next;
+    this.#parted = null;
+    // It is not live any more: the lowest live one may be above it.
+    return writeSourceHeader(bytes, at, SYMBOL_SOURCE, id, Math.min(id, this.#announceLowest()), size, true, 0);
   }
 
   /** The open batch takes no more symbols. */
@@ -455,9 +451,16 @@ export class BatchSender implements SymbolOwner {
     this.#unasked.add(batch);
   }
 
-  /** Frees a batch that is done; has one asked for that must be; repairs one that is not. */
+  /**
+   * Frees a batch that is done; has one asked for that must be; repairs one that is not. An open one that the receiver has all of is freed,
+   * too: code it shared with later symbols would say nothing of these.
+   */
   #settle(batch: SendBatch, nowMs: number): void {
     if (batch.done) {
+      this.#end(batch);
+    } else if (batch === this.#open && !batch.outstanding) {
+      this.#parted = { id: batch.id, size: batch.size };
+      this.#open = null;
       this.#end(batch);
     } else if (batch.confirmable) {
       if (!this.#unreliable) {
