@@ -13,7 +13,7 @@ export type BatsErrorCode =
   | "ERR_BATS_CREDENTIALS"
   /** A host name could not be looked up. */
   | "ERR_BATS_LOOKUP"
-  /** The UDP socket could not be opened. */
+  /** The UDP or TCP port could not be opened. */
   | "ERR_BATS_BIND"
   /** Nothing came back from the server. */
   | "ERR_BATS_CONNECT_TIMEOUT"
@@ -46,16 +46,19 @@ export class BatsError extends Error {
   readonly resetCode: number | undefined;
   /** What an ERR_BATS_HANDSHAKE is about, where that is known; undefined otherwise. As stable as `code`. */
   readonly reason: FailureReason | undefined;
+  /** Which option of `listen` an ERR_BATS_LOOKUP or ERR_BATS_BIND is about, where that is `listenTls`; undefined otherwise. */
+  readonly option: "listenTls" | undefined;
 
   constructor(
     code: BatsErrorCode,
     message: string,
-    options?: { cause?: unknown; resetCode?: number; reason?: FailureReason | undefined },
+    options?: { cause?: unknown; resetCode?: number; reason?: FailureReason | undefined; option?: "listenTls" },
   ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.resetCode = options?.resetCode;
     this.reason = options?.reason;
+    this.option = options?.option;
   }
 }
 

@@ -125,13 +125,16 @@ async function openCarriers(
   socket: CarrierSocket,
   signal: AbortSignal | undefined,
 ): Promise<CarrierListener> {
-  const { ip = "", port } = await unlessAborted(bindAddress(hostPort), signal);
+  const option = "listenTls";
+  const { ip = "", port } = await unlessAborted(bindAddress(hostPort), signal).catch((error) => {
+    throw error instanceof BatsError ? new BatsError(error.code, error.message, { cause: error.cause, option }) : error;
+  });
   try {
     return await CarrierListener.open({ host: ip, port }, credentials, socket);
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     const { message } = openError({ ip: ip === "" ? "::" : ip, port }, code, error, "TCP");
-    throw new BatsError("ERR_BATS_BIND", message, { cause: error });
+    throw new BatsError("ERR_BATS_BIND", message, { cause: error, option });
   }
 }
 

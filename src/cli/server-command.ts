@@ -18,6 +18,7 @@ import { TunnelServer } from "../tunnel/tunnel-server.ts";
 import { Hangups } from "./configuration.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
 import { addHelp, type HelpText } from "./help.ts";
+import { listenFailure } from "./listen-failure.ts";
 import { createLog } from "./log-output.ts";
 import { addOperationsOptions, type OperationsOptions, operationsFaults, startOperations } from "./operations.ts";
 import { checkOptions, type OptionFault } from "./option-faults.ts";
@@ -31,7 +32,6 @@ import {
   tunnelFaults,
   tunnelHooks,
 } from "./tunnel-options.ts";
-import { EXIT, UserError } from "./user-error.ts";
 
 interface ServerOptions extends CommonOptions, OperationsOptions, ServerTunnelOptions {
   listen: string;
@@ -170,9 +170,7 @@ async function run(options: ServerOptions): Promise<void> {
     ...sessionOptions(options),
   }).catch(async (error: Error) => {
     await tunnel?.stop();
-    const option = error.message.startsWith("cannot open TCP") ? "listen-tls" : "listen";
-    const place = option === "listen" ? options.listen : options.listenTls;
-    throw new UserError(EXIT.cannotStart, `--${option} ${place}: ${error.message}`);
+    throw listenFailure(options, error);
   });
   const stopWatching = watchCredentials(credentials, options, log);
   const forwards = new ServerForwards({

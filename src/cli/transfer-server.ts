@@ -10,6 +10,7 @@ import type { Progress } from "../transfer/progress.ts";
 import { MAX_STREAMS } from "../transfer/receive-session.ts";
 import { formatAddress } from "../transport/address.ts";
 import { loadCredentials, watchCredentials } from "./credential-files.ts";
+import { listenFailure } from "./listen-failure.ts";
 import { createLog } from "./log-output.ts";
 import { aborted, shutdownSignal } from "./shutdown.ts";
 import { type Outcome, summaryJson, summaryText } from "./transfer-display.ts";
@@ -44,7 +45,7 @@ export async function transferAsServer(options: TransferOptions, part: ServerPar
     alpn: TRANSFER_ALPN,
     maxStreams: MAX_STREAMS,
   }).catch((error: Error) => {
-    throw new UserError(EXIT.cannotStart, `--listen ${options.listen}: ${error.message}`);
+    throw listenFailure(options, error);
   });
   const stopWatching = watchCredentials(credentials, options, log);
   const enough = new AbortController();

@@ -177,6 +177,19 @@ describe("a port that is in use", () => {
         `--listen-tls 127.0.0.1:${port}: cannot open TCP on 127.0.0.1:${port}: another program uses that port`,
       ),
     });
+    for (const [command, folder] of [["server"], ["receive", "."]]) {
+      const where = [
+        "--listen",
+        "127.0.0.1:0",
+        "--listen-tls",
+        "no.such.invalid:1",
+        ...(folder === undefined ? [] : [folder]),
+      ];
+      expect(await fails(command, ...where, ...certificates.of("localhost"))).toMatchObject({
+        code: 1,
+        line: expect.stringContaining("--listen-tls no.such.invalid:1: "),
+      });
+    }
     tcp.close();
   });
 });
