@@ -1,6 +1,7 @@
 /**
  * The receiving half of a native socket: one system call takes many datagrams, and trains of them that the kernel has
- * put together again (UDP_GRO), into memory that is used over and over. A hot path: nothing is allocated per datagram.
+ * put together again (UDP_GRO), into memory that is used over and over, by all sockets: what a call took is handed over before the next.
+ * A hot path: nothing is allocated per datagram.
  */
 import { performance } from "node:perf_hooks";
 import { type Libc, NativeMemory } from "../native/libc.ts";
@@ -61,26 +62,16 @@ export interface Receiver {
   datagram(datagram: ReceivedDatagram): boolean;
 }
 
-export class NativeReceive {
-  readonly #libc: Libc;
-  readonly #fd: number;
-  readonly #memory: NativeMemory;
-  readonly #localAddress: Address;
-  readonly #addresses = new AddressCache();
-  readonly #datagram = new Datagram();
-  // The views last made of each message's memory: a flow's datagrams are mostly of one length.
-  readonly #views: Uint8Array[] = new Array(MESSAGES * UDP_MAX_SEGMENTS).fill(new Uint8Array(0));
-  #ecn: EcnCodepoint = 0;
-  #segmentBytes = 0;
-  readonly #clock = new ArrivalClock();
+/** A mebibyte, and what is known of what lies there. */
+class ReceiveMemory {
+  readonly memory: NativeMemory;
+  readonly addresses = new AddressCache();
+  /** The views last made of each message's memory: a flow's datagrams are mostly of one length. */
+  readonly views: Uint8Array[] = new Array(MESSAGES * UDP_MAX_SEGMENTS).fill(new Uint8Array(0));
 
-  constructor(libc: Libc, fd: number, localAddress: Address) {
-    this.#libc = libc;
-    this.#fd = fd;
-    this.#localAddress = localAddress;
-    this.#datagram.destination = localAddress;
+  constructor(libc: Libc) {
     const memory = new NativeMemory(libc, DATA + MESSAGES * MESSAGE_BYTES);
-    this.#memory = memory;
+    this.memory = memory;
     const { view, address } = memory;
     for (let i = 0; i < MESSAGES; i++) {
       const header = HEADERS + i * MMSGHDR_BYTES;
@@ -92,6 +83,33 @@ export class NativeReceive {
       view.setUint32(header + MSG_IOVLEN, 1, true);
       memory.setPointer(header + MSG_CONTROL, address + BigInt(CONTROLS + i * CONTROL_BYTES));
     }
+  }
+}
+
+/** Made for the first socket: there is one libc, and one thread that calls it. */
+let shared: ReceiveMemory | null = null;
+
+export class NativeReceive {
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #memory: NativeMemory;
+  readonly #addresses: AddressCache;
+  readonly #views: Uint8Array[];
+  readonly #localAddress: Address;
+  readonly #datagram = new Datagram();
+  #ecn: EcnCodepoint = 0;
+  #segmentBytes = 0;
+  readonly #clock = new ArrivalClock();
+
+  constructor(libc: Libc, fd: number, localAddress: Address) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.#localAddress = localAddress;
+    this.#datagram.destination = localAddress;
+    shared ??= new ReceiveMemory(libc);
+    this.#memory = shared.memory;
+    this.#addresses = shared.addresses;
+    this.#views = shared.views;
   }
 
   /** How many messages one `receive` may take: with fewer, there were no more. */

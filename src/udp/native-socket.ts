@@ -87,7 +87,8 @@ export class NativeSocket implements UdpSocket, Receiver {
   readonly #features: UdpFeatures;
   readonly #send: NativeSend;
   readonly #receive: NativeReceive;
-  readonly #pending = new Pending();
+  /** Made when the kernel first takes no more. */
+  #pending: Pending | null = null;
   readonly #scratch: NativeMemory;
   #receiveOverflows = 0;
   /** When it read last, and the mean of datagrams a ms. */
@@ -203,6 +204,7 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (done === transmit.length) return true;
     this.counters.sendStalls++;
     this.#stalled = true;
+    this.#pending ??= new Pending();
     const pending = this.#pending;
     pending.buffer.set(transmit.buffer.subarray(done, transmit.length));
     pending.length = transmit.length - done;
@@ -230,7 +232,7 @@ export class NativeSocket implements UdpSocket, Receiver {
   };
 
   readonly #writable = (): void => {
-    const pending = this.#pending;
+    const pending = this.#pending!;
     const done = this.#send.send(pending, 0);
     if (done < pending.length) {
       pending.buffer.copyWithin(0, done, pending.length);
@@ -303,7 +305,8 @@ export class NativeSocket implements UdpSocket, Receiver {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#stalled) {
-      this.counters.sendDropped += datagramsIn(this.#pending.length, this.#pending.segmentBytes);
+      const { length, segmentBytes } = this.#pending!;
+      this.counters.sendDropped += datagramsIn(length, segmentBytes);
     }
     if (this.#restTimer !== null) clearTimeout(this.#restTimer);
     if (this.#memoryTimer !== null) clearTimeout(this.#memoryTimer);
