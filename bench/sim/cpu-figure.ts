@@ -34,8 +34,8 @@ class Unprotected extends StandInHandshake {
 let collect: (() => void) | null = null;
 
 /**
- * Bytes held after everything that is garbage was collected. Of the arena, which keeps what it once had, those that sessions hold; their
- * buffers, which are not in the arena, are counted twice.
+ * Bytes held after everything that is garbage was collected. Of the arena, which keeps what it once had, the symbols that sessions hold; their
+ * buffers, which are not in the arena, are counted twice. What coders have there beside symbols is not counted.
  */
 function heldBytes({ arena, memory }: Transfer): number {
   if (collect === null) {

@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import type { Credentials } from "../tls/credentials.ts";
 import { failureWords, wrongNameWords } from "../tls/failure-words.ts";
-import { certificateName, certificateOf, isFor } from "../tls/peer-chain.ts";
+import { certificateName, certificateOf, hideChain, isFor } from "../tls/peer-chain.ts";
 
 /** Application protocol of the connection, whatever is spoken inside. */
 export const CARRIER_ALPN = "bats-datagrams/1";
@@ -31,12 +31,14 @@ export function openCarrier({ host, port, serverName, credentials, timeoutMs }: 
       secureContext: clientContext,
       servername: isIP(name) === 0 ? name : "",
       checkServerIdentity: () => {
-        const certificate = certificateOf(socket)!;
+        const certificate = certificateOf(socket);
+        if (certificate === null) return new Error("the server showed no certificate");
         return isFor(name, certificate) ? undefined : new Error(wrongNameWords(name, certificate));
       },
       rejectUnauthorized: true,
       ALPNProtocols: [CARRIER_ALPN],
     });
+    hideChain(socket);
     const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
     const onError = (error: Error): void => {
       clearTimeout(timer);

@@ -9,7 +9,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { Role } from "../transport/link/aead.ts";
 import { preferredAeads } from "./aead.ts";
 import { CredentialsError, type CredentialsPart } from "./credentials-error.ts";
-import { type PeerChain, pathToTrust } from "./peer-chain.ts";
+import { type PeerChain, PeerChains, pathToTrust } from "./peer-chain.ts";
 import { subjectOf } from "./peer-identity.ts";
 import type { RevocationLists } from "./revocation.ts";
 import { SessionStore } from "./session-store.ts";
@@ -36,8 +36,8 @@ export interface CredentialMaterial {
   readonly leaf: X509Certificate;
   /** Whether a CA that this node trusts issued `leaf`: usual, and no must, for the peer may trust others. */
   readonly isOwnCa: boolean;
-  /** The CAs that it trusts. */
-  readonly trusted: readonly X509Certificate[];
+  /** Of peers, up to the CAs that it trusts. */
+  readonly chains: PeerChains;
   /** The CAs that it trusts, and those of its own chain. */
   readonly authorities: readonly X509Certificate[];
   readonly crl: readonly string[];
@@ -178,7 +178,7 @@ function load(sources: CredentialSources): CredentialMaterial {
   return {
     leaf,
     isOwnCa: pathToTrust(leaf, intermediates, authorities) !== null,
-    trusted: authorities,
+    chains: new PeerChains(authorities),
     authorities: [...authorities, ...intermediates],
     crl,
     options,

@@ -1,10 +1,12 @@
 /** The certificates that the peer showed: whether they bear the name expected, and when the first of them expires. */
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 
 /** Certificates looked at in a chain. */
 const MAX_CHAIN = 16;
+/** Peers whose chains are kept. */
+const MOST_KEPT = 4096;
 
 /** As certificates have it: a DNS name without the root's dot, an address without a zone. */
 export function certificateName(serverName: string): string {
@@ -19,42 +21,78 @@ export function isFor(serverName: string, certificate: X509Certificate): boolean
   return certificate.checkHost(serverName, { subject: "never", partialWildcards: false }) !== undefined;
 }
 
+/** What stands above a peer's certificate. */
 export interface PeerChain {
-  readonly certificate: X509Certificate;
-  /** When the first of the chain expires, ms since 1970. After a resumption only the certificate's own end is sure to count. */
+  /** When the first of the chain expires, the certificate included, ms since 1970. */
   readonly endMs: number;
   /** The CAs above it, without the root. */
   readonly authorities: readonly X509Certificate[];
 }
 
-/** The peer's own certificate, null when it showed none. Not by `getPeerX509Certificate`: see `chainOf`. */
+/** The peer's own certificate, null when it showed none. */
 export function certificateOf(socket: TLSSocket): X509Certificate | null {
   // Node answers {} or null then, whatever its types say.
-  const shown = socket.getPeerCertificate() as { raw?: Buffer } | null;
-  return shown?.raw === undefined ? null : new X509Certificate(shown.raw);
+  const shown = TLSSocket.prototype.getPeerCertificate.call(socket, false) as { raw?: Buffer } | null;
+  if (shown?.raw === undefined) return null;
+  // As PEM, for in bytes Node looks for PEM first: a certificate could bear another one in a text of its own, which would be read instead.
+  const lines = shown.raw
+    .toString("base64")
+    .match(/.{1,64}/g)!
+    .join("\n");
+  return new X509Certificate(`-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`);
 }
 
 /**
- * What the peer showed, with what of `trusted` stands above it; null when it was nothing.
- *
- * `getPeerX509Certificate` would give it in one call, but Node 20 never frees then what the peer shows beside its own certificate: 5 KiB
- * a handshake, or as much as the peer cares to send.
+ * Keeps Node from looking at what a server shows beside its own certificate: it copies and takes apart all of it, at the cost of a fifth of
+ * the handshake, and never ends where trusted CAs have certified each other.
  */
-export function chainOf(socket: TLSSocket, trusted: readonly X509Certificate[]): PeerChain | null {
-  const certificate = certificateOf(socket);
-  return certificate === null ? null : chainAbove(certificate, () => shownAbove(socket), trusted);
+export function hideChain(socket: TLSSocket): void {
+  const leafOnly = () => TLSSocket.prototype.getPeerCertificate.call(socket, false);
+  socket.getPeerCertificate = leafOnly as TLSSocket["getPeerCertificate"];
 }
 
-/** The issuers, by name, that the peer showed or this end trusts, from its own certificate's on. Node copies all that was shown. */
-function shownAbove(socket: TLSSocket): X509Certificate[] {
+/** The chains of the peers of one generation of credentials. */
+export class PeerChains {
+  readonly #trusted: readonly X509Certificate[];
+  /** Chains with parts that a peer showed, by the fingerprint of its certificate. */
+  readonly #shown = new Map<string, PeerChain>();
+
+  constructor(trusted: readonly X509Certificate[]) {
+    this.#trusted = trusted;
+  }
+
+  /**
+   * What stands above the peer's `certificate`: of what is trusted and, where no trusted one issued it, of what the peer showed. That is
+   * asked once for a certificate, not for a handshake, for Node 20 never frees what it then takes out of OpenSSL's chain: 5 KiB for each
+   * certificate, and as many as the peer cares to send.
+   */
+  above(certificate: X509Certificate, socket: TLSSocket): PeerChain {
+    const known = pathToTrust(certificate, [], this.#trusted);
+    if (known !== null) return chainWith(certificate, known);
+    const { fingerprint256 } = certificate;
+    const before = this.#shown.get(fingerprint256);
+    // Past its end the peer may show another.
+    if (before !== undefined && before.endMs > Date.now()) return before;
+    const chain = chainAbove(certificate, shownBy(socket), this.#trusted);
+    for (const oldest of this.#shown.keys()) {
+      if (this.#shown.size < MOST_KEPT) break;
+      this.#shown.delete(oldest);
+    }
+    this.#shown.set(fingerprint256, chain);
+    return chain;
+  }
+}
+
+/** All certificates that the peer showed above its own. */
+function shownBy(socket: TLSSocket): X509Certificate[] {
+  // Node calls the certificate that was sent next the issuer of the one before, whatever they are.
   const shown: X509Certificate[] = [];
-  let below = socket.getPeerCertificate(true);
-  while (shown.length < MAX_CHAIN) {
-    const issuer = below.issuerCertificate as DetailedPeerCertificate | undefined;
-    // Of a root the issuer is itself.
-    if (issuer === undefined || issuer === below) break;
-    shown.push(new X509Certificate(issuer.raw));
-    below = issuer;
+  for (
+    let next = socket.getPeerX509Certificate()?.issuerCertificate;
+    next !== undefined;
+    next = next.issuerCertificate
+  ) {
+    if (shown.push(next) === MAX_CHAIN) break;
   }
   return shown;
 }
@@ -62,16 +100,18 @@ function shownAbove(socket: TLSSocket): X509Certificate[] {
 /**
  * The chain from `certificate` to one of `trusted`. Those of `shown` are the peer's word: some may be in another order, have nothing to do
  * with it, or bear a CA's name, and even its key, without being that CA. None counts that the chain to a trusted one does not confirm.
- * `shown` is asked only where no trusted one issued `certificate`.
  */
 export function chainAbove(
   certificate: X509Certificate,
-  shown: () => readonly X509Certificate[],
+  shown: readonly X509Certificate[],
   trusted: readonly X509Certificate[],
 ): PeerChain {
-  const chain = pathToTrust(certificate, [], trusted) ?? pathToTrust(certificate, shown(), trusted) ?? [];
-  const endMs = Math.min(...[certificate, ...chain].map(endOf));
-  return { certificate, endMs, authorities: chain.filter((authority) => !isRoot(authority)) };
+  return chainWith(certificate, pathToTrust(certificate, shown, trusted) ?? []);
+}
+
+function chainWith(certificate: X509Certificate, above: readonly X509Certificate[]): PeerChain {
+  const endMs = Math.min(...[certificate, ...above].map(endOf));
+  return { endMs, authorities: above.filter((authority) => !isRoot(authority)) };
 }
 
 /** What stands above `certificate`, of `shown` and `trusted`, up to a root; null when no trusted one does. */

@@ -6,7 +6,7 @@
  * node:tls works in its own time: `onProgress` says that there may be bytes, keys or a failure to fetch. It is never called from within a
  * call of the link's.
  */
-import { createHash } from "node:crypto";
+import { createHash, type X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import type { LinkKeys, Role } from "../transport/link/aead.ts";
@@ -17,7 +17,7 @@ import { codeOfReason, type FailureReason, failureReason } from "./failure-reaso
 import { failureWords, wrongNameWords } from "./failure-words.ts";
 import { HandshakePipe } from "./handshake-pipe.ts";
 import { keysOf, SECRET_BYTES } from "./key-schedule.ts";
-import { certificateName, chainOf, isFor, type PeerChain } from "./peer-chain.ts";
+import { certificateName, certificateOf, hideChain, isFor } from "./peer-chain.ts";
 import { identityOf, type PeerIdentity } from "./peer-identity.ts";
 import { TlsAcceptor } from "./tls-acceptor.ts";
 
@@ -178,17 +178,16 @@ export class TlsHandshake implements Handshake {
   #connect(pipe: HandshakePipe, options: ClientHandshakeOptions): void {
     const serverName = certificateName(options.serverName);
     const stored = options.resume === false ? null : this.#material.sessions.get(this.#sessionKey);
-    let chain: PeerChain | null = null;
+    let certificate: X509Certificate | null = null;
     const socket: TLSSocket = connect({
       socket: pipe,
       secureContext: this.#material.clientContext,
       // Without a name, node:tls would check for "localhost". An address is not sent, but checked.
       servername: isIP(serverName) === 0 ? serverName : "",
+      // Called after "secure".
       checkServerIdentity: () => {
-        chain ??= chainOf(socket, this.#material.trusted)!;
-        return isFor(serverName, chain.certificate)
-          ? undefined
-          : new NameError(wrongNameWords(serverName, chain.certificate));
+        if (certificate === null) return new Error("the server showed no certificate");
+        return isFor(serverName, certificate) ? undefined : new NameError(wrongNameWords(serverName, certificate));
       },
       rejectUnauthorized: true,
       ALPNProtocols: [this.#alpn],
@@ -196,8 +195,9 @@ export class TlsHandshake implements Handshake {
     });
     // An event that Node does not document; without it the words for a refused certificate would be fewer.
     socket.prependOnceListener("secure", () => {
-      chain = chainOf(socket, this.#material.trusted);
+      certificate = certificateOf(socket);
     });
+    hideChain(socket);
     socket.on("secureConnect", () => {
       this.#resumed = socket.isSessionReused();
       if (this.#resumed) {
@@ -205,8 +205,9 @@ export class TlsHandshake implements Handshake {
         this.#onSecure(socket, stored!.peer, stored!.chainEndMs);
       } else {
         // There, or its name would not have been right.
-        this.#options.credentials.remember(chain!.authorities);
-        this.#onSecure(socket, identityOf(chain!.certificate), chain!.endMs);
+        const chain = this.#material.chains.above(certificate!, socket);
+        this.#options.credentials.remember(chain.authorities);
+        this.#onSecure(socket, identityOf(certificate!), chain.endMs);
       }
     });
     socket.on("session", (session) => {
@@ -218,7 +219,7 @@ export class TlsHandshake implements Handshake {
     socket.on("error", (error) => {
       this.#material.sessions.delete(this.#sessionKey);
       if (error instanceof NameError) this.#fail(error.message, "name");
-      else this.#fail(failureWords(error, this.role, chain?.certificate ?? null), failureReason(error));
+      else this.#fail(failureWords(error, this.role, certificate), failureReason(error));
     });
     this.#socket = socket;
   }
@@ -233,18 +234,19 @@ export class TlsHandshake implements Handshake {
       onSecure: (socket) => {
         this.#socket = socket;
         this.#watch(socket);
-        const chain = chainOf(socket, this.#material.trusted);
-        if (chain === null || !socket.authorized) {
+        const certificate = certificateOf(socket);
+        if (certificate === null || !socket.authorized) {
           this.#fail("the client showed no certificate", "certificate");
           return;
         }
         this.#resumed = socket.isSessionReused();
-        const { fingerprint256 } = chain.certificate;
+        const { fingerprint256 } = certificate;
         if (!this.#resumed) {
+          const chain = this.#material.chains.above(certificate, socket);
           acceptor.rememberChainEnd(fingerprint256, chain.endMs);
           this.#options.credentials.remember(chain.authorities);
         }
-        this.#onSecure(socket, identityOf(chain.certificate), acceptor.chainEndMs(fingerprint256));
+        this.#onSecure(socket, identityOf(certificate), acceptor.chainEndMs(fingerprint256));
       },
       onRefused: (error) => this.#fail(failureWords(error, this.role, null), failureReason(error)),
     });

@@ -53,6 +53,8 @@ export interface IssueOptions {
   ip?: string[];
   fromDays?: number;
   toDays?: number;
+  /** Of an extension that nobody knows. */
+  text?: string;
 }
 
 export class Authority {
@@ -112,6 +114,8 @@ export class Authority {
       ...(options.ip ?? []).map((value) => ({ type: "ip" as const, value })),
     ];
     if (names.length > 0) extensions.push(new x509.SubjectAlternativeNameExtension(names));
+    if (options.text !== undefined)
+      extensions.push(new x509.Extension("1.3.6.1.4.1.1", false, Buffer.from(options.text)));
     const certificate = await this.#create(subject, keys.publicKey, options, extensions);
     const pem = `${certificate.toString("pem")}\n`;
     return { pem, chain: pem + this.#above, key: pemOf(keys.privateKey), serialNumber: certificate.serialNumber };

@@ -122,7 +122,7 @@ export class BatchSender implements SymbolOwner {
   #expiryMs = Number.POSITIVE_INFINITY;
   /** The lowest live batch has risen without the peer having been told. */
   #unannounced = false;
-  /** The last batch, if it was ended while it might have got more, and no symbol has left since to tell the receiver so. */
+  /** The last batch, if it was ended before it was full, and no source symbol has left since to tell the receiver so. */
   #parted: { id: number; size: number } | null = null;
   /** The receiver is to be told. */
   #parts = false;
@@ -456,11 +456,10 @@ export class BatchSender implements SymbolOwner {
    * too: code it shared with later symbols would say nothing of these.
    */
   #settle(batch: SendBatch, nowMs: number): void {
-    if (batch.done) {
-      this.#end(batch);
-    } else if (batch === this.#open && !batch.outstanding) {
-      this.#parted = { id: batch.id, size: batch.size };
-      this.#open = null;
+    if (batch.done || (batch === this.#open && !batch.outstanding)) {
+      const { id, size } = batch;
+      if (id === this.#nextBatch - 1 && size < this.#batchSize) this.#parted = { id, size };
+      if (batch === this.#open) this.#open = null;
       this.#end(batch);
     } else if (batch.confirmable) {
       if (!this.#unreliable) {

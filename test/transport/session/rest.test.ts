@@ -58,6 +58,19 @@ function exchange({ client, server, pipe }: ReturnType<typeof pair>, lengths: re
   return "";
 }
 
+test("a sender frees a batch when the receiver has all of it, the receiver when it rests", () => {
+  const { client, server, pipe } = pair(perfect);
+  expect(client.sendMessage(content(3000, 1))).toBe(true);
+  for (let step = 0; step < 300; step++) pipe.step();
+  expect(Buffer.from(server.readMessage()!.buffer).length).toBeGreaterThan(0);
+  expect(client.stats).toMatchObject({ liveBatches: 0, memoryBytes: 0 });
+  expect(server.stats.liveBatches).toBe(1);
+  for (let step = 0; step < REST_STEPS; step++) pipe.step();
+  expect(server.stats).toMatchObject({ liveBatches: 0, memoryBytes: 0 });
+  client.destroy();
+  server.destroy();
+});
+
 test("a session at rest holds no batch, no coder and no symbol at either end, says nothing, and works afterwards as before", () => {
   const ends = pair(perfect);
   const { arena, client, server, pipe } = ends;
