@@ -3,8 +3,8 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { TLSSocket } from "node:tls";
 
-/** Certificates looked at in a chain. */
-const MAX_CHAIN = 16;
+/** Certificates looked at in a chain: more than fit the bytes of a handshake. */
+const MAX_CHAIN = 256;
 /** Peers whose chains are kept. */
 const MOST_KEPT = 4096;
 

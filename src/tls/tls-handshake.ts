@@ -184,8 +184,8 @@ export class TlsHandshake implements Handshake {
       secureContext: this.#material.clientContext,
       // Without a name, node:tls would check for "localhost". An address is not sent, but checked.
       servername: isIP(serverName) === 0 ? serverName : "",
-      // Called after "secure".
       checkServerIdentity: () => {
+        certificate ??= certificateOf(socket);
         if (certificate === null) return new Error("the server showed no certificate");
         return isFor(serverName, certificate) ? undefined : new NameError(wrongNameWords(serverName, certificate));
       },
