@@ -2,11 +2,10 @@
  * Figure 9: what the core costs. Both ends and the simulator run in one thread, with packet protection that costs nothing but its
  * 16 bytes, so that a cipher's time is left out without being estimated. CPU time of the process, garbage collection included.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { createTwoHosts } from "../../src/simulator/index.ts";
 import { type LinkKeys, type PacketProtection, StandInHandshake } from "../../src/transport/link/index.ts";
 import { MOST_BATCH_SIZE } from "../../src/transport/session/session-options.ts";
+import { collectGarbage } from "../../test/collect-garbage.ts";
 import { Transfer } from "../../test/transport/session/bulk.ts";
 import { median } from "../harness.ts";
 import type { Cell, Figure } from "./figure.ts";
@@ -31,19 +30,13 @@ class Unprotected extends StandInHandshake {
   }
 }
 
-let collect: (() => void) | null = null;
-
 /**
  * Bytes held after everything that is garbage was collected. Of the arena, which keeps what it once had, the symbols that sessions hold; their
  * buffers, which are not in the arena, are counted twice. What coders have there beside symbols is not counted.
  */
 function heldBytes({ arena, memory }: Transfer): number {
-  if (collect === null) {
-    setFlagsFromString("--expose-gc");
-    collect = runInNewContext("gc") as () => void;
-  }
-  collect();
-  collect();
+  collectGarbage();
+  collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external - arena.reservedBytes + memory.usedBytes;
 }

@@ -32,7 +32,7 @@ export interface PeerChain {
 /** The peer's own certificate, null when it showed none. */
 export function certificateOf(socket: TLSSocket): X509Certificate | null {
   // Node answers {} or null then, whatever its types say.
-  const shown = TLSSocket.prototype.getPeerCertificate.call(socket, false) as { raw?: Buffer } | null;
+  const shown = socket.getPeerCertificate() as { raw?: Buffer } | null;
   if (shown?.raw === undefined) return null;
   // As PEM, for in bytes Node looks for PEM first: a certificate could bear another one in a text of its own, which would be read instead.
   const lines = shown.raw

@@ -350,7 +350,6 @@ export class BatchSender implements SymbolOwner {
         this.#expiryMs = Math.min(this.#expiryMs, batch.deadlineMs);
         continue;
       }
-      if (batch === this.#open) this.#open = null;
       if (batch.missing > 0) {
         this.counts.givenUp++;
         this.#unannounced = true;
@@ -452,14 +451,13 @@ export class BatchSender implements SymbolOwner {
   }
 
   /**
-   * Frees a batch that is done; has one asked for that must be; repairs one that is not. An open one that the receiver has all of is freed,
-   * too: code it shared with later symbols would say nothing of these.
+   * Frees a batch that the receiver has all of; has one asked for of which it must; repairs one of which it has not. The open one is freed
+   * then, too: code it shared with later symbols would say nothing of these.
    */
   #settle(batch: SendBatch, nowMs: number): void {
-    if (batch.done || (batch === this.#open && !batch.outstanding)) {
+    if (!batch.outstanding) {
       const { id, size } = batch;
       if (id === this.#nextBatch - 1 && size < this.#batchSize) this.#parted = { id, size };
-      if (batch === this.#open) this.#open = null;
       this.#end(batch);
     } else if (batch.confirmable) {
       if (!this.#unreliable) {
@@ -474,6 +472,7 @@ export class BatchSender implements SymbolOwner {
   }
 
   #end(batch: SendBatch): void {
+    if (batch === this.#open) this.#open = null;
     this.#live.delete(batch.id);
     this.#lacking.delete(batch);
     this.#watched.delete(batch);

@@ -109,11 +109,6 @@ export class SendBatch {
     return this.encoder.size;
   }
 
-  /** Whether the receiver has all of it and nothing can be added. */
-  get done(): boolean {
-    return this.sealed && this.confirmed === this.size;
-  }
-
   /** Whether the receiver is not known to have all of it. */
   get outstanding(): boolean {
     return this.confirmed < this.size;
