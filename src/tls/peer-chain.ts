@@ -5,6 +5,8 @@ import { TLSSocket } from "node:tls";
 
 /** Certificates looked at in a chain: more than fit the bytes of a handshake. */
 const MAX_CHAIN = 256;
+/** Times that one certificate is asked whether another issued it: a chain takes a few, what is made to be long could take tens of thousands. */
+const MAX_CHECKS = 512;
 /** Peers whose chains are kept. */
 const MOST_KEPT = 4096;
 
@@ -123,11 +125,12 @@ export function pathToTrust(
   return climb(certificate, new Set(shown), trusted);
 }
 
-/** Takes those of `shown` that it looked at out of it. */
+/** Takes those of `shown` that it looked at out of it; gives up after `checks` of them. */
 function climb(
   certificate: X509Certificate,
   shown: Set<X509Certificate>,
   trusted: readonly X509Certificate[],
+  checks = { left: MAX_CHECKS },
 ): X509Certificate[] | null {
   const issuers = trusted.filter((candidate) => isIssuer(candidate, certificate));
   if (isRoot(certificate)) return issuers.length > 0 ? [] : null;
@@ -139,9 +142,10 @@ function climb(
     return [issuer, ...(climb(issuer, new Set(), others) ?? [])];
   }
   for (const candidate of shown) {
+    if (checks.left-- <= 0) return null;
     if (!isIssuer(candidate, certificate)) continue;
     shown.delete(candidate);
-    const above = climb(candidate, shown, trusted);
+    const above = climb(candidate, shown, trusted, checks);
     if (above !== null) return [candidate, ...above];
   }
   return null;
